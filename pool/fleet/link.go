@@ -1,0 +1,64 @@
+package fleet
+
+import (
+	"sync/atomic"
+
+	"github.com/hashlease/hashlease/pool/unit"
+)
+
+// Expectation is what a worker's hashrate is about to be, by our own order. It travels down a
+// Link so that difficulty follows at once.
+type Expectation struct {
+	Seq             uint64
+	Hashrate        unit.Hashrate // 0: silence is ordered
+	SharesPerMinute float64       // 0: the pool's own rate
+}
+
+// Link ties a worker to one of its sessions, from the opening of a channel to its close. It is
+// made by Registry.Open and safe for use by several goroutines.
+type Link struct {
+	wake     func() // immutable; must not block
+	actuator atomic.Pointer[Actuator]
+	expect   atomic.Pointer[Expectation]
+	shares   atomic.Uint64
+	work     atomic.Uint64
+	reported atomic.Int64 // watts, by the device's own word; -1 until it spoke
+}
+
+// Expect sets what is expected of the worker and wakes its session.
+func (l *Link) Expect(e Expectation) {
+	l.expect.Store(&e)
+	l.wake()
+}
+
+// Expectation is the newest one, nil before the first.
+func (l *Link) Expectation() *Expectation { return l.expect.Load() }
+
+// Count adds accepted shares and their work; the session calls it.
+func (l *Link) Count(shares, work uint64) {
+	l.shares.Add(shares)
+	l.work.Add(work)
+}
+
+// Counted is the sum of Count since the link was made.
+func (l *Link) Counted() (shares, work uint64) { return l.shares.Load(), l.work.Load() }
+
+// SetActuator says that the session can set the worker's power itself (in-band extension).
+func (l *Link) SetActuator(a Actuator) { l.actuator.Store(&a) }
+
+// Actuator is the in-band actuator, nil if the session has none.
+func (l *Link) Actuator() Actuator {
+	if a := l.actuator.Load(); a != nil {
+		return *a
+	}
+	return nil
+}
+
+// Report notes the watts that the device says it draws: a claim, for evidence only.
+func (l *Link) Report(w unit.Watts) { l.reported.Store(int64(w)) }
+
+// Reported is the last claim and whether there was one.
+func (l *Link) Reported() (unit.Watts, bool) {
+	w := l.reported.Load()
+	return unit.Watts(w), w >= 0
+}

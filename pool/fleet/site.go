@@ -1,0 +1,174 @@
+package fleet
+
+import (
+	"time"
+
+	"github.com/hashlease/hashlease/pool"
+	"github.com/hashlease/hashlease/pool/unit"
+)
+
+// SiteID and FeederID name a place and one of its metered branches: 1 to 40 of a-z 0-9 - _.
+type (
+	SiteID   string
+	FeederID string
+)
+
+// Arm says what the governor may do on a feeder (design decision 14).
+type Arm uint8
+
+// Observe only looks; Advise also shows what it would order; Act orders.
+const (
+	Observe Arm = iota
+	Advise
+	Act
+)
+
+// Site is a place with feeders behind one owner.
+type Site struct {
+	ID      SiteID
+	Name    string
+	Feeders []Feeder
+}
+
+// Overload is what a feeder bears above its limit, for a bounded time.
+type Overload struct {
+	Watts unit.Watts
+	For   time.Duration
+}
+
+// Feeder is a metered branch with a limit. Its mining, its base load and its tenants share the limit.
+type Feeder struct {
+	ID       FeederID
+	Site     SiteID
+	Limit    unit.Watts    // never passed by our act
+	Reserve  unit.Watts    // kept free below the limit for what we do not command
+	Overload Overload      // declared allowance; covers the largest single control domain
+	Notice   time.Duration // lead before a slot starts: order to proof, measured or declared
+	Arm      Arm
+}
+
+// Role says what a meter measures on its feeder (design decision 12).
+type Role uint8
+
+// Total is everything on the feeder, Mining the workers, Base what is neither, Tenant one tenant's branch.
+const (
+	Total Role = iota
+	Mining
+	Base
+	Tenant
+)
+
+// Point is one working point of a curve.
+type Point struct {
+	Watts    unit.Watts
+	Hashrate unit.Hashrate
+}
+
+// Curve is a worker's power against its hashrate: points by ascending watts. The
+// first is the lowest that it can run at, the last is full power.
+type Curve []Point
+
+// Full is the point of full power.
+func (c Curve) Full() Point { return c[len(c)-1] }
+
+// Worker is a machine with an identity, a place and a curve.
+type Worker struct {
+	ID     pool.WorkerID
+	Feeder FeederID
+	Model  string
+	Curve  Curve
+	Sleep  unit.Watts    // drawn while paused
+	MinRun time.Duration // shortest time between a wake and the next pause
+	MinOff time.Duration // shortest time between a pause and the next wake
+	Wear   unit.Msat     // cost of one pause-and-wake cycle
+	Pinned bool          // the operator wants it left alone
+}
+
+// Mode is what a worker is told to do with its power.
+type Mode uint8
+
+// Free is unbounded, Capped is at most Setpoint.Watts, Paused is asleep.
+const (
+	Free Mode = iota
+	Capped
+	Paused
+)
+
+// Setpoint is ordered power for one worker. A newer (Term, Command) replaces an older one.
+type Setpoint struct {
+	Worker   pool.WorkerID
+	Term     uint32 // fencing epoch of the process that orders
+	Command  uint32 // grows by one with each order to this worker within a term
+	Mode     Mode
+	Watts    unit.Watts    // bound on the worker's draw: its full power when free, Sleep when paused
+	Hashrate unit.Hashrate // expected once settled
+	ValidFor time.Duration // dead man: what happens without a refresh is FailHold's matter
+	FailHold bool          // without a refresh: stay (true) or return to free (false)
+}
+
+// Capability is what an actuator can do with its worker, declared by the device.
+type Capability struct {
+	Min, Max   unit.Watts
+	Step       unit.Watts    // 0: continuous
+	CanCap     bool          // runs between Min and Max
+	CanPause   bool          // sleeps
+	ShedIn     time.Duration // declared time to 95 % of a reduction
+	ReturnIn   time.Duration // declared time to 95 % of a return
+	HoldsAlone bool          // keeps a reduction without us: may back FIRM capacity
+}
+
+// Ack is a device's answer to a setpoint: a claim, never a proof.
+type Ack struct {
+	Command  uint32
+	Planned  unit.Watts
+	Eta      time.Duration
+	Hashrate unit.Hashrate
+}
+
+// Reading is metered power.
+type Reading struct {
+	Watts  unit.Watts
+	Energy unit.Joules // counter since the meter was installed; 0 if it has none
+	At     time.Time   // when it was measured
+}
+
+// Cap claims watts of a feeder for somebody over a window [From, Until): mining must leave
+// them free. What mining may draw is
+//
+//	limit - reserve - base - sum over tenants of max(claimed watts, that tenant's measured draw).
+type Cap struct {
+	Feeder FeederID
+	Claim  string     // what claims it, unique: a lease's uid, or "operator/..."
+	Tenant string     // whose meter shows the draw; empty for an operator's claim
+	Watts  unit.Watts // above 0
+	Order  time.Time  // when ordering begins: From less the notice
+	From   time.Time  // when the watts must be free
+	Until  time.Time  // when the claim ends by itself; draw past it still counts
+}
+
+// Revision orders sets of caps: an older one than the newest seen is ignored.
+type Revision uint64
+
+// Proof is what meters say of one claim. Newer proofs replace older ones of the same claim.
+type Proof struct {
+	Seq        uint64 // grows with every proof that changes anything
+	Claim      string
+	Feeder     FeederID
+	At         time.Time   // when the reading behind it was measured
+	FirstOrder time.Time   // when the first setpoint for this claim left; zero if none was needed
+	Free       bool        // ACTIVE holds: reading newer than the order, everybody's grants fit under limit - reserve
+	Drawn      unit.Watts  // the tenant's measured draw on this feeder
+	Delivered  unit.Joules // tenant's metered energy within the window so far
+	Freed      unit.Watts  // mining's metered draw below its baseline when ordering began
+	Gone       bool        // the window is over and the tenant's meter shows it off
+	Reason     string      // why Free is false, for people
+}
+
+// Capacity is what a feeder can deliver to tenants, with its basis.
+type Capacity struct {
+	Seq      uint64
+	Feeder   FeederID
+	Firm     unit.Watts // limit - reserve - base - what cannot be curtailed
+	Basis    string     // how it was found, for people
+	Foregone unit.Msat  // msat a kWh that mining would have earned with the cheapest such watts
+}

@@ -1,0 +1,174 @@
+package pool
+
+import (
+	"encoding/binary"
+	"math"
+	"math/big"
+	"math/bits"
+
+	"github.com/hashlease/hashlease/pool/unit"
+)
+
+// Target is a 256-bit bound: a hash that is numerically less than or equal to it
+// counts. Words are little-endian, word 3 is the most significant.
+type Target [4]uint64
+
+// MaxTarget is the easiest target of all: every hash meets it.
+var MaxTarget = Target{math.MaxUint64, math.MaxUint64, math.MaxUint64, math.MaxUint64}
+
+// TargetFromBytes reads a U256 as the wire carries it: 32 bytes little-endian (sv2-spec 03 §3.1).
+func TargetFromBytes(b *[32]byte) Target {
+	return Target{
+		binary.LittleEndian.Uint64(b[0:]), binary.LittleEndian.Uint64(b[8:]),
+		binary.LittleEndian.Uint64(b[16:]), binary.LittleEndian.Uint64(b[24:]),
+	}
+}
+
+// Bytes is the target as the wire carries it: 32 bytes little-endian.
+func (t Target) Bytes() (b [32]byte) {
+	for i, w := range t {
+		binary.LittleEndian.PutUint64(b[8*i:], w)
+	}
+	return b
+}
+
+// Cmp compares two targets as numbers: -1, 0 or 1.
+func (t Target) Cmp(o Target) int {
+	for i := 3; i >= 0; i-- {
+		switch {
+		case t[i] < o[i]:
+			return -1
+		case t[i] > o[i]:
+			return 1
+		}
+	}
+	return 0
+}
+
+// Min is the harder of two targets.
+func (t Target) Min(o Target) Target {
+	if t.Cmp(o) <= 0 {
+		return t
+	}
+	return o
+}
+
+// Meets reports whether hash (raw SHA-256d byte order) is at or below the target.
+func (t Target) Meets(hash *[32]byte) bool {
+	return TargetFromBytes(hash).Cmp(t) <= 0
+}
+
+// Work is the expected number of hashes for one share at this target,
+// 2^256/(t+1), rounded down and at least 1. It saturates at the largest uint64: a share of
+// 2^64 hashes is 4.3e9 times the difficulty-1 share.
+func (t Target) Work() uint64 {
+	if t[3] == 0 {
+		return math.MaxUint64 // 2^256/2^192 does not fit
+	}
+	if t == MaxTarget {
+		return 1
+	}
+	u := t // t+1; no overflow because t is not the largest
+	for i := range u {
+		u[i]++
+		if u[i] != 0 {
+			break
+		}
+	}
+	// floor(2^256 / u) with u >= 2^192: estimate with the top word, then correct down.
+	if u[3] == 0 {
+		return math.MaxUint64
+	}
+	if u[3] == 1 && u[0]|u[1]|u[2] == 0 {
+		return math.MaxUint64
+	}
+	q := new(big.Int).Lsh(big.NewInt(1), 256)
+	q.Div(q, u.big())
+	if !q.IsUint64() {
+		return math.MaxUint64
+	}
+	return q.Uint64()
+}
+
+// Difficulty is the target's difficulty: 0xffff*2^208 divided by the target (pdiff).
+func (t Target) Difficulty() float64 {
+	return 0xffff * math.Pow(2, 208) / t.float()
+}
+
+func (t Target) float() float64 {
+	f := 0.0
+	for i := 3; i >= 0; i-- {
+		f = f*math.Pow(2, 64) + float64(t[i])
+	}
+	return f
+}
+
+func (t Target) big() *big.Int {
+	var be [32]byte
+	for i, w := range t {
+		binary.BigEndian.PutUint64(be[24-8*i:], w)
+	}
+	return new(big.Int).SetBytes(be[:])
+}
+
+// String is the target in the display order of hashes: 64 hexadecimal digits, big-endian.
+func (t Target) String() string {
+	const digits = "0123456789abcdef"
+	b := t.Bytes()
+	var s [64]byte
+	for i, c := range b {
+		s[62-2*i], s[63-2*i] = digits[c>>4], digits[c&15]
+	}
+	return string(s[:])
+}
+
+// TargetForHashes is the target at which one share takes the given number of
+// hashes on average: (2^256-h)/(h+1) as the reference implementation rounds
+// it, for h = floor(hashes).
+func TargetForHashes(hashes float64) Target {
+	if !(hashes >= 1) {
+		hashes = 0
+	}
+	h, _ := big.NewFloat(math.Min(hashes, 0x1p200)).Int(nil)
+	n := new(big.Int).Lsh(big.NewInt(1), 256)
+	n.Sub(n, big.NewInt(1)).Sub(n, h)
+	n.Div(n, h.Add(h, big.NewInt(1)))
+	return targetFromBig(n)
+}
+
+// TargetForHashrate is the target that yields the given shares a minute at a hashrate.
+func TargetForHashrate(h unit.Hashrate, sharesPerMinute float64) Target {
+	return TargetForHashes(float64(h) * 60 / sharesPerMinute)
+}
+
+// TargetFromBits expands the compact form of a block header. Negative and
+// overflowing encodings give the zero target, which nothing meets.
+func TargetFromBits(compact uint32) Target {
+	mantissa, exponent := uint64(compact&0x007fffff), int(compact>>24)
+	if compact&0x00800000 != 0 || mantissa == 0 {
+		return Target{}
+	}
+	shift := 8 * (exponent - 3)
+	if shift < 0 {
+		return Target{mantissa >> -shift}
+	}
+	if shift+bits.Len64(mantissa) > 256 {
+		return Target{}
+	}
+	var t Target
+	t[shift/64] = mantissa << (shift % 64)
+	if over := shift%64 + bits.Len64(mantissa) - 64; over > 0 {
+		t[shift/64+1] = mantissa >> (64 - shift%64)
+	}
+	return t
+}
+
+func targetFromBig(n *big.Int) Target {
+	var be [32]byte
+	n.FillBytes(be[:])
+	var t Target
+	for i := range t {
+		t[i] = binary.BigEndian.Uint64(be[24-8*i:])
+	}
+	return t
+}
