@@ -17,12 +17,6 @@ type Seq uint64
 // Any as Write.Expect asks for no check.
 const Any = ^Seq(0)
 
-// Bounds that every implementation enforces before it allocates.
-const (
-	MaxRecord = 4 << 20 // bytes of one record
-	MaxStream = 64      // bytes of a stream's name: a-z 0-9 - _ . / are accepted
-)
-
 // Errors of the port, by phase of life.
 var (
 	// ErrLocked says that another process has the journal open.
@@ -35,26 +29,43 @@ var (
 	ErrTrimmed = errors.New("records were trimmed")
 	// ErrInvalid says that a name or a record is outside the bounds. Nothing was written.
 	ErrInvalid = errors.New("invalid write")
+	// ErrCorrupt says that what is stored is not what was written.
+	ErrCorrupt = errors.New("journal is corrupt")
+	// ErrFailed says that the medium failed in a way that leaves open what is durable. Every later
+	// write fails until the journal is opened again.
+	ErrFailed = errors.New("journal failed and must be opened again")
 )
 
-// Write is a few records for one stream.
+// Write is a few records for one stream. Without records it only checks Expect.
 type Write struct {
 	Stream  string
 	Expect  Seq // the stream's last Seq before this write, 0 for an empty stream, or Any
 	Records [][]byte
 }
 
-// Journal is an append-only log of named streams.
+// Journal is an append-only log of named streams. Its methods may be called concurrently.
 //
 // Append is one atomic durable unit over several streams: after it returns nil, all of
-// its records survive kill -9; after an error none of them exist. Concurrent calls share a
-// commit. It returns the last Seq of the first write's stream. Records are copied.
+// its records survive kill -9; after an error none of them exist (ErrFailed alone
+// leaves it open until the next opening). Concurrent calls share a commit and do not share
+// failures of each other's Expect. It returns the last Seq of the first write's stream.
+// Records are copied. Writes to the same stream count one after the other. A context that
+// ends before the commit begins withdraws the call; after that the call is
+// answered by the commit alone.
 //
-// Replay calls fn for every record of the stream with Seq > after, in order, and stops
-// at fn's first error. fn must not call the journal. The record is valid only during the call.
+// Last is the Seq of the stream's newest durable record, 0 if it never had one. Streams
+// are the names that ever had a record, sorted.
+//
+// Replay calls fn for every record of the stream with Seq > after that was durable when it began, in
+// order, and stops at fn's first error. fn must not call the journal. The
+// record is valid only during the call.
 //
 // A snapshot stands for all records up to its Seq: a fold is the last snapshot and the
-// records after it. Trim drops records with Seq <= upTo; the stream's last Seq stays.
+// records after it. Its Seq is from 1 to the stream's last and never goes back. Trim drops records with
+// Seq <= upTo; the stream's last Seq stays, and a snapshot too. Trim works in steps: after an error some
+// of the oldest records may be gone.
+//
+// Close waits for calls in flight. Calls after it return ErrClosed; closing again does nothing.
 type Journal interface {
 	Append(ctx context.Context, writes ...Write) (Seq, error)
 	Replay(ctx context.Context, stream string, after Seq, fn func(Seq, []byte) error) error
