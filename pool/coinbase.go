@@ -1,0 +1,121 @@
+package pool
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/bits"
+
+	"github.com/btcsuite/btcd/chainhash/v2"
+)
+
+const (
+	// ExtranonceSize is the size of a full extranonce in bytes: prefix and roll part.
+	ExtranonceSize = 20
+	// MaxTag is the longest coinbase tag in bytes. With it the scriptSig is never above the
+	// 100 bytes that consensus allows: height 5, tag 1+64, wraps 5, salt and extranonce 25.
+	MaxTag = 64
+
+	saltSize       = 4
+	maxScriptSig   = 100
+	maxPayout      = 100 // bytes of an output script; the longest standard one has 67
+	coinbaseTx     = 2   // transaction version
+	sequenceNotMax = 0xfffffffe
+)
+
+// CoinbaseConfig is what the operator decides about the coinbase.
+type CoinbaseConfig struct {
+	Script []byte // output script that is paid; see PayoutScript
+	Tag    string // printable ASCII shown by block explorers
+}
+
+// Validate lists every fault of the configuration.
+func (c CoinbaseConfig) Validate() error {
+	var faults []error
+	if n := len(c.Script); n == 0 || n > maxPayout {
+		faults = append(faults, fmt.Errorf("payout script has %d bytes: 1 to %d are accepted", n, maxPayout))
+	}
+	if n := len(c.Tag); n > MaxTag {
+		faults = append(faults, fmt.Errorf("coinbase tag has %d bytes: up to %d are accepted", n, MaxTag))
+	}
+	for i := range len(c.Tag) {
+		if c.Tag[i] < ' ' || c.Tag[i] > '~' {
+			faults = append(faults, fmt.Errorf("coinbase tag byte %d is %q: printable ASCII is accepted", i, c.Tag[i]))
+			break
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// coinbasePrefix is the coinbase up to the extranonce, without BIP141 bytes:
+//
+//	version 4 | inputs 1 | null outpoint 36 | scriptSig length 1 |
+//	height push | tag push | wraps push | 0x18 | salt 4
+//
+// The salt is the process epoch and the low 16 bits of the job's number. The wraps push holds the
+// number's higher bits and is absent while they are zero, so that the salt never repeats.
+func coinbasePrefix(tag string, height int32, epoch uint16, seq uint64) []byte {
+	p := make([]byte, 0, 4+1+36+1+maxScriptSig)
+	p = binary.LittleEndian.AppendUint32(p, coinbaseTx)
+	p = append(p, 1)
+	p = append(p, make([]byte, 32)...)
+	p = append(p, 0xff, 0xff, 0xff, 0xff)
+	length := len(p)
+	p = append(p, 0)
+	p = appendHeight(p, height)
+	if tag != "" {
+		p = append(p, byte(len(tag)))
+		p = append(p, tag...)
+	}
+	if wraps := uint32(seq >> 16); wraps != 0 {
+		n := (bits.Len32(wraps) + 7) / 8
+		p = append(p, byte(n))
+		p = append(p, binary.LittleEndian.AppendUint32(nil, wraps)[:n]...)
+	}
+	p = append(p, saltSize+ExtranonceSize)
+	p = binary.LittleEndian.AppendUint16(p, epoch)
+	p = binary.LittleEndian.AppendUint16(p, uint16(seq))
+	p[length] = byte(len(p) - length - 1 + ExtranonceSize)
+	return p
+}
+
+// coinbaseSuffix is the coinbase after the extranonce, without BIP141 bytes:
+//
+//	sequence 4 | outputs 1 | payout | witness commitment, if any | lock time 4
+//
+// Lock time and sequence make every coinbase unique as BIP54 will require.
+func coinbaseSuffix(payout []byte, height int32, value int64, commitment *chainhash.Hash) []byte {
+	s := make([]byte, 0, 4+1+8+1+len(payout)+8+1+38+4)
+	s = binary.LittleEndian.AppendUint32(s, sequenceNotMax)
+	outputs := byte(1)
+	if commitment != nil {
+		outputs = 2
+	}
+	s = append(s, outputs)
+	s = binary.LittleEndian.AppendUint64(s, uint64(value))
+	s = append(s, byte(len(payout)))
+	s = append(s, payout...)
+	if commitment != nil {
+		s = binary.LittleEndian.AppendUint64(s, 0)
+		s = append(s, 38, 0x6a, 0x24, 0xaa, 0x21, 0xa9, 0xed) // OP_RETURN, push 36, BIP141 header
+		s = append(s, commitment[:]...)
+	}
+	return binary.LittleEndian.AppendUint32(s, uint32(height-1))
+}
+
+// appendHeight appends the height as BIP34 wants it: the smallest push of a script number.
+func appendHeight(dst []byte, height int32) []byte {
+	switch {
+	case height <= 0:
+		return append(dst, 0) // OP_0
+	case height <= 16:
+		return append(dst, 0x50+byte(height)) // OP_1 .. OP_16
+	}
+	n := bits.Len32(uint32(height))/8 + 1 // one bit is kept for the sign
+	dst = append(dst, byte(n))
+	for range n {
+		dst = append(dst, byte(height))
+		height >>= 8
+	}
+	return dst
+}

@@ -1,0 +1,99 @@
+package pool
+
+import (
+	"math"
+	"time"
+)
+
+// trailMarks is how many past moments are kept: recent ones densely, old ones sparsely.
+const trailMarks = 24
+
+// trail is the evidence since a number of past moments: shares counted and exposure.
+type trail struct {
+	at       time.Time // exposure is known up to here; evidence before it is not counted
+	work     float64   // of a share of the newest job; 0 before the first
+	shares   float64
+	exposure float64 // shares that 1 H/s would have found
+	marks    [trailMarks]mark
+	n        int
+}
+
+// mark is the state of a trail at a past moment.
+type mark struct {
+	at               time.Time
+	shares, exposure float64
+}
+
+// reset forgets everything. Evidence counts from the given time on, which may lie ahead.
+func (t *trail) reset(from time.Time) {
+	t.at, t.shares, t.exposure = from, 0, 0
+	t.marks[0] = mark{at: from}
+	t.n = 1
+}
+
+// advance adds the exposure up to now. A clock that steps back stands still.
+func (t *trail) advance(now time.Time) {
+	dt := now.Sub(t.at).Seconds()
+	if dt <= 0 {
+		return
+	}
+	t.at = now
+	if t.work > 0 {
+		t.exposure += dt / t.work
+	}
+}
+
+func (t *trail) mine(work float64, now time.Time) {
+	t.advance(now)
+	t.work = work
+}
+
+// count adds a share of the given work. One of an older, harder job counts as one: more
+// would overstate how much is known.
+func (t *trail) count(work float64, now time.Time) {
+	if t.work > 0 && !now.Before(t.at) {
+		t.shares += min(1, work/t.work)
+	}
+}
+
+// mark keeps this moment if the last one kept is at least the spacing ago. When there is no room,
+// every second of the older half is dropped, but never the first.
+func (t *trail) mark(now time.Time, spacing time.Duration) {
+	if now.Sub(t.marks[t.n-1].at) < spacing {
+		return
+	}
+	if t.n == trailMarks {
+		const half = trailMarks / 2
+		kept := 0
+		for i := range trailMarks {
+			if i < half && i%2 == 1 {
+				continue
+			}
+			t.marks[kept] = t.marks[i]
+			kept++
+		}
+		t.n = kept
+	}
+	t.marks[t.n] = mark{at: t.at, shares: t.shares, exposure: t.exposure}
+	t.n++
+}
+
+// strongest is the evidence against a hashrate since the moment where it is strongest: shares
+// counted, shares expected, and the log likelihood ratio. Moments that are not
+// worth acting on are passed over.
+func (t *trail) strongest(hashrate float64, worth func(n, mean float64) bool) (n, mean, ratio float64) {
+	for _, m := range t.marks[:t.n] {
+		k, e := t.shares-m.shares, (t.exposure-m.exposure)*hashrate
+		if e <= 0 || !worth(k, e) {
+			continue
+		}
+		r := e - k
+		if k > 0 {
+			r += k * math.Log(k/e)
+		}
+		if r > ratio {
+			n, mean, ratio = k, e, r
+		}
+	}
+	return n, mean, ratio
+}
