@@ -13,7 +13,8 @@ const (
 // CheckStream returns ErrInvalid, with what is accepted, unless name can name a stream.
 func CheckStream(name string) error {
 	if name == "" || len(name) > MaxStream {
-		return fmt.Errorf("%w: stream name of %d bytes: 1 to %d are accepted", ErrInvalid, len(name), MaxStream)
+		return fmt.Errorf("%w: stream name has %d bytes: 1 to %d are accepted",
+			ErrInvalid, len(name), MaxStream)
 	}
 	for i := range len(name) {
 		switch c := name[i]; {
