@@ -118,7 +118,8 @@ func encodeKeyText(payload []byte) string {
 
 func decodeKeyText(text string) ([]byte, error) {
 	if len(text) > maxKeyText {
-		return nil, fmt.Errorf("%w: %d characters where at most %d are read", ErrKeyText, len(text), maxKeyText)
+		return nil, fmt.Errorf("%w: %d characters where at most %d are read",
+			ErrKeyText, len(text), maxKeyText)
 	}
 	raw := base58.Decode(text)
 	if len(raw) < checksumSize {

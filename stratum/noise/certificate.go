@@ -53,8 +53,11 @@ func fitsUint32(t time.Time) bool {
 	return s >= 0 && s <= 1<<32-1
 }
 
-func (c *certificate) from() time.Time  { return time.Unix(int64(binary.LittleEndian.Uint32(c[2:])), 0) }
-func (c *certificate) until() time.Time { return time.Unix(int64(binary.LittleEndian.Uint32(c[6:])), 0) }
+func (c *certificate) from() time.Time { return time.Unix(int64(binary.LittleEndian.Uint32(c[2:])), 0) }
+
+func (c *certificate) until() time.Time {
+	return time.Unix(int64(binary.LittleEndian.Uint32(c[6:])), 0)
+}
 
 // digest is what the authority signs.
 func (c *certificate) digest(static *[keySize]byte) [32]byte {

@@ -43,7 +43,8 @@ func (c *cipherState) seal(dst, plain, ad []byte) []byte {
 	return c.aead.Seal(dst, c.nonce[:], plain, ad)
 }
 
-// open appends the plaintext of one sealed block to dst. The nonce moves on only when the block authenticates.
+// open appends the plaintext of one sealed block to dst. The nonce moves on only when
+// the block authenticates.
 func (c *cipherState) open(dst, sealed, ad []byte) ([]byte, error) {
 	if c.exhausted(1) {
 		return nil, ErrNonce

@@ -235,7 +235,8 @@ func (c *Conn) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Read reads plaintext, headers included. It allocates for each frame; servers use ReadHeader and ReadPayload.
+// Read reads plaintext, headers included. It allocates for each frame; servers use ReadHeader
+// and ReadPayload.
 func (c *Conn) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil

@@ -108,7 +108,8 @@ func TestConn_CarriesFramesBothWays(t *testing.T) {
 			if got := append(header[:], payload...); !bytes.Equal(got, frame(n)) {
 				t.Fatalf("a frame of %d bytes arrived as %d bytes, or changed", n, len(payload))
 			}
-			if aliases := n > 0 && &payload[0] == &buf[0]; aliases != (n > 0 && n+noise.Overhead <= len(buf)) {
+			fits := n > 0 && n+noise.Overhead <= len(buf)
+			if aliases := n > 0 && &payload[0] == &buf[0]; aliases != fits {
 				t.Fatalf("payload of %d bytes: aliases the buffer: %v", n, aliases)
 			}
 		}
@@ -199,7 +200,7 @@ func TestConn_TellsTruncationFromEnd(t *testing.T) {
 		if cut == 0 || cut == len(wire) {
 			want = io.EOF
 		}
-		if err != want {
+		if !errors.Is(err, want) {
 			t.Errorf("after %d bytes: got %v, want %v", cut, err, want)
 		}
 	}
