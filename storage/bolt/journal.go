@@ -74,8 +74,13 @@ func Open(path string, o Options) (*Journal, error) {
 	if o.MmapSize == 0 {
 		o.MmapSize = defaultMmap
 	}
-	_, statErr := os.Stat(path)
-	db, err := openFile(path, o)
+	info, statErr := os.Stat(path)
+	if statErr == nil && info.Size() > 0 {
+		if err := verify(path, o); err != nil {
+			return nil, fmt.Errorf("opening journal %s: %w", path, err)
+		}
+	}
+	db, err := openFile(path, o, false)
 	if err != nil {
 		return nil, fmt.Errorf("opening journal %s: %w", path, err)
 	}
@@ -95,7 +100,7 @@ func Open(path string, o Options) (*Journal, error) {
 }
 
 // openFile opens the bbolt file and turns its panics on broken pages into errors.
-func openFile(path string, o Options) (db *bbolt.DB, err error) {
+func openFile(path string, o Options, readOnly bool) (db *bbolt.DB, err error) {
 	var file *os.File
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
@@ -113,13 +118,17 @@ func openFile(path string, o Options) (db *bbolt.DB, err error) {
 		InitialMmapSize: int(o.MmapSize),
 		MaxSize:         int(o.MaxSize),
 		NoStatistics:    true,
+		ReadOnly:        readOnly,
 		OpenFile: func(name string, flag int, m os.FileMode) (*os.File, error) {
 			f, err := os.OpenFile(name, flag, m)
 			if err != nil {
 				return nil, err
 			}
+			if err := f.Chmod(mode); err != nil { // it may have been copied with wider rights
+				return nil, errors.Join(err, f.Close())
+			}
 			file = f
-			return f, f.Chmod(mode) // an older file may have been copied with wider rights
+			return f, nil
 		},
 	})
 	switch {

@@ -2,6 +2,7 @@ package bolt
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"runtime/debug"
 
@@ -46,6 +47,33 @@ func prepare(db *bbolt.DB) (heads map[string]head, err error) {
 			}
 		}
 		return tx.Bucket(metaBucket).Put(formatKey, []byte(format))
+	})
+}
+
+// verify walks every page of a file that bbolt has not opened for writing yet: then bbolt looks for free pages
+// with goroutines of its own, where a panic on a broken page could not be caught.
+func verify(path string, o Options) error {
+	db, err := openFile(path, o, true)
+	if err != nil {
+		return err
+	}
+	err = safely(func() error {
+		return db.View(func(tx *bbolt.Tx) error {
+			return tx.ForEach(func(_ []byte, b *bbolt.Bucket) error { return walk(b) })
+		})
+	})
+	return errors.Join(err, db.Close())
+}
+
+func walk(b *bbolt.Bucket) error {
+	return b.ForEach(func(k, v []byte) error {
+		if v != nil {
+			return nil
+		}
+		if inner := b.Bucket(k); inner != nil {
+			return walk(inner)
+		}
+		return fmt.Errorf("%w: bucket %q is missing", storage.ErrCorrupt, k)
 	})
 }
 
