@@ -10,5 +10,5 @@ if [[ -z "$targets" ]]; then
 fi
 while read -r package name; do
 	echo "== $package $name"
-	go test -run='^$' -fuzz="^$name\$" -fuzztime="${FUZZTIME:-10s}" "$package"
+	go test -run='^$' -fuzz="^$name\$" -fuzztime="${FUZZTIME:-10s}" -fuzzminimizetime=5x "$package"
 done <<<"$targets"

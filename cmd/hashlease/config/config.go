@@ -1,0 +1,168 @@
+// Package config is the configuration file of a hashlease server: a strict TOML file
+// with units that people write ("100kW", "30s").
+//
+// Decode refuses what it does not know and names the line. Validate lists every fault at once.
+// Encode writes a file with comments, which Decode reads back. The conversions
+// (NodeConfigs, Fleet) give the rooms their own types; starting the rooms is left to
+// the commands.
+package config
+
+import (
+	"path/filepath"
+
+	"github.com/hashlease/hashlease/pool/fleet"
+	"github.com/hashlease/hashlease/pool/unit"
+)
+
+// Config is one server's configuration. Relative paths in it start at the file's directory.
+type Config struct {
+	Network string `toml:"network"` // as node.ParseNetwork reads it
+	Payout  string `toml:"payout"`  // address that found blocks pay
+
+	Storage    Storage    `toml:"storage"`
+	Nodes      []Node     `toml:"node"`
+	Stratum    Stratum    `toml:"stratum"`
+	GRPC       Listener   `toml:"grpc"`
+	Console    Listener   `toml:"console"`
+	TLS        TLS        `toml:"tls"`
+	Admin      Admin      `toml:"admin"`
+	Tenants    []Tenant   `toml:"tenant"`
+	Sites      []Site     `toml:"site"`
+	Workers    []Worker   `toml:"worker"`
+	Simulation Simulation `toml:"simulation"`
+
+	dir string // of the file; empty means the working directory
+}
+
+// Storage says where journals are kept.
+type Storage struct {
+	Dir string `toml:"dir"`
+}
+
+// Node is how to reach one bitcoin node.
+type Node struct {
+	Name         string   `toml:"name"` // for people; the address if empty
+	Kind         NodeKind `toml:"kind"`
+	URL          string   `toml:"url"` // http://host:port or https://host:port
+	User         string   `toml:"user"`
+	Password     string   `toml:"password"`
+	PasswordFile string   `toml:"password_file"` // instead of password
+	CookieFile   string   `toml:"cookie_file"`   // Bitcoin Core: instead of user and password
+	Certificate  string   `toml:"certificate"`   // PEM file; empty trusts the system's roots
+}
+
+// Stratum is what miners connect to.
+type Stratum struct {
+	Listen          string  `toml:"listen"`
+	AuthorityKey    string  `toml:"authority_key"`     // file with the secret that signs certificates
+	MinDifficulty   float64 `toml:"min_difficulty"`    // no channel gets easier work
+	SharesPerMinute float64 `toml:"shares_per_minute"` // wanted of every channel
+	Tag             string  `toml:"tag"`               // in the coinbase of found blocks
+}
+
+// Listener is an address to listen on: host:port, or :port for every interface.
+type Listener struct {
+	Listen string `toml:"listen"`
+}
+
+// TLS says where the server's own authority and certificate are.
+type TLS struct {
+	Dir string `toml:"dir"`
+	// Hosts are further names and addresses that the certificate is good for.
+	Hosts []string `toml:"hosts"`
+}
+
+// Admin is the operator's access.
+type Admin struct {
+	KeyHash string `toml:"key_hash"` // SHA-256 of the key, hexadecimal
+}
+
+// Tenant is somebody who may lease power.
+type Tenant struct {
+	ID      string `toml:"id"`
+	KeyHash string `toml:"key_hash"` // SHA-256 of the key, hexadecimal
+}
+
+// Site is a place with feeders.
+type Site struct {
+	ID     fleet.SiteID `toml:"id"`
+	Name   string       `toml:"name"`
+	Tariff unit.Msat    `toml:"tariff_msat_per_kwh"` // what the site pays for power; 0: unknown
+	Feeder []Feeder     `toml:"feeder"`
+}
+
+// Feeder is a metered branch with a limit.
+type Feeder struct {
+	ID       fleet.FeederID `toml:"id"`
+	Limit    unit.Watts     `toml:"limit"`
+	Reserve  unit.Watts     `toml:"reserve"`
+	Base     unit.Watts     `toml:"base"`
+	Overload Overload       `toml:"overload"`
+	Notice   Duration       `toml:"notice"`
+	Arm      fleet.Arm      `toml:"arm"`
+	Meters   []Meter        `toml:"meter"`
+}
+
+// Overload is what a feeder bears above its limit, for a bounded time.
+type Overload struct {
+	Watts unit.Watts `toml:"watts"`
+	For   Duration   `toml:"for"`
+}
+
+// Meter is read over HTTP.
+type Meter struct {
+	Role   fleet.Role `toml:"role"`
+	Tenant string     `toml:"tenant"` // whose branch, for the role tenant
+	URL    string     `toml:"url"`
+}
+
+// Worker is a machine with a place and a curve: its model's, or its own.
+type Worker struct {
+	ID     string         `toml:"id"` // account.worker
+	Feeder fleet.FeederID `toml:"feeder"`
+	Model  string         `toml:"model"`
+	Curve  []Point        `toml:"curve"`
+	Sleep  *unit.Watts    `toml:"sleep"` // nil: the model's
+	MinRun Duration       `toml:"min_run"`
+	MinOff Duration       `toml:"min_off"`
+	Wear   unit.Msat      `toml:"wear_msat"` // cost of one pause-and-wake cycle
+	Pinned bool           `toml:"pinned"`
+}
+
+// Point is one working point of a curve.
+type Point struct {
+	Watts    unit.Watts    `toml:"watts"`
+	Hashrate unit.Hashrate `toml:"hashrate"`
+}
+
+// Simulation is for simulated fleets only.
+type Simulation struct {
+	// HashScale is real hashes for each hash of the curves; 0 means 1, which is every real fleet.
+	HashScale float64 `toml:"hash_scale"`
+}
+
+// Default is a configuration in which network, payout, node and keys are still to be filled in.
+func Default() Config {
+	return Config{
+		Network: "mainnet",
+		Storage: Storage{Dir: "data"},
+		Stratum: Stratum{
+			Listen: ":3333", AuthorityKey: "authority.key",
+			MinDifficulty: 256, SharesPerMinute: 12, Tag: "hashlease",
+		},
+		GRPC:    Listener{Listen: ":8443"},
+		Console: Listener{Listen: ":9443"},
+		TLS:     TLS{Dir: "tls"},
+	}
+}
+
+// Path resolves a path of the configuration: a relative one starts at the file's directory.
+func (c *Config) Path(p string) string {
+	if p == "" || filepath.IsAbs(p) {
+		return p
+	}
+	return filepath.Join(c.dir, p)
+}
+
+// SetDir says where relative paths start, for a configuration that was not read from a file.
+func (c *Config) SetDir(dir string) { c.dir = dir }

@@ -1,0 +1,292 @@
+package config_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/hashlease/hashlease/cmd/hashlease/config"
+	"github.com/hashlease/hashlease/pool/fleet"
+	"github.com/hashlease/hashlease/pool/unit"
+)
+
+const hash = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+
+// full is a configuration that uses every key and is valid.
+func full() config.Config {
+	c := config.Default()
+	c.Network, c.Payout = "signet:51", "tb1qw508d6qejxtdg4y5r3zarvary0c5xw7kxpjzsx"
+	c.Nodes = []config.Node{
+		{Name: "near", Kind: config.Btcd, URL: "http://127.0.0.1:18556", User: "u", Password: `p"\ä`},
+		{Kind: config.Core, URL: "https://node.example:8332", CookieFile: "/x/cookie", Certificate: "n.pem"},
+		{Kind: config.Btcd, URL: "http://[::1]:18557", User: "u", PasswordFile: "secret"},
+	}
+	c.Admin.KeyHash = hash
+	c.TLS.Hosts = []string{"pool.example", "192.0.2.1"}
+	c.Tenants = []config.Tenant{{ID: "acme", KeyHash: hash}, {ID: "b", KeyHash: hash}}
+	sleep := unit.Watts(25)
+	c.Sites = []config.Site{{
+		ID: "north", Name: "North hall", Tariff: 42_000,
+		Feeder: []config.Feeder{{
+			ID: "n1", Limit: 1_500_000, Reserve: 4001, Base: 12_340,
+			Overload: config.Overload{Watts: 10_000, For: config.Duration(90 * time.Second)},
+			Notice:   config.Duration(2 * time.Minute), Arm: fleet.Act,
+			Meters: []config.Meter{
+				{Role: fleet.Total, URL: "http://127.0.0.1:9100/n1/total"},
+				{Role: fleet.Tenant, Tenant: "acme", URL: "https://meter.example/acme"},
+			},
+		}},
+	}}
+	c.Workers = []config.Worker{
+		{ID: "a.w1", Feeder: "n1", Model: "Antminer S21", MinRun: config.Duration(time.Hour), Pinned: true},
+		{
+			ID: "a.w2", Feeder: "n1", Model: "own", Sleep: &sleep, Wear: 7,
+			MinOff: config.Duration(time.Second),
+			Curve:  []config.Point{{Watts: 1800, Hashrate: 110.5e12}, {Watts: 3500, Hashrate: 200e12}},
+		},
+	}
+	c.Simulation.HashScale = 2.5e-11
+	return c
+}
+
+// Ensure that a configuration which uses every key is valid and survives being written and read.
+func TestConfig_SurvivesEncodeAndDecode(t *testing.T) {
+	for name, c := range map[string]config.Config{"full": full(), "default": config.Default()} {
+		text, err := config.Encode(&c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		back, err := config.Decode(name, text)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, text)
+		}
+		ignore := cmpopts.IgnoreUnexported(config.Config{})
+		if diff := cmp.Diff(c, back, ignore, cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("%s: written and read (-want +got):\n%s\n%s", name, diff, text)
+		}
+	}
+	c := full()
+	if err := c.Validate(); err != nil {
+		t.Errorf("full configuration: %v", err)
+	}
+}
+
+// Ensure that the example in a fresh file is valid once its comment signs are removed.
+func TestConfig_ExampleInFreshFileIsValid(t *testing.T) {
+	c := full()
+	c.Sites, c.Workers, c.Simulation = nil, nil, config.Simulation{}
+	text, err := config.Encode(&c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, example, found := strings.Cut(string(text), "An example to start from:\n#\n")
+	if !found {
+		t.Fatalf("no example in:\n%s", text)
+	}
+	var b strings.Builder
+	for line := range strings.Lines(example) {
+		b.WriteString(strings.TrimPrefix(strings.TrimPrefix(line, "# "), "#"))
+	}
+	back, err := config.Decode("example", append(text, b.String()...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := back.Validate(); err != nil {
+		t.Error(err)
+	}
+	if len(back.Sites) != 1 || len(back.Workers) != 1 {
+		t.Errorf("example has %d sites and %d workers, want 1 and 1", len(back.Sites), len(back.Workers))
+	}
+}
+
+// Ensure that every unknown key is named with its line and with what is accepted there.
+func TestDecode_NamesUnknownKeysWithTheirLines(t *testing.T) {
+	_, err := config.Decode("f.toml", []byte(`network = "mainnet"
+nettwork = 1
+[stratum]
+lisen = ":1"
+[[worker]]
+id = "a.b"
+[[worker]]
+id = "a.c"
+fedder = "x"
+[extra]
+deep = 1
+[[site]]
+id = "s"
+[[site.feeder]]
+id = "f"
+overload = {watts = "1kW", fur = "1s"}
+`))
+	want := []string{
+		`f.toml:2: unknown key "nettwork": accepted here: network, payout,`,
+		`f.toml:4: unknown key "stratum.lisen": accepted here: listen, authority_key,`,
+		`f.toml:9: unknown key "worker.fedder": accepted here: id, feeder,`,
+		`f.toml:10: unknown key "extra": accepted here: network,`,
+		`f.toml:16: unknown key "site.feeder.overload.fur": accepted here: watts, for`,
+	}
+	wantLines(t, err, want)
+}
+
+// Ensure that a value of the wrong form is named with its key and, where it can be told, its line.
+func TestDecode_NamesWrongValues(t *testing.T) {
+	for _, test := range []struct{ text, want string }{
+		{"network = 1", `f.toml:1: network: the value is of type integer, accepted is string`},
+		{"x = [", `f.toml:1: `},
+		{
+			"[[worker]]\nsleep = \"9xW\"\n[[worker]]\nsleep = \"40W\"",
+			`f.toml:2: worker.sleep: power "9xW": a number with W, kW`,
+		},
+		{
+			"[[worker]]\npinned = 1\n[[worker]]\npinned = true",
+			`f.toml: worker.pinned: the value is of type integer`,
+		},
+		{
+			"[[site]]\n[[site.feeder]]\nnotice = 30",
+			`f.toml:3: site.feeder.notice: duration "30": a number with its unit`,
+		},
+		{
+			"[[site]]\n[[site.feeder]]\narm = \"go\"",
+			`f.toml:3: site.feeder.arm: arm "go": observe, advise or act`,
+		},
+		{"[[node]]\nkind = \"x\"", `f.toml:2: node.kind: node kind "x": btcd or core is accepted`},
+	} {
+		_, err := config.Decode("f.toml", []byte(test.text))
+		if err == nil || !strings.HasPrefix(err.Error(), test.want) {
+			t.Errorf("%q:\n got %v\nwant %s", test.text, err, test.want)
+		}
+	}
+}
+
+// Ensure that all faults are listed at once, each with its field and what is accepted.
+func TestValidate_ListsEveryFault(t *testing.T) {
+	c := full()
+	c.Network, c.Payout, c.Storage.Dir = "maynet", "", ""
+	c.Stratum = config.Stratum{Listen: "3333", Tag: "ä", MinDifficulty: -1}
+	c.GRPC.Listen = c.Console.Listen
+	c.Admin.KeyHash = "12"
+	c.Tenants = append(c.Tenants,
+		config.Tenant{ID: "b", KeyHash: hash}, config.Tenant{ID: "A_", KeyHash: hash})
+	c.Nodes[0].URL = "ftp://x"
+	c.Nodes[1].URL = "http://node.example:8332"
+	c.Nodes[1].Certificate = ""
+	c.Nodes[2].Password = "too"
+	f := &c.Sites[0].Feeder[0]
+	f.Limit = 0
+	f.Meters = []config.Meter{{Role: fleet.Tenant, Tenant: "nobody", URL: "x"}}
+	c.Workers[0].Model = "Antminer S1"
+	c.Simulation.HashScale = 2
+	wantLines(t, c.Validate(), []string{
+		`network: network "maynet": mainnet, testnet3`,
+		`payout: missing`,
+		`storage.dir: missing`,
+		`stratum.min_difficulty is -1: above 0`,
+		`stratum.shares_per_minute is 0: above 0`,
+		`stratum.tag: coinbase tag byte 0`,
+		`stratum.authority_key: missing`,
+		`simulation.hash_scale is 2: 0 to 1`,
+		`stratum.listen: "3333": host:port is accepted`,
+		`console.listen: :9443 is used by grpc.listen already`,
+		`admin.key_hash: the SHA-256`,
+		`tenant "b" is there twice`,
+		`tenant 4: id: "A_": byte 1 is 'A': a-z 0-9 - are accepted`,
+		`node 1: url: http://host:port or https://host:port is accepted`,
+		`node node.example:8332: address: node.example:8332 is not on this machine: TLS`,
+		`node 3: password_file: given beside password`,
+		`feeder "n1" meter 1: url: "x": http://host:port/path`,
+		`feeder "n1" meter 1: tenant: "nobody" has no [[tenant]]`,
+		`feeder "n1": arm act needs a meter with role total or mining`,
+		`worker "a.w1": model "Antminer S1" is not known and there is no curve`,
+		`feeder "n1": limit is 0 W`,
+		`feeder "n1": reserve is 4001 W: 0 to 0 W is accepted`,
+		`feeder "n1": declared base load is 12340 W`,
+		`feeder "n1": overload watts is 10000 W`,
+	})
+}
+
+// Ensure that an address of another network is refused although it is an address.
+func TestValidate_RefusesPayoutOfAnotherNetwork(t *testing.T) {
+	c := full()
+	c.Network = "mainnet"
+	err := c.Validate()
+	if err == nil || !strings.Contains(err.Error(), "but the network is mainnet") {
+		t.Errorf("got %v, want the network named", err)
+	}
+}
+
+// Ensure that relative paths and password files are resolved beside the configuration file.
+func TestNodeConfigs_ReadPasswordBesideTheFile(t *testing.T) {
+	dir := t.TempDir()
+	c := full()
+	text, err := config.Encode(&c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "hashlease.toml")
+	files := map[string]string{path: string(text), filepath.Join(dir, "secret"): "pass word\n"}
+	for name, content := range files {
+		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c, err = config.Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nodes, err := c.NodeConfigs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := nodes[2].Password; got != "pass word" {
+		t.Errorf("password is %q, want the file's", got)
+	}
+	if got, want := nodes[1].Certificate, filepath.Join(dir, "n.pem"); got != want {
+		t.Errorf("certificate is %q, want %q", got, want)
+	}
+	if err := os.Remove(filepath.Join(dir, "secret")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.NodeConfigs(); err == nil || !strings.Contains(err.Error(), "node 3: password_file") {
+		t.Errorf("got %v, want the missing password file named", err)
+	}
+}
+
+// Ensure that a worker has its model's curve, or its own.
+func TestFleet_TakesCurveFromModelOrWorker(t *testing.T) {
+	c := full()
+	sites, workers, err := c.Fleet()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := workers[0].Curve.Full(); got.Watts != 3500 {
+		t.Errorf("model's full power is %v, want 3.5 kW", got.Watts)
+	}
+	if got, want := workers[1].Curve[0], (fleet.Point{Watts: 1800, Hashrate: 110.5e12}); got != want {
+		t.Errorf("own curve begins with %v, want %v", got, want)
+	}
+	if workers[1].Sleep != 25 || sites[0].Feeders[0].Site != "north" {
+		t.Errorf("sleep %v and site %q, want 25 W and north", workers[1].Sleep, sites[0].Feeders[0].Site)
+	}
+}
+
+// wantLines checks that an error has exactly these lines, by their beginnings.
+func wantLines(t *testing.T, err error, want []string) {
+	t.Helper()
+	if err == nil {
+		t.Fatal("no error")
+	}
+	got := strings.Split(err.Error(), "\n")
+	for i, line := range got {
+		if i >= len(want) || !strings.HasPrefix(line, want[i]) {
+			t.Fatalf("line %d: got\n%s\nof\n%v\nwant\n%s", i+1, line, err, strings.Join(want, "\n"))
+		}
+	}
+	if len(got) < len(want) {
+		t.Errorf("got %d lines, want %d:\n%v", len(got), len(want), err)
+	}
+}

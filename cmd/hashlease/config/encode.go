@@ -1,0 +1,94 @@
+package config
+
+import (
+	"bytes"
+	_ "embed"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"text/template"
+
+	"github.com/hashlease/hashlease/pool/unit"
+)
+
+//go:embed config.toml.tmpl
+var layout string
+
+var encoder = template.Must(template.New("config.toml").Funcs(template.FuncMap{
+	"q":     quote,
+	"watts": writeWatts,
+	"hash":  writeHashrate,
+	"num":   writeNumber,
+	"list":  writeList,
+}).Parse(layout))
+
+// Encode writes the configuration with comments. Decode reads the same back.
+func Encode(c *Config) ([]byte, error) {
+	var b bytes.Buffer
+	if err := encoder.Execute(&b, c); err != nil {
+		return nil, fmt.Errorf("writing configuration: %w", err)
+	}
+	return b.Bytes(), nil
+}
+
+// quote writes a basic string of TOML.
+func quote(v any) string {
+	var b strings.Builder
+	b.WriteByte('"')
+	for _, r := range strings.ToValidUTF8(fmt.Sprint(v), "\ufffd") {
+		switch {
+		case r == '"' || r == '\\':
+			b.WriteByte('\\')
+			b.WriteRune(r)
+		case r < ' ' || r == 0x7f:
+			fmt.Fprintf(&b, `\u%04X`, r)
+		default:
+			b.WriteRune(r)
+		}
+	}
+	b.WriteByte('"')
+	return b.String()
+}
+
+// writeWatts writes power exactly, with the largest unit that leaves at most three decimals.
+func writeWatts(w unit.Watts) string {
+	switch {
+	case w >= unit.Megawatt && w%unit.Kilowatt == 0:
+		return `"` + writeNumber(float64(w)/float64(unit.Megawatt)) + `MW"`
+	case w >= 10*unit.Kilowatt && w%10 == 0:
+		return `"` + writeNumber(float64(w)/float64(unit.Kilowatt)) + `kW"`
+	}
+	return fmt.Sprintf(`"%dW"`, int64(w))
+}
+
+func writeHashrate(h unit.Hashrate) string {
+	text := writeNumber(float64(h/unit.TeraHash)) + "TH/s"
+	if back, err := unit.ParseHashrate(text); err == nil && back == h {
+		return `"` + text + `"`
+	}
+	return `"` + strconv.FormatFloat(float64(h), 'f', -1, 64) + `H/s"`
+}
+
+// writeNumber writes a float of TOML that reads back as the same.
+func writeNumber(f float64) string {
+	switch {
+	case math.IsNaN(f):
+		return "nan"
+	case math.IsInf(f, 0):
+		return strings.ToLower(strings.TrimPrefix(strconv.FormatFloat(f, 'f', -1, 64), "+"))
+	}
+	text := strconv.FormatFloat(f, 'f', -1, 64)
+	if math.Abs(f) >= 1e15 && !strings.Contains(text, ".") {
+		text += ".0" // as an integer it could be out of range
+	}
+	return text
+}
+
+func writeList(items []string) string {
+	quoted := make([]string, len(items))
+	for i, s := range items {
+		quoted[i] = quote(s)
+	}
+	return "[" + strings.Join(quoted, ", ") + "]"
+}

@@ -1,0 +1,232 @@
+package config
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strconv"
+
+	"github.com/hashlease/hashlease/pool"
+	"github.com/hashlease/hashlease/pool/fleet"
+	"github.com/hashlease/hashlease/pool/node"
+)
+
+// Bounds of lists that Validate enforces.
+const (
+	MaxNodes   = 16
+	MaxTenants = 10_000
+	MaxMeters  = 10_000
+	MaxTenant  = 40 // bytes of a tenant's id
+)
+
+// Validate lists every fault at once, each with the name of the field and what is accepted. It opens
+// no file and no connection; `hashlease check` does.
+func (c *Config) Validate() error {
+	v := &validation{tenants: map[string]bool{}}
+	v.pool(c)
+	v.listeners(c)
+	v.keys(c)
+	v.nodes(c)
+	v.power(c)
+	return errors.Join(v.faults...)
+}
+
+// validation collects faults.
+type validation struct {
+	faults  []error
+	tenants map[string]bool
+	meters  int
+}
+
+func (v *validation) faultf(format string, args ...any) {
+	v.faults = append(v.faults, fmt.Errorf(format, args...))
+}
+
+func (v *validation) pool(c *Config) {
+	params, err := node.ParseNetwork(c.Network)
+	if err != nil {
+		v.faultf("network: %w", err)
+	}
+	switch {
+	case c.Payout == "":
+		v.faultf("payout: missing: an address of the network is needed, found blocks pay it")
+	case err == nil:
+		if _, err := pool.PayoutScript(c.Payout, params); err != nil {
+			v.faultf("payout: %w", err)
+		}
+	}
+	if c.Storage.Dir == "" {
+		v.faultf("storage.dir: missing: a directory is needed")
+	}
+	s := &c.Stratum
+	if !(s.MinDifficulty > 0 && s.MinDifficulty < 1e15) {
+		v.faultf("stratum.min_difficulty is %v: above 0 and below 1e15 is accepted", s.MinDifficulty)
+	}
+	if !(s.SharesPerMinute > 0 && s.SharesPerMinute <= 6000) {
+		v.faultf("stratum.shares_per_minute is %v: above 0 to 6000 is accepted", s.SharesPerMinute)
+	}
+	// The script is checked with the payout; here it only has to be there.
+	if err := (pool.CoinbaseConfig{Script: []byte{0}, Tag: s.Tag}).Validate(); err != nil {
+		v.faultf("stratum.tag: %w", err)
+	}
+	if s.AuthorityKey == "" {
+		v.faultf("stratum.authority_key: missing: a file is needed, hashlease init makes it")
+	}
+	if h := c.Simulation.HashScale; !(h >= 0 && h <= 1) {
+		v.faultf("simulation.hash_scale is %v: 0 to 1 is accepted, and 0 or 1 for real machines", h)
+	}
+}
+
+func (v *validation) listeners(c *Config) {
+	used := map[string]string{}
+	for _, l := range []struct{ field, address string }{
+		{"stratum.listen", c.Stratum.Listen},
+		{"grpc.listen", c.GRPC.Listen},
+		{"console.listen", c.Console.Listen},
+	} {
+		_, port, err := net.SplitHostPort(l.address)
+		n, convErr := strconv.ParseUint(port, 10, 16)
+		if err != nil || convErr != nil {
+			v.faultf("%s: %q: host:port is accepted, or :port for every interface", l.field, l.address)
+			continue
+		}
+		if other := used[l.address]; other != "" && n != 0 {
+			v.faultf("%s: %s is used by %s already", l.field, l.address, other)
+		}
+		used[l.address] = l.field
+	}
+	if c.TLS.Dir == "" {
+		v.faultf("tls.dir: missing: the place of ca.pem and server.pem is needed; hashlease init makes it")
+	}
+	for i, h := range c.TLS.Hosts {
+		if h == "" || len(h) > 253 {
+			v.faultf("tls.hosts: entry %d has %d bytes: a name or an IP address is accepted", i+1, len(h))
+		}
+	}
+}
+
+func (v *validation) keys(c *Config) {
+	v.keyHash("admin.key_hash", c.Admin.KeyHash)
+	if len(c.Tenants) > MaxTenants {
+		v.faultf("tenant: there are %d: at most %d are accepted", len(c.Tenants), MaxTenants)
+	}
+	for i, t := range c.Tenants {
+		if err := ValidTenant(t.ID); err != nil {
+			v.faultf("tenant %d: id: %w", i+1, err)
+		}
+		if v.tenants[t.ID] {
+			v.faultf("tenant %q is there twice", t.ID)
+		}
+		v.tenants[t.ID] = true
+		v.keyHash(fmt.Sprintf("tenant %q: key_hash", t.ID), t.KeyHash)
+	}
+}
+
+func (v *validation) keyHash(field, text string) {
+	if b, err := hex.DecodeString(text); err != nil || len(b) != 32 {
+		v.faultf("%s: the SHA-256 of a key in 64 hexadecimal digits is needed; "+
+			"hashlease init and hashlease tenant add make keys", field)
+	}
+}
+
+// ValidTenant says whether id can name a tenant.
+func ValidTenant(id string) error {
+	if id == "" || len(id) > MaxTenant {
+		return fmt.Errorf("%q has %d bytes: 1 to %d are accepted", id, len(id), MaxTenant)
+	}
+	for i := range len(id) {
+		if c := id[i]; !(c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-') {
+			return fmt.Errorf("%q: byte %d is %q: a-z 0-9 - are accepted", id, i+1, c)
+		}
+	}
+	if id == "admin" {
+		return errors.New(`"admin" is the operator's own name: choose another`)
+	}
+	return nil
+}
+
+func (v *validation) nodes(c *Config) {
+	if len(c.Nodes) == 0 || len(c.Nodes) > MaxNodes {
+		v.faultf("node: there are %d: 1 to %d are accepted", len(c.Nodes), MaxNodes)
+	}
+	params, err := node.ParseNetwork(c.Network)
+	if err != nil {
+		params, _ = node.ParseNetwork("mainnet") // the network is reported already
+	}
+	for i := range c.Nodes {
+		n := &c.Nodes[i]
+		nc, err := n.shape()
+		if err != nil {
+			v.faultf("node %d: %w", i+1, err)
+			continue
+		}
+		if n.Kind == "" {
+			v.faultf("node %d: kind: missing: btcd or core is accepted", i+1)
+		}
+		if n.Password != "" && n.PasswordFile != "" {
+			v.faultf("node %d: password_file: given beside password: one of the two is accepted", i+1)
+		}
+		nc.Network = params
+		if n.PasswordFile != "" {
+			nc.Password = "read at the start"
+		}
+		if nc.Certificate != "" {
+			nc.Certificate, nc.TLS = "", true // opened at the start
+		}
+		if err := nc.Validate(); err != nil {
+			v.faults = append(v.faults, err)
+		}
+	}
+}
+
+func (v *validation) power(c *Config) {
+	for i := range c.Sites {
+		s := &c.Sites[i]
+		if s.Tariff < 0 || s.Tariff > 1e15 {
+			v.faultf("site %q: tariff_msat_per_kwh is %d: 0 to 1e15 is accepted", s.ID, s.Tariff)
+		}
+		for j := range s.Feeder {
+			v.feederMeters(&s.Feeder[j])
+		}
+	}
+	if v.meters > MaxMeters {
+		v.faultf("meter: there are %d: at most %d are accepted", v.meters, MaxMeters)
+	}
+	sites := c.fleetSites()
+	workers := make([]fleet.Worker, 0, len(c.Workers))
+	for i := range c.Workers {
+		w, err := c.Workers[i].fleet()
+		if err != nil {
+			v.faults = append(v.faults, err)
+			continue
+		}
+		workers = append(workers, w)
+	}
+	if err := fleet.Validate(sites, workers); err != nil {
+		v.faults = append(v.faults, err)
+	}
+}
+
+func (v *validation) feederMeters(f *Feeder) {
+	v.meters += len(f.Meters)
+	measured := false
+	for i, m := range f.Meters {
+		name := fmt.Sprintf("feeder %q meter %d", f.ID, i+1)
+		measured = measured || m.Role == fleet.Total || m.Role == fleet.Mining
+		u, err := url.Parse(m.URL)
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+			v.faultf("%s: url: %q: http://host:port/path or https://... is accepted", name, m.URL)
+		}
+		switch {
+		case m.Role == fleet.Tenant && !v.tenants[m.Tenant]:
+			v.faultf("%s: tenant: %q has no [[tenant]]: the id of one is accepted", name, m.Tenant)
+		case m.Role != fleet.Tenant && m.Tenant != "":
+			v.faultf("%s: tenant: only a meter with role tenant has one", name)
+		}
+	}
+	if f.Arm == fleet.Act && !measured {
+		v.faultf("feeder %q: arm act needs a meter with role total or mining", f.ID)
+	}
+}
