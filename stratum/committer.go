@@ -1,0 +1,164 @@
+package stratum
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/hashlease/hashlease/pool"
+)
+
+// acceptedLimit bounds the shares that wait for a commit in one shard. At the bound readers wait, and
+// TCP slows the miners down: nothing is dropped.
+const acceptedLimit = 100_000
+
+// commitLimit is how long a commit may take before its sessions are given up.
+const commitLimit = 30 * time.Second
+
+// accepted is a share on its way to the journal.
+type accepted struct {
+	session    *session
+	channel    *channel
+	sequence   uint32
+	work       uint64
+	difficulty float64
+	block      bool
+	read       time.Time
+}
+
+// enqueue hands a share to the committer, waiting while the shard is at its bound.
+func (sh *shard) enqueue(a accepted) {
+	sh.mu.Lock()
+	for len(sh.accepted) >= acceptedLimit {
+		select {
+		case <-sh.srv.done:
+			sh.mu.Unlock()
+			return // nobody will commit it, and so nobody acknowledges it
+		default:
+			sh.room.Wait()
+		}
+	}
+	sh.accepted = append(sh.accepted, a)
+	sh.mu.Unlock()
+	signal(sh.credits)
+}
+
+// commit makes accepted shares durable, many at a time: while one batch is being
+// written the next one gathers.
+func (sh *shard) commit() {
+	var batch []accepted
+	sum := credits{index: map[pool.WorkerID]int{}}
+	for {
+		var flushed chan struct{}
+		select {
+		case <-sh.credits:
+			if sh.srv.cfg.Gather > 0 {
+				time.Sleep(sh.srv.cfg.Gather)
+			}
+		case flushed = <-sh.flush:
+		case <-sh.srv.done:
+			sh.room.Broadcast()
+			return
+		}
+		batch = sh.swapAccepted(batch)
+		if len(batch) > 0 {
+			sh.commitBatch(batch, &sum)
+		}
+		if flushed != nil {
+			close(flushed)
+		}
+	}
+}
+
+// swapAccepted takes what waits and leaves the used slice for the next batch.
+func (sh *shard) swapAccepted(used []accepted) []accepted {
+	clear(used)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	batch := sh.accepted
+	sh.accepted = used[:0]
+	sh.room.Broadcast()
+	return batch
+}
+
+func (sh *shard) commitBatch(batch []accepted, sum *credits) {
+	sum.reset()
+	for i := range batch {
+		sum.add(batch[i].channel.worker, batch[i].work)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), commitLimit)
+	err := sh.srv.rooms.Credit.Credit(ctx, sum.list)
+	cancel()
+	if err != nil {
+		sh.srv.log.Error("shares could not be made durable",
+			slog.Int("shares", len(batch)), slog.Any("error", err))
+		for i := range batch {
+			batch[i].session.close(errNotDurable)
+		}
+		return
+	}
+	sh.srv.counts.durable.Add(uint64(len(batch)))
+	now := time.Now()
+	for i := range batch {
+		batch[i].session.durable(&batch[i], now)
+	}
+	for i := range batch { // one write a session, not one a share
+		batch[i].session.acknowledgeFull(now)
+	}
+}
+
+// oweAck lists a session for acknowledgement by time.
+func (sh *shard) oweAck(s *session) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	sh.owed = append(sh.owed, s)
+}
+
+// drain returns when every share enqueued before the call is durable or has failed.
+func (sh *shard) drain(ctx context.Context) error {
+	flushed := make(chan struct{})
+	select {
+	case sh.flush <- flushed:
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-sh.srv.done:
+		return nil
+	}
+	select {
+	case <-flushed:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-sh.srv.done:
+		return nil
+	}
+}
+
+// credits sums shares per worker, reusing its memory.
+type credits struct {
+	index map[pool.WorkerID]int
+	list  []pool.Credit
+}
+
+func (c *credits) reset() {
+	clear(c.index)
+	c.list = c.list[:0]
+}
+
+func (c *credits) add(w pool.WorkerID, work uint64) {
+	i, ok := c.index[w]
+	if !ok {
+		i = len(c.list)
+		c.index[w] = i
+		c.list = append(c.list, pool.Credit{Worker: w})
+	}
+	c.list[i].Shares++
+	if sum := c.list[i].Work + work; sum >= work {
+		c.list[i].Work = sum
+		return
+	}
+	// The sum of one batch passed 2^64: start another credit for the worker.
+	c.index[w] = len(c.list)
+	c.list = append(c.list, pool.Credit{Worker: w, Shares: 1, Work: work})
+	c.list[i].Shares--
+}

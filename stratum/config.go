@@ -1,0 +1,134 @@
+package stratum
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"time"
+
+	"github.com/hashlease/hashlease/pool"
+	"github.com/hashlease/hashlease/pool/fleet"
+	"github.com/hashlease/hashlease/stratum/noise"
+)
+
+// Config bounds what peers may cost and sets the rhythm of shares and acknowledgements.
+type Config struct {
+	SharesPerMinute float64       // wanted of every channel
+	MinDifficulty   float64       // pdiff; no channel gets easier work
+	AckEvery        int           // acknowledge after this many durable shares
+	AckAfter        time.Duration // ... or after this long
+	Gather          time.Duration // how long a commit waits for company: durable within 10 ms
+
+	MaxSessions      int           // connections at one time
+	MaxPerAddress    int           // connections of one source address at one time
+	MaxChannels      int           // channels of one connection
+	HandshakeTimeout time.Duration // from accept to the end of the Noise handshake
+	OpenTimeout      time.Duration // from accept to the first channel
+	DrainFor         time.Duration // Reconnect messages are spread over this at shutdown
+
+	PowerReport  time.Duration // how often a device with the power extension reports
+	PowerDeadMan time.Duration // declared in PowerHello.Ack: orders are refreshed more often
+	ServerByte   byte          // first byte of every extranonce prefix: differs between servers of a pool
+}
+
+// DefaultConfig suits a site of thousands of ASICs on one machine.
+func DefaultConfig() Config {
+	return Config{
+		SharesPerMinute:  12,
+		MinDifficulty:    1,
+		AckEvery:         16,
+		AckAfter:         time.Second,
+		Gather:           3 * time.Millisecond,
+		MaxSessions:      50_000,
+		MaxPerAddress:    20_000,
+		MaxChannels:      2_000,
+		HandshakeTimeout: 5 * time.Second,
+		OpenTimeout:      60 * time.Second,
+		DrainFor:         2 * time.Second,
+		PowerReport:      2 * time.Second,
+		PowerDeadMan:     60 * time.Second,
+	}
+}
+
+// Validate lists every fault at once.
+func (c *Config) Validate() error {
+	var errs []error
+	must := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	must(c.SharesPerMinute > 0 && c.SharesPerMinute <= 6000,
+		"shares per minute is %v: above 0 to 6000 is accepted", c.SharesPerMinute)
+	must(c.MinDifficulty > 0 && c.MinDifficulty < 1e15,
+		"minimum difficulty is %v: above 0 and below 1e15 is accepted", c.MinDifficulty)
+	must(c.AckEvery >= 1 && c.AckEvery <= 10_000, "ack every is %d: 1 to 10000 is accepted", c.AckEvery)
+	for _, d := range []struct {
+		name string
+		d    time.Duration
+	}{
+		{"ack after", c.AckAfter},
+		{"handshake timeout", c.HandshakeTimeout},
+		{"open timeout", c.OpenTimeout},
+		{"power report", c.PowerReport},
+		{"power dead man", c.PowerDeadMan},
+	} {
+		must(d.d > 0 && d.d <= time.Hour, "%s is %v: above 0 to 1h is accepted", d.name, d.d)
+	}
+	must(c.Gather >= 0 && c.Gather <= 10*time.Millisecond, "gather is %v: 0 to 10ms is accepted", c.Gather)
+	must(c.DrainFor >= 0 && c.DrainFor <= 10*time.Minute, "drain is %v: 0 to 10m is accepted", c.DrainFor)
+	for _, n := range []struct {
+		name string
+		n    int
+	}{{"sessions", c.MaxSessions}, {"sessions per address", c.MaxPerAddress}, {"channels", c.MaxChannels}} {
+		must(n.n >= 1, "largest number of %s is %d: 1 or more is accepted", n.name, n.n)
+	}
+	return errors.Join(errs...)
+}
+
+func (c *Config) difficulty() pool.DifficultyConfig {
+	return pool.DifficultyConfig{
+		SharesPerMinute: c.SharesPerMinute,
+		Floor:           pool.TargetForHashes(c.MinDifficulty * 0x1p32),
+	}
+}
+
+// shards is how many groups the sessions are split into: each has its own
+// goroutines, so a broadcast uses every core.
+func shards() int { return max(2, runtime.GOMAXPROCS(0)) }
+
+// Device is what a miner says of itself in SetupConnection. Its strings are untrusted.
+type Device struct {
+	Vendor, Hardware, Firmware, ID string
+	Address                        string
+}
+
+// Authorizer decides whose work a channel does. Its error is told to the
+// miner as unknown-user; the connection stays.
+type Authorizer interface {
+	Authorize(ctx context.Context, identity string, d Device) (pool.WorkerID, error)
+}
+
+// Crediter makes accepted work durable. After an error nothing of the batch is acknowledged and
+// its sessions are closed.
+type Crediter interface {
+	Credit(ctx context.Context, credits []pool.Credit) error
+}
+
+// Submitter takes found blocks. It must not block: sending happens elsewhere.
+type Submitter interface {
+	SubmitBlock(ctx context.Context, b *pool.Block) error
+}
+
+// Rooms are the neighbours that a server talks to. All are needed.
+type Rooms struct {
+	Feed      *pool.Feed
+	Assembler *pool.Assembler
+	Registry  *fleet.Registry
+	Authorize Authorizer
+	Credit    Crediter
+	Blocks    Submitter
+	// Identity is the certificate that a handshake starting now presents; it may be rotated.
+	Identity func() *noise.Identity
+}

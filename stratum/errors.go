@@ -1,0 +1,15 @@
+package stratum
+
+import "errors"
+
+// Why a session ended, by phase of life.
+var (
+	errDialect      = errors.New("peer speaks Stratum V1, which this port does not serve")
+	errNotSetUp     = errors.New("first message is not SetupConnection")
+	errSetupRefused = errors.New("connection setup was refused")
+	errTwice        = errors.New("message is allowed once per connection")
+	errNoChannel    = errors.New("no channel was opened in time")
+	errFrame        = errors.New("frame is longer than its message type allows")
+	errNotDurable   = errors.New("shares could not be made durable")
+	errPeerGone     = errors.New("peer closed the connection")
+)

@@ -1,0 +1,159 @@
+package stratum
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashlease/hashlease/pool"
+)
+
+// Rhythm of a shard.
+const (
+	ackTick      = 100 * time.Millisecond // how precisely AckAfter is kept
+	retargetTick = 5 * time.Second        // each session's difficulty is looked at this often, shares or not
+	sweeps       = int(retargetTick / ackTick)
+)
+
+// news is a round with the time that it became known.
+type news struct {
+	round   *pool.Round
+	at      time.Time
+	waiting atomic.Int32 // shards that have not written it yet
+}
+
+// shard is a group of sessions with two goroutines of its own: one follows the feed, the
+// governor's expectations and the clock; one commits credits.
+type shard struct {
+	srv *Server // immutable
+
+	wake    chan struct{}      // capacity 1: something below is new
+	credits chan struct{}      // capacity 1: accepted is not empty
+	flush   chan chan struct{} // asks for a commit now; answered by closing
+
+	newest atomic.Pointer[news]
+
+	mu       sync.Mutex
+	sessions map[*session]struct{} // guarded by mu
+	poked    []*session            // guarded by mu: expectations changed; each at most once
+	accepted []accepted            // guarded by mu: shares waiting for the next commit
+	owed     []*session            // guarded by mu: durable shares not yet acknowledged; each at most once
+	room     *sync.Cond            // on mu: accepted is below its bound
+
+	sweep int // owned by follow
+}
+
+func newShard(s *Server) *shard {
+	sh := &shard{
+		srv: s, sessions: map[*session]struct{}{},
+		wake: make(chan struct{}, 1), credits: make(chan struct{}, 1), flush: make(chan chan struct{}),
+	}
+	sh.room = sync.NewCond(&sh.mu)
+	return sh
+}
+
+// signal wakes the other side without blocking; a wake already waiting is enough.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+func (sh *shard) publish(n *news) {
+	sh.newest.Store(n)
+	signal(sh.wake)
+}
+
+func (sh *shard) add(s *session) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	sh.sessions[s] = struct{}{}
+}
+
+func (sh *shard) remove(s *session) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	delete(sh.sessions, s)
+}
+
+// poke asks for a look at the session's expectations. It is called by the governor.
+func (sh *shard) poke(s *session) {
+	if s.poked.Swap(true) {
+		return
+	}
+	sh.mu.Lock()
+	sh.poked = append(sh.poked, s)
+	sh.mu.Unlock()
+	signal(sh.wake)
+}
+
+// follow brings every session to the newest round, applies expectations, releases
+// acknowledgements and retargets.
+func (sh *shard) follow() {
+	tick := time.NewTicker(ackTick)
+	defer tick.Stop()
+	var seen *news
+	for {
+		select {
+		case <-sh.wake:
+		case <-tick.C:
+			sh.tick(time.Now())
+			continue
+		case <-sh.srv.done:
+			return
+		}
+		if n := sh.newest.Load(); n != seen {
+			seen = n
+			for _, s := range sh.list() {
+				s.followRound(n.round, time.Now())
+			}
+			if n.waiting.Add(-1) == 0 {
+				sh.srv.counts.tipToLastJob.observe(time.Since(n.at))
+			}
+		}
+		for _, s := range sh.takePoked() {
+			s.poked.Store(false)
+			s.expect(time.Now())
+		}
+	}
+}
+
+// tick releases acknowledgements that have waited long enough and looks at a part of the sessions.
+func (sh *shard) tick(now time.Time) {
+	sh.mu.Lock()
+	owed := sh.owed
+	sh.owed = nil
+	sh.mu.Unlock()
+	for _, s := range owed {
+		if s.acknowledgeLate(now) {
+			sh.mu.Lock()
+			sh.owed = append(sh.owed, s)
+			sh.mu.Unlock()
+		}
+	}
+	sh.sweep = (sh.sweep + 1) % sweeps
+	if sh.sweep == 0 {
+		for _, s := range sh.list() {
+			s.look(now)
+		}
+	}
+}
+
+func (sh *shard) list() []*session {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	list := make([]*session, 0, len(sh.sessions))
+	for s := range sh.sessions {
+		list = append(list, s)
+	}
+	return list
+}
+
+func (sh *shard) takePoked() []*session {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	p := sh.poked
+	sh.poked = nil
+	return p
+}

@@ -1,0 +1,155 @@
+package stratum
+
+import (
+	"context"
+	"log/slog"
+	"math"
+	"time"
+
+	"github.com/hashlease/hashlease/pool"
+	"github.com/hashlease/hashlease/stratum/sv2"
+)
+
+// acks is what a channel's next SubmitShares.Success will say (sv2-spec 05 §5.3.13).
+type acks struct {
+	count    uint32
+	sequence uint32    // latest accepted
+	sum      float64   // difficulty, fraction carried from the batches before
+	block    bool      // a block is among them: at once
+	oldest   time.Time // when the oldest was read
+	reads    [ackReads]time.Time
+}
+
+// ackReads is how many shares of a batch have their latency measured.
+const ackReads = 16
+
+// submit judges a share. It returns what has to leave the lock before it goes on: the credit
+// and the block.
+func (s *session) submitLocked(
+	id uint32, sh pool.Share, kind pool.Kind, now time.Time,
+) (*accepted, *pool.Block) {
+	s.srv.counts.submitted.Add(1)
+	c := s.channels[id]
+	if c == nil || c.kind != kind {
+		s.rejectLocked(id, sh.Sequence, pool.RejectUnknownChannel)
+		return nil, nil
+	}
+	v := c.pool.Submit(sh, now)
+	if v.JobFull {
+		s.refreshLocked(c, now)
+	}
+	if v.Reject != pool.RejectNone {
+		c.rejected++
+		s.rejectLocked(id, sh.Sequence, v.Reject)
+		return nil, v.Block
+	}
+	s.srv.counts.accepted.Add(1)
+	c.accepted++
+	c.lastShare = now
+	c.link.Count(1, v.Work)
+	s.retargetLocked(c, now)
+	return &accepted{
+		session: s, channel: c, sequence: sh.Sequence, work: v.Work,
+		difficulty: v.Difficulty, block: v.Block != nil, read: now,
+	}, v.Block
+}
+
+func (s *session) rejectLocked(id, sequence uint32, r pool.Reject) {
+	s.srv.counts.reject(r)
+	s.sendLocked(sv2.SubmitSharesError{ChannelID: id, Sequence: sequence, Code: r.Code()})
+}
+
+// found hands a block on. Neither its sending nor its spooling waits for the credit.
+func (s *session) found(b *pool.Block) {
+	s.srv.counts.blocks.Add(1)
+	if err := s.srv.rooms.Blocks.SubmitBlock(context.Background(), b); err != nil {
+		s.srv.log.Error("block could not be handed over",
+			slog.String("hash", b.Hash.String()), slog.Int("height", int(b.Height)), slog.Any("error", err))
+	}
+}
+
+// durable notes that a share survives from now on.
+func (s *session) durable(a *accepted, _ time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cause != nil || s.channels[a.channel.id] != a.channel {
+		return // closed meanwhile: credited, and nobody to tell
+	}
+	k := &a.channel.acks
+	if k.count == 0 {
+		k.oldest = a.read
+	}
+	if int(k.count) < len(k.reads) {
+		k.reads[k.count] = a.read
+	}
+	k.count++
+	k.sequence = a.sequence
+	k.sum += a.difficulty
+	k.block = k.block || a.block
+}
+
+// acknowledgeFull sends what must not wait, a full batch or a block, and lists the rest for later.
+func (s *session) acknowledgeFull(now time.Time) {
+	s.mu.Lock()
+	waiting := false
+	for _, c := range s.channels {
+		switch {
+		case c.acks.count == 0:
+		case int(c.acks.count) >= s.srv.cfg.AckEvery || c.acks.block:
+			s.acknowledgeLocked(c, now)
+		default:
+			waiting = true
+		}
+	}
+	s.flushLocked()
+	list := waiting && !s.owed
+	s.owed = s.owed || waiting
+	s.mu.Unlock()
+	if list {
+		s.shard.oweAck(s)
+	}
+}
+
+// acknowledgeLate sends batches that have waited long enough and reports whether any still waits.
+func (s *session) acknowledgeLate(now time.Time) (waiting bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.channels {
+		switch {
+		case c.acks.count == 0:
+		case now.Sub(c.acks.oldest) >= s.srv.cfg.AckAfter-ackTick/2:
+			s.acknowledgeLocked(c, now)
+		default:
+			waiting = true
+		}
+	}
+	s.flushLocked()
+	s.owed = waiting
+	return waiting
+}
+
+// acknowledgeAll sends every batch there is: at drain, and before a channel closes.
+func (s *session) acknowledgeAll(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.channels {
+		if c.acks.count > 0 {
+			s.acknowledgeLocked(c, now)
+		}
+	}
+	s.flushLocked()
+}
+
+func (s *session) acknowledgeLocked(c *channel, now time.Time) {
+	k := &c.acks
+	whole := math.Floor(k.sum)
+	s.sendLocked(sv2.SubmitSharesSuccess{
+		ChannelID: c.id, LastSequence: k.sequence,
+		Accepted: k.count, SharesSum: uint64(whole),
+	})
+	for i := range min(int(k.count), len(k.reads)) {
+		s.srv.counts.shareToAck.observe(now.Sub(k.reads[i]))
+	}
+	s.srv.counts.acknowledged.Add(uint64(k.count))
+	*k = acks{sum: k.sum - whole}
+}

@@ -1,0 +1,109 @@
+package stratum
+
+import (
+	"maps"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashlease/hashlease/pool"
+	"github.com/hashlease/hashlease/pool/unit"
+)
+
+// counters are the server's own; all atomic, because every goroutine counts.
+type counters struct {
+	handshakes   atomic.Uint64
+	failed       atomic.Uint64 // handshakes
+	refused      atomic.Uint64 // connections
+	submitted    atomic.Uint64
+	accepted     atomic.Uint64
+	durable      atomic.Uint64
+	acknowledged atomic.Uint64
+	blocks       atomic.Uint64
+
+	tipToLastJob histogram
+	shareToAck   histogram
+
+	mu       sync.Mutex
+	rejected map[pool.Reject]uint64 // guarded by mu
+}
+
+func (c *counters) reject(r pool.Reject) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.rejected == nil {
+		c.rejected = map[pool.Reject]uint64{}
+	}
+	c.rejected[r]++
+}
+
+// Stats are the server's figures at one moment.
+type Stats struct {
+	Sessions, Channels int
+	Handshakes         uint64 // completed
+	HandshakesFailed   uint64
+	ConnectionsRefused uint64 // over a bound, or draining
+	Submitted          uint64 // shares read
+	Accepted           uint64 // shares found valid
+	Durable            uint64 // of these, journaled
+	Acknowledged       uint64 // of these, acknowledged on the wire
+	Blocks             uint64
+	Rejected           map[string]uint64 // shares by SV2 reason code
+	Hashrate           unit.Hashrate     // sum over channels, from credited work
+	TipToLastJob       Latency           // round known to the last session's write
+	ShareToAck         Latency           // share read to its acknowledgement written
+}
+
+// ChannelStats is one channel at one moment, for people.
+type ChannelStats struct {
+	Session    uint64
+	Channel    uint32
+	Kind       pool.Kind
+	Worker     pool.WorkerID
+	Device     Device
+	Since      time.Time
+	LastShare  time.Time // zero before the first
+	Accepted   uint64
+	Rejected   uint64
+	Difficulty float64
+	Hashrate   unit.Hashrate
+	Power      bool // speaks the power extension
+}
+
+// Stats copies the server's figures.
+func (s *Server) Stats() Stats {
+	c := &s.counts
+	st := Stats{
+		Handshakes: c.handshakes.Load(), HandshakesFailed: c.failed.Load(),
+		ConnectionsRefused: c.refused.Load(),
+		Submitted:          c.submitted.Load(), Accepted: c.accepted.Load(), Durable: c.durable.Load(),
+		Acknowledged: c.acknowledged.Load(), Blocks: c.blocks.Load(),
+		TipToLastJob: c.tipToLastJob.latency(), ShareToAck: c.shareToAck.latency(),
+		Rejected: map[string]uint64{},
+	}
+	c.mu.Lock()
+	for r, n := range maps.All(c.rejected) {
+		st.Rejected[r.Code()] += n
+	}
+	c.mu.Unlock()
+	for _, ch := range s.Channels() {
+		st.Hashrate += ch.Hashrate
+		st.Channels++
+	}
+	s.mu.Lock()
+	st.Sessions = s.sessions
+	s.mu.Unlock()
+	return st
+}
+
+// Channels copies every live channel's figures, in no order.
+func (s *Server) Channels() []ChannelStats {
+	now := time.Now()
+	var all []ChannelStats
+	for _, sh := range s.shards {
+		for _, se := range sh.list() {
+			all = se.appendStats(all, now)
+		}
+	}
+	return all
+}
