@@ -47,7 +47,7 @@ type inbound struct {
 	cipherState
 	err        error // sticky: the stream cannot be taken up again
 	pending    int   // length of the payload announced by the last header and not read yet
-	rest       []byte
+	rest       []byte // of a frame that Read has begun to give
 	start, end int // ahead[start:end] was read from the transport and not opened
 	ahead      [aheadSize]byte
 }
