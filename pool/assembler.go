@@ -76,6 +76,7 @@ func (a *Assembler) job(t *Template) *Job {
 		Height:   t.Height,
 		Version:  t.Version,
 		Prev:     t.Prev,
+		Bits:     t.Bits,
 		Time:     t.Time,
 		Suffix:   coinbaseSuffix(a.cfg.Script, t.Height, t.Value, t.Commitment),
 		Path:     merklePath(t.Txs),

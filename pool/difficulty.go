@@ -40,6 +40,8 @@ const (
 	resumeGrace  = 5 * time.Minute  // a resumed machine boots in silence
 	minUpShares  = 16               // fewer may be a burst
 	evidence     = 7.0              // log likelihood ratio that counts as significant
+	evidenceNew  = 4.0              // the same for an estimate that few shares have backed
+	newShares    = 40               // expected shares until an estimate is no longer new
 	silentAgain  = 3.0              // the same when silence goes on after it eased the target
 	deadBand     = 1.25             // a ratio nearer to 1 is not worth a change
 	easeStep     = 4.0              // most that the target eases with hardly any share
@@ -119,7 +121,10 @@ func (d *vardiff) adopt(h float64) {
 
 // aim derives the target from the estimate.
 func (d *vardiff) aim() {
-	t := TargetForHashrate(unit.Hashrate(d.hashrate), d.rate).Min(d.limit)
+	t := d.limit
+	if d.hashrate > d.easiest() {
+		t = t.Min(TargetForHashrate(unit.Hashrate(d.hashrate), d.rate))
+	}
 	if t == d.target {
 		return
 	}
@@ -148,6 +153,8 @@ func (d *vardiff) retarget(now time.Time) (Target, bool) {
 func (d *vardiff) look(now time.Time) {
 	if d.paused && d.trail.shares >= minUpShares {
 		d.paused = false // it mines after all
+		d.trail.reset(now)
+		return
 	}
 	patient := d.paused || now.Before(d.patientUntil)
 	n, mean, ratio := d.trail.strongest(d.hashrate, func(n, mean float64) bool {
@@ -157,12 +164,12 @@ func (d *vardiff) look(now time.Time) {
 		return n*deadBand < mean && !patient
 	})
 	switch {
-	case n == 0 && (ratio >= evidence || d.silent && ratio >= silentAgain):
-		if !d.ease(mean) {
+	case ratio < d.needed():
+		return
+	case n == 0:
+		if !d.ease() {
 			return
 		}
-	case ratio < evidence:
-		return
 	case n < mean && n < 4:
 		d.adopt(d.hashrate * max((n+0.5)/mean, 1/easeStep))
 	default:
@@ -171,9 +178,21 @@ func (d *vardiff) look(now time.Time) {
 	d.trail.reset(now)
 }
 
+// needed is the log likelihood ratio that counts as significant. An estimate that was
+// made on little evidence is given up on little.
+func (d *vardiff) needed() float64 {
+	switch {
+	case d.silent && d.trail.shares == 0:
+		return silentAgain
+	case d.trail.exposure*d.hashrate < newShares:
+		return evidenceNew
+	}
+	return evidence
+}
+
 // ease makes the target easier because of silence, within bounds, and reports whether it did.
-func (d *vardiff) ease(mean float64) bool {
-	h := max(d.hashrate/min(easeStep, mean/silentAgain*2), d.anchor/easeMost)
+func (d *vardiff) ease() bool {
+	h := max(d.hashrate/easeStep, d.anchor/easeMost)
 	if d.target == d.limit || h >= d.hashrate {
 		return false
 	}

@@ -13,6 +13,9 @@ type WorkerID string
 // (STR0_255 on the wire, sv2-spec 03 §3.1).
 const MaxIdentity = 255
 
+// defaultWorker is what an identity without a worker name gets.
+const defaultWorker = ".default"
+
 // ParseIdentity splits a user identity "account.worker" into its account and its
 // worker. A missing worker name becomes "default". It refuses what cannot
 // be shown or stored safely and says what is accepted.
@@ -34,8 +37,10 @@ func ParseIdentity(s string) (AccountID, WorkerID, error) {
 		}
 	}
 	switch {
+	case dot < 0 && len(s)+len(defaultWorker) > MaxIdentity:
+		return "", "", fmt.Errorf("account has %d bytes: 1 to %d are accepted", len(s), MaxIdentity-len(defaultWorker))
 	case dot < 0:
-		return AccountID(s), WorkerID(s + ".default"), nil
+		return AccountID(s), WorkerID(s + defaultWorker), nil
 	case dot == 0 || dot == len(s)-1:
 		return "", "", fmt.Errorf("identity %q has an empty account or worker: account.worker is accepted", s)
 	}

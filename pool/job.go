@@ -10,6 +10,7 @@ type Job struct {
 	Height  int32          // of the block to be mined
 	Version uint32         // header version before rolling
 	Prev    chainhash.Hash // block that it extends; zero if it fits on any block of its height
+	Bits    uint32         // compact network target that it was made for; 0 if it fits any
 	Time    uint32         // the node's clock when the template was made; 0 if unknown
 	Prefix  []byte         // coinbase before the extranonce, without BIP141 bytes
 	Suffix  []byte         // coinbase after the extranonce, without BIP141 bytes
@@ -34,5 +35,6 @@ func (j *Job) Root(prefix, roll []byte) chainhash.Hash {
 
 // fitsOn reports whether the job can be mined on the tip.
 func (j *Job) fitsOn(t Tip) bool {
-	return j.Height == t.Height && (j.Prev == chainhash.Hash{} || j.Prev == t.Prev)
+	return j.Height == t.Height &&
+		(j.Prev == chainhash.Hash{} || j.Prev == t.Prev) && (j.Bits == 0 || j.Bits == t.Bits)
 }

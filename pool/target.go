@@ -59,31 +59,15 @@ func (t Target) Meets(hash *[32]byte) bool {
 }
 
 // Work is the expected number of hashes for one share at this target,
-// 2^256/(t+1), rounded down and at least 1. It saturates at the largest uint64: a share of
+// 2^256/(t+1), rounded down. It saturates at the largest uint64: a share of
 // 2^64 hashes is 4.3e9 times the difficulty-1 share.
 func (t Target) Work() uint64 {
 	if t[3] == 0 {
-		return math.MaxUint64 // 2^256/2^192 does not fit
+		return math.MaxUint64 // the quotient would be above 2^64
 	}
-	if t == MaxTarget {
-		return 1
-	}
-	u := t // t+1; no overflow because t is not the largest
-	for i := range u {
-		u[i]++
-		if u[i] != 0 {
-			break
-		}
-	}
-	// floor(2^256 / u) with u >= 2^192: estimate with the top word, then correct down.
-	if u[3] == 0 {
-		return math.MaxUint64
-	}
-	if u[3] == 1 && u[0]|u[1]|u[2] == 0 {
-		return math.MaxUint64
-	}
+	u := t.big()
 	q := new(big.Int).Lsh(big.NewInt(1), 256)
-	q.Div(q, u.big())
+	q.Div(q, u.Add(u, big.NewInt(1)))
 	if !q.IsUint64() {
 		return math.MaxUint64
 	}
@@ -91,14 +75,15 @@ func (t Target) Work() uint64 {
 }
 
 // Difficulty is the target's difficulty: 0xffff*2^208 divided by the target (pdiff).
+// That of the zero target is infinite.
 func (t Target) Difficulty() float64 {
-	return 0xffff * math.Pow(2, 208) / t.float()
+	return 0xffff * 0x1p208 / t.float()
 }
 
 func (t Target) float() float64 {
 	f := 0.0
 	for i := 3; i >= 0; i-- {
-		f = f*math.Pow(2, 64) + float64(t[i])
+		f = f*0x1p64 + float64(t[i])
 	}
 	return f
 }
@@ -123,11 +108,11 @@ func (t Target) String() string {
 }
 
 // TargetForHashes is the target at which one share takes the given number of
-// hashes on average: (2^256-h)/(h+1) as the reference implementation rounds
-// it, for h = floor(hashes).
+// hashes on average: (2^256-1-h)/(h+1) as the reference implementation rounds
+// it, for h = floor(hashes). What is below one hash, or no number, gives MaxTarget.
 func TargetForHashes(hashes float64) Target {
 	if !(hashes >= 1) {
-		hashes = 0
+		return MaxTarget
 	}
 	h, _ := big.NewFloat(math.Min(hashes, 0x1p200)).Int(nil)
 	n := new(big.Int).Lsh(big.NewInt(1), 256)

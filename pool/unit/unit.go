@@ -1,7 +1,8 @@
 // Package unit holds the typed numbers that every room shares: watts, joules,
 // hashrate, millisatoshi and work. Values that carry money or safety are
-// integers; only Hashrate, a statistic, is a float. Each type parses what people write
-// and formats what people read.
+// integers; only Hashrate, a statistic, is a float. What people write can be parsed,
+// what people read can be formatted; in JSON a unit is a plain number, and the written
+// form is taken too.
 //
 // Arithmetic beyond the language's own, and every rule about the values, belongs to the rooms.
 package unit
@@ -9,6 +10,7 @@ package unit
 import (
 	"fmt"
 	"math"
+	"math/big"
 	"strconv"
 	"strings"
 )
@@ -37,17 +39,17 @@ const (
 // ParseWatts reads power: "3250", "3250W", "100kW", "1.5MW". A fraction of a
 // watt is refused, as is anything negative or above 1 TW.
 func ParseWatts(s string) (Watts, error) {
-	v, err := parseScaled(s, "W", map[string]float64{"": 1, "k": 1e3, "M": 1e6, "G": 1e9})
-	if err != nil || v > 1e12 {
-		return 0, fmt.Errorf("power %q: a number with W, kW, MW or GW up to 1 TW is accepted, as 100kW", s)
+	v, ok := parseScaled(s, "W", "kMG")
+	if !ok || v.Cmp(big.NewRat(1e12, 1)) > 0 {
+		return 0, fmt.Errorf("power %q: a number with W, kW, MW or GW up to 1 TW is accepted, as 100kW", clip(s))
 	}
-	if v != math.Trunc(v) {
-		return 0, fmt.Errorf("power %q is not a whole number of watts", s)
+	if !v.IsInt() {
+		return 0, fmt.Errorf("power %q is not a whole number of watts", clip(s))
 	}
-	return Watts(v), nil
+	return Watts(v.Num().Int64()), nil
 }
 
-// String is the shortest form with three significant digits or more: "950 W", "3.25 kW", "1.2 MW".
+// String has three significant digits or all before the point: "950 W", "3.25 kW", "1.2 MW".
 func (w Watts) String() string { return formatScaled(float64(w), "W", "kMG") }
 
 // UnmarshalText reads what ParseWatts accepts.
@@ -55,6 +57,9 @@ func (w *Watts) UnmarshalText(b []byte) (err error) {
 	*w, err = ParseWatts(string(b))
 	return err
 }
+
+// UnmarshalJSON reads a number of watts, or a string that ParseWatts accepts.
+func (w *Watts) UnmarshalJSON(b []byte) error { return w.UnmarshalText(unquote(b)) }
 
 // String is energy as "12 J", "3.6 MJ", or kWh from one kWh on.
 func (j Joules) String() string {
@@ -82,13 +87,12 @@ func (m Msat) String() string {
 
 // ParseHashrate reads a hashrate: "5kH/s", "200TH/s", "1.2PH/s", or plain hashes a second.
 func ParseHashrate(s string) (Hashrate, error) {
-	v, err := parseScaled(s, "H/s", map[string]float64{
-		"": 1, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18,
-	})
-	if err != nil || v > 1e21 {
-		return 0, fmt.Errorf("hashrate %q: a number with H/s, kH/s .. EH/s is accepted, as 200TH/s", s)
+	v, ok := parseScaled(s, "H/s", "kMGTPE")
+	if !ok || v.Cmp(new(big.Rat).SetFloat64(1e21)) > 0 {
+		return 0, fmt.Errorf("hashrate %q: a number with H/s, kH/s .. EH/s up to 1000 EH/s is accepted, as 200TH/s", clip(s))
 	}
-	return Hashrate(v), nil
+	f, _ := v.Float64()
+	return Hashrate(f), nil
 }
 
 // String is the hashrate with a prefix: "5 kH/s", "200 TH/s".
@@ -100,23 +104,62 @@ func (h *Hashrate) UnmarshalText(b []byte) (err error) {
 	return err
 }
 
-// parseScaled reads a non-negative number, optional space, prefix and suffix.
-func parseScaled(s, suffix string, prefixes map[string]float64) (float64, error) {
+// UnmarshalJSON reads a number of hashes a second, or a string that ParseHashrate accepts.
+// A number may have an exponent here, as programs write large ones so.
+func (h *Hashrate) UnmarshalJSON(b []byte) error {
+	if f, err := strconv.ParseFloat(string(b), 64); err == nil && f >= 0 && f <= 1e21 {
+		*h = Hashrate(f)
+		return nil
+	}
+	return h.UnmarshalText(unquote(b))
+}
+
+// unquote is the text of a JSON string without escapes, or of a number.
+func unquote(b []byte) []byte {
+	if n := len(b); n >= 2 && b[0] == '"' && b[n-1] == '"' {
+		return b[1 : n-1]
+	}
+	return b
+}
+
+// maxText is the longest number with unit that is read, in bytes.
+const maxText = 40
+
+// clip shortens what is quoted in an error.
+func clip(s string) string {
+	if len(s) > maxText {
+		return s[:maxText] + "..."
+	}
+	return s
+}
+
+// parseScaled reads a decimal number of at most maxText bytes without sign or exponent, then
+// optional space, prefix and suffix. Prefixes rise by thousands. The result is exact.
+func parseScaled(s, suffix, prefixes string) (*big.Rat, bool) {
 	t := strings.TrimSuffix(strings.TrimSpace(s), suffix)
-	i := len(t)
-	for i > 0 && !(t[i-1] >= '0' && t[i-1] <= '9') {
-		i--
+	if len(t) > maxText {
+		return nil, false
 	}
-	scale, ok := prefixes[strings.TrimSpace(t[i:])]
-	if !ok || i == 0 || strings.ContainsAny(t[:i], "xXpP_eE+-") {
-		return 0, strconv.ErrSyntax
+	end := strings.LastIndexAny(t, "0123456789") + 1
+	number, prefix := t[:end], strings.TrimSpace(t[end:])
+	if number == "" || strings.Trim(number, "0123456789.") != "" {
+		return nil, false
 	}
-	v, err := strconv.ParseFloat(t[:i], 64)
-	if err != nil {
-		return 0, err
+	v, ok := new(big.Rat).SetString(number)
+	if !ok {
+		return nil, false
 	}
-	// Multiply in a way that keeps decimal fractions exact where a float can: 1.1kW is 1100 W.
-	return math.Round(v*scale*1e6) / 1e6, nil
+	if prefix == "" {
+		return v, true
+	}
+	i := strings.Index(prefixes, prefix)
+	if i < 0 || len(prefix) != 1 {
+		return nil, false
+	}
+	for range i + 1 {
+		v.Mul(v, big.NewRat(1000, 1))
+	}
+	return v, true
 }
 
 // formatScaled writes v with the largest prefix that keeps it at 1 or above.

@@ -1,9 +1,12 @@
 package unit
 
 import (
+	"cmp"
+	"encoding/binary"
 	"fmt"
 	"math/big"
 	"math/bits"
+	"strings"
 )
 
 // Work is a sum of expected hashes. It has 128 bits, because a large pool passes 2^64 hashes in
@@ -28,22 +31,26 @@ func (w Work) Sub(o Work) Work {
 }
 
 // Cmp compares two sums: -1, 0 or 1.
-func (w Work) Cmp(o Work) int { return w.big().Cmp(o.big()) }
+func (w Work) Cmp(o Work) int {
+	if c := cmp.Compare(w.hi, o.hi); c != 0 {
+		return c
+	}
+	return cmp.Compare(w.lo, o.lo)
+}
 
 // Float is the nearest float, for statistics.
 func (w Work) Float() float64 { return float64(w.hi)*0x1p64 + float64(w.lo) }
 
 // Bytes is the sum in 16 bytes, big-endian: its form in the journal.
 func (w Work) Bytes() (b [16]byte) {
-	w.big().FillBytes(b[:])
+	binary.BigEndian.PutUint64(b[:8], w.hi)
+	binary.BigEndian.PutUint64(b[8:], w.lo)
 	return b
 }
 
 // WorkFromBytes reads what Bytes wrote.
 func WorkFromBytes(b [16]byte) Work {
-	n := new(big.Int).SetBytes(b[:])
-	lo := new(big.Int).And(n, new(big.Int).SetUint64(^uint64(0)))
-	return Work{new(big.Int).Rsh(n, 64).Uint64(), lo.Uint64()}
+	return Work{binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:])}
 }
 
 // String is the sum in decimal, exact.
@@ -52,11 +59,16 @@ func (w Work) String() string { return w.big().String() }
 // MarshalText is the decimal form: JSON numbers would lose digits.
 func (w Work) MarshalText() ([]byte, error) { return []byte(w.String()), nil }
 
-// UnmarshalText reads a decimal number below 2^128.
+// UnmarshalText reads a decimal number below 2^128, digits only.
 func (w *Work) UnmarshalText(b []byte) error {
-	n, ok := new(big.Int).SetString(string(b), 10)
-	if !ok || n.Sign() < 0 || n.BitLen() > 128 {
-		return fmt.Errorf("work %q: a decimal number of hashes below 2^128 is accepted", b)
+	const most = 39 // digits of 2^128
+	var n *big.Int
+	ok := len(b) > 0 && len(b) <= most && strings.Trim(string(b), "0123456789") == ""
+	if ok {
+		n, ok = new(big.Int).SetString(string(b), 10)
+	}
+	if !ok || n.BitLen() > 128 {
+		return fmt.Errorf("work %q: a decimal number of hashes below 2^128 is accepted", clip(string(b)))
 	}
 	var raw [16]byte
 	n.FillBytes(raw[:])
@@ -65,6 +77,6 @@ func (w *Work) UnmarshalText(b []byte) error {
 }
 
 func (w Work) big() *big.Int {
-	n := new(big.Int).SetUint64(w.hi)
-	return n.Lsh(n, 64).Or(n, new(big.Int).SetUint64(w.lo))
+	b := w.Bytes()
+	return new(big.Int).SetBytes(b[:])
 }
