@@ -181,14 +181,18 @@ func TestJournal_NoticesCorruptRecords(t *testing.T) {
 			v[len(v)-1] ^= 1
 			return b.Put(second, v)
 		},
-		"intact record of another seq": func(b *bbolt.Bucket) error { return b.Put(second, bytes.Clone(b.Get(first))) },
-		"missing record":               func(b *bbolt.Bucket) error { return b.Delete(second) },
-		"short record":                 func(b *bbolt.Bucket) error { return b.Put(second, []byte{1}) },
+		"record of another seq": func(b *bbolt.Bucket) error {
+			return b.Put(second, bytes.Clone(b.Get(first)))
+		},
+		"missing record": func(b *bbolt.Bucket) error { return b.Delete(second) },
+		"short record":   func(b *bbolt.Bucket) error { return b.Put(second, []byte{1}) },
 	}
 	for name, spoil := range spoils {
 		t.Run(name, func(t *testing.T) {
 			path := create(t)
-			edit(t, path, func(tx *bbolt.Tx) error { return spoil(tx.Bucket([]byte("streams")).Bucket([]byte("a"))) })
+			edit(t, path, func(tx *bbolt.Tx) error {
+				return spoil(tx.Bucket([]byte("streams")).Bucket([]byte("a")))
+			})
 			j := reopen(t, path, bolt.Options{})
 			var good int
 			err := j.Replay(t.Context(), "a", 0, func(storage.Seq, []byte) error { good++; return nil })
@@ -256,6 +260,7 @@ func TestJournal_LeadsWithGrowingTerms(t *testing.T) {
 	}
 }
 
+// ExampleOpen appends to two streams as one unit and reads one back.
 func ExampleOpen() {
 	dir, err := os.MkdirTemp("", "journal")
 	if err != nil {

@@ -50,8 +50,8 @@ func prepare(db *bbolt.DB) (heads map[string]head, err error) {
 	})
 }
 
-// verify walks every page of a file that bbolt has not opened for writing yet: then bbolt looks for free pages
-// with goroutines of its own, where a panic on a broken page could not be caught.
+// verify walks every page before bbolt opens the file for writing: then bbolt looks for free
+// pages with goroutines of its own, where a panic on a broken page could not be caught.
 func verify(path string, o Options) error {
 	db, err := openFile(path, o, true)
 	if err != nil {

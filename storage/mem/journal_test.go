@@ -2,6 +2,7 @@ package mem_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 
@@ -28,7 +29,8 @@ func TestJournal_ReopenEndsTheOldHandle(t *testing.T) {
 		t.Fatal(err)
 	}
 	j := old.Reopen()
-	if _, err := old.Append(t.Context(), storage.Write{Stream: "a", Expect: 1}); err != storage.ErrClosed {
+	_, err := old.Append(t.Context(), storage.Write{Stream: "a", Expect: 1})
+	if !errors.Is(err, storage.ErrClosed) {
 		t.Errorf("append to the old handle: %v, want ErrClosed", err)
 	}
 	if err := old.Close(); err != nil {
@@ -45,6 +47,7 @@ func TestJournal_ReopenEndsTheOldHandle(t *testing.T) {
 	}
 }
 
+// ExampleNew shows that a wrong expect writes nothing.
 func ExampleNew() {
 	ctx := context.Background()
 	j := mem.New()

@@ -14,6 +14,7 @@ import (
 )
 
 func testCompareAndSwap(t *testing.T, p Place) {
+	t.Helper()
 	const callers, rounds = 16, 10
 	j := open(t, p)
 	for round := range storage.Seq(rounds) {
@@ -40,6 +41,7 @@ func testCompareAndSwap(t *testing.T, p Place) {
 
 // testIsolation mixes calls that must fail with calls that must not.
 func testIsolation(t *testing.T, p Place) {
+	t.Helper()
 	const callers, rounds = 32, 20
 	j := open(t, p)
 	var wg sync.WaitGroup
@@ -47,8 +49,8 @@ func testIsolation(t *testing.T, p Place) {
 		wg.Go(func() {
 			for i := range storage.Seq(rounds) {
 				stream := "s" + strconv.Itoa(c)
-				if _, err := j.Append(t.Context(), to("both", storage.Any, "lost"), to(stream, i+1, "lost")); !errors.Is(
-					err, storage.ErrExpect) {
+				_, err := j.Append(t.Context(), to("both", storage.Any, "lost"), to(stream, i+1, "lost"))
+				if !errors.Is(err, storage.ErrExpect) {
 					t.Errorf("append that expects too much: %v", err)
 				}
 				if _, err := j.Append(t.Context(), to(stream, i, strconv.Itoa(int(i)))); err != nil {
@@ -65,6 +67,7 @@ func testIsolation(t *testing.T, p Place) {
 }
 
 func testContext(t *testing.T, p Place) {
+	t.Helper()
 	j := open(t, p)
 	mustAppend(t, j, to("a", 0, "1", "2"))
 	ctx, cancel := context.WithCancel(t.Context())
@@ -119,6 +122,7 @@ func testContext(t *testing.T, p Place) {
 }
 
 func testLoad(t *testing.T, p Place) {
+	t.Helper()
 	const callers, total = 64, 1000
 	j := open(t, p)
 	var next atomic.Int64
@@ -158,6 +162,7 @@ func testLoad(t *testing.T, p Place) {
 
 // testCloseUnderLoad closes while callers append: each is answered, truthfully.
 func testCloseUnderLoad(t *testing.T, p Place) {
+	t.Helper()
 	const callers = 16
 	j := open(t, p)
 	var started, wg sync.WaitGroup
