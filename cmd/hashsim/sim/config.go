@@ -1,0 +1,68 @@
+package sim
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+
+	"github.com/hashlease/hashlease/pool"
+	"github.com/hashlease/hashlease/stratum/stratumtest"
+)
+
+// Defaults of a simulation.
+const (
+	DefaultScale = 4e10  // 200 TH/s are 5 kH/s
+	DefaultClass = 0.001 // of the meters: 0.1 %
+)
+
+// Config describes a simulation.
+type Config struct {
+	Plan   Plan
+	Pool   stratumtest.Endpoint // may be set later by SetPool: until then miners wait
+	Meters string               // where the HTTP interface listens; port 0 takes any
+	Scale  float64              // hashes of a device for one really ground; 0 is DefaultScale
+	Class  float64              // largest relative error of the meters; 0 is DefaultClass, below 0 none
+	Seed   uint64               // of the meters' errors
+	Faults map[pool.WorkerID]Fault
+	// Extended lets every n-th miner open an extended channel instead of a standard one; 0 none.
+	Extended int
+	Tenants  []TenantConfig
+	Log      *slog.Logger // nil: silent
+}
+
+// withDefaults fills in what was left out.
+func (c Config) withDefaults() Config {
+	if c.Scale == 0 {
+		c.Scale = DefaultScale
+	}
+	if c.Class == 0 {
+		c.Class = DefaultClass
+	}
+	c.Class = max(c.Class, 0)
+	if c.Meters == "" {
+		c.Meters = "127.0.0.1:0"
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+// Validate lists every fault at once.
+func (c Config) Validate() error {
+	errs := []error{c.Plan.Validate()}
+	if !(c.Scale >= 1) || math.IsInf(c.Scale, 0) {
+		errs = append(errs, fmt.Errorf("scale is %v: 1 or more is accepted", c.Scale))
+	}
+	if !(c.Class < 0.1) {
+		errs = append(errs, fmt.Errorf("meter class is %v: below 0.1 is accepted", c.Class))
+	}
+	if c.Extended < 0 {
+		errs = append(errs, fmt.Errorf("extended is %d: 0 or more is accepted", c.Extended))
+	}
+	for _, t := range c.Tenants {
+		errs = append(errs, t.Validate())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,188 @@
+package sim
+
+import (
+	"hash/fnv"
+	"math"
+	"time"
+
+	"github.com/hashlease/hashlease/pool/fleet"
+	"github.com/hashlease/hashlease/pool/unit"
+)
+
+// State is where a device is in its life.
+type State uint8
+
+// Mining is settled at some power, RampDown and RampUp are on the way, Sleep is paused.
+const (
+	Mining State = iota
+	RampDown
+	Sleep
+	RampUp
+)
+
+// String is the state's name.
+func (s State) String() string {
+	return [...]string{"mining", "ramp-down", "sleep", "ramp-up"}[s&3]
+}
+
+// Fault is what is wrong with a device. The zero value is a healthy one.
+type Fault struct {
+	Ignore   bool          `json:"ignore,omitempty"`    // answers orders and does nothing
+	Silent   bool          `json:"silent,omitempty"`    // neither follows, answers nor reports
+	SelfWake time.Duration `json:"self_wake,omitempty"` // wakes by itself after this much sleep
+	Report   float64       `json:"report,omitempty"`    // factor on reported watts; 0 is 1
+}
+
+// How devices of one model differ (docs/hashsim.md).
+const (
+	jitterWatts = 0.03  // of the curve's watts, fixed for a device's life
+	jitterPace  = 0.2   // of the firmware's times
+	noiseWatts  = 0.003 // of the present watts, slowly
+)
+
+// device is the physics of one ASIC. It knows no clock: every method takes the time
+// since the simulation began. It is guarded by its site's mutex.
+type device struct {
+	worker   fleet.Worker
+	firmware Firmware
+	factor   float64 // true watts for a nameplate watt
+	pace     float64 // true seconds for a nominal one
+	phase    float64 // of its noise
+	period   float64 // of its noise, seconds
+	fault    Fault
+
+	mode      fleet.Mode
+	from, to  float64 // watts
+	begin     time.Duration
+	end       time.Duration
+	energy    float64       // joules drawn so far
+	sleepSelf time.Duration // when a self-waking device will wake; 0 never
+}
+
+// newDevice is a machine at full power. What is particular to it follows from
+// its name, so that the same site is the same in every run and every process.
+func newDevice(w fleet.Worker) *device {
+	d := &device{worker: w, firmware: firmwareOf(w.Model)}
+	d.factor = 1 + jitterWatts*spread(w, "watts")
+	d.pace = 1 + jitterPace*spread(w, "pace")
+	d.phase = math.Pi * spread(w, "phase")
+	d.period = 30 + 25*spread(w, "period")
+	d.from, d.to = d.full(), d.full()
+	return d
+}
+
+// spread is a number in [-1, 1) that depends on the worker and the purpose only.
+func spread(w fleet.Worker, purpose string) float64 {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(purpose + "/" + string(w.ID))) // never fails
+	x := h.Sum64()
+	x ^= x >> 33 // FNV leaves its high bits weak on short names
+	x *= 0xff51afd7ed558ccd
+	x ^= x >> 33
+	return float64(x>>11)/(1<<52) - 1
+}
+
+func (d *device) full() float64   { return d.factor * float64(d.worker.Curve.Full().Watts) }
+func (d *device) lowest() float64 { return d.factor * float64(d.worker.Curve[0].Watts) }
+func (d *device) asleep() float64 { return float64(d.worker.Sleep) }
+
+// planned is the power at t without noise.
+func (d *device) planned(t time.Duration) float64 {
+	switch {
+	case t <= d.begin:
+		return d.from
+	case t >= d.end:
+		return d.to
+	}
+	return d.from + (d.to-d.from)*float64(t-d.begin)/float64(d.end-d.begin)
+}
+
+// watts is the true power at t.
+func (d *device) watts(t time.Duration) float64 {
+	return d.planned(t) * (1 + noiseWatts*math.Sin(2*math.Pi*t.Seconds()/d.period+d.phase))
+}
+
+// hashrate is what the device hashes at a power: its curve read backwards. Below
+// the curve's lowest point it falls to nothing at sleep.
+func (d *device) hashrate(watts float64) unit.Hashrate {
+	lower := fleet.Point{Watts: d.worker.Sleep}
+	at := watts / d.factor
+	if at <= float64(lower.Watts) || watts <= d.asleep() {
+		return 0
+	}
+	for _, p := range d.worker.Curve {
+		if at <= float64(p.Watts) {
+			return lower.Hashrate + (p.Hashrate-lower.Hashrate)*
+				unit.Hashrate((at-float64(lower.Watts))/float64(p.Watts-lower.Watts))
+		}
+		lower = p
+	}
+	return lower.Hashrate
+}
+
+// state is where the device is at t.
+func (d *device) state(t time.Duration) State {
+	switch {
+	case t < d.end && d.to < d.from:
+		return RampDown
+	case t < d.end && d.to > d.from:
+		return RampUp
+	case d.mode == fleet.Paused:
+		return Sleep
+	}
+	return Mining
+}
+
+// goal is the power that an order leads to: within what the device can do.
+func (d *device) goal(mode fleet.Mode, watts unit.Watts) float64 {
+	switch mode {
+	case fleet.Paused:
+		return d.asleep()
+	case fleet.Capped:
+		return min(max(float64(watts), d.lowest()), d.full())
+	case fleet.Free:
+	}
+	return d.full()
+}
+
+// order starts a transition at t and says when it ends. A new order stops an unfinished one
+// where it is.
+func (d *device) order(t time.Duration, mode fleet.Mode, watts unit.Watts, wait, ramp time.Duration) {
+	from, to := d.planned(t), d.goal(mode, watts)
+	delay, own := d.firmware.ReturnDelay, d.firmware.ReturnRamp
+	if to < from {
+		delay, own = d.firmware.ShedDelay, d.firmware.ShedRamp
+	}
+	d.from, d.to, d.mode = from, to, mode
+	d.begin = t + wait + d.paced(delay)
+	d.end = d.begin + max(ramp, d.paced(own))
+	if from == to {
+		d.begin, d.end = t, t
+	}
+	d.sleepSelf = 0
+	if mode == fleet.Paused && d.fault.SelfWake > 0 {
+		d.sleepSelf = d.end + d.fault.SelfWake
+	}
+}
+
+// wakeIfDue is the self-waking fault.
+func (d *device) wakeIfDue(t time.Duration) {
+	if d.sleepSelf > 0 && t >= d.sleepSelf {
+		d.order(d.sleepSelf, fleet.Free, 0, 0, 0)
+	}
+}
+
+func (d *device) paced(t time.Duration) time.Duration { return time.Duration(float64(t) * d.pace) }
+
+// capability is what the device declares: the times with the slack that a vendor's data sheet has.
+func (d *device) capability() fleet.Capability {
+	declared := func(t time.Duration) time.Duration {
+		return time.Duration(float64(t) * (1 + jitterPace)).Round(time.Millisecond)
+	}
+	f := d.firmware
+	return fleet.Capability{
+		Min: unit.Watts(math.Round(d.lowest())), Max: unit.Watts(math.Round(d.full())), Step: 1,
+		CanCap: true, CanPause: true, HoldsAlone: true,
+		ShedIn: declared(f.ShedDelay + f.ShedRamp), ReturnIn: declared(f.ReturnDelay + f.ReturnRamp),
+	}
+}

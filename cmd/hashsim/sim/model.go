@@ -1,0 +1,52 @@
+package sim
+
+import (
+	"strings"
+	"time"
+)
+
+// curvePoints is in how many points a model's curve is used: as many as in a server's configuration.
+const curvePoints = 16
+
+// Firmware is how fast machines with it follow orders. The times are medians; a device
+// deviates from them by up to 20 %.
+type Firmware struct {
+	Name        string
+	Vendor      string        // as SetupConnection says it
+	ShedDelay   time.Duration // from order to the first watt less
+	ShedRamp    time.Duration // from there to the ordered power
+	ReturnDelay time.Duration // from order to the first watt more
+	ReturnRamp  time.Duration
+}
+
+const second = time.Second
+
+// Firmware profiles; docs/hashsim.md says where the times come from.
+var (
+	braiins    = Firmware{"BOS+ 26.04", "Braiins", second / 2, 2 * second, 2 * second, 6 * second}
+	luxOS      = Firmware{"LuxOS 2026.6", "Luxor", second, 2 * second, 2 * second, 8 * second}
+	powerPlay  = Firmware{"PowerPlay 1.30.0", "ePIC", second, 4 * second, 30 * second, 30 * second}
+	whatsMiner = Firmware{"btminer 3.0.3", "MicroBT", second, 4 * second, 5 * second, 10 * second}
+	avalon     = Firmware{"Avalon 25.05", "Canaan", 5 * second, second, 30 * second, 60 * second}
+)
+
+// demoModels are the machines of the demonstration, by fleet's names.
+var demoModels = [...]string{
+	"Antminer S21", "Antminer S19k Pro", "Antminer S19 XP", "WhatsMiner M60S", "Avalon A1566",
+}
+
+// firmwareOf is what a model runs in the simulation. Machines that the table does not
+// know run LuxOS, as many do.
+func firmwareOf(model string) Firmware {
+	switch {
+	case strings.HasPrefix(model, "Antminer S21"):
+		return braiins
+	case model == "Antminer S19 XP":
+		return powerPlay
+	case strings.HasPrefix(model, "WhatsMiner"):
+		return whatsMiner
+	case strings.HasPrefix(model, "Avalon"):
+		return avalon
+	}
+	return luxOS
+}

@@ -1,0 +1,116 @@
+package sim
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hashlease/hashlease/pool"
+	"github.com/hashlease/hashlease/pool/fleet"
+	"github.com/hashlease/hashlease/pool/unit"
+)
+
+// Plan is what stands in the simulation. A server's configuration can be written from the same
+// definition. The base load of a feeder is what it declares.
+type Plan struct {
+	Sites   []fleet.Site
+	Workers []fleet.Worker // with the hashrates of real machines
+	Tenants []string       // each has a metered branch on every feeder
+}
+
+// Meter is one metered branch with its path on the simulation's HTTP server.
+type Meter struct {
+	Feeder fleet.FeederID
+	Role   fleet.Role
+	Tenant string // of a Tenant role
+	Path   string
+}
+
+// Meters are all metered branches of the plan.
+func (p Plan) Meters() (list []Meter) {
+	for _, f := range p.feeders() {
+		for _, r := range []fleet.Role{fleet.Total, fleet.Mining, fleet.Base} {
+			list = append(list, Meter{f.ID, r, "", MeterPath(f.ID, r, "")})
+		}
+		for _, t := range p.Tenants {
+			list = append(list, Meter{f.ID, fleet.Tenant, t, MeterPath(f.ID, fleet.Tenant, t)})
+		}
+	}
+	return list
+}
+
+// MeterPath is where a metered branch is read.
+func MeterPath(id fleet.FeederID, r fleet.Role, tenant string) string {
+	path := "/v1/meters/" + string(id) + "/" + r.String()
+	if r == fleet.Tenant {
+		path += "/" + tenant
+	}
+	return path
+}
+
+func (p Plan) feeders() (list []fleet.Feeder) {
+	for _, s := range p.Sites {
+		list = append(list, s.Feeders...)
+	}
+	return list
+}
+
+// Validate lists every fault of the plan at once.
+func (p Plan) Validate() error {
+	errs := []error{fleet.Validate(p.Sites, p.Workers)}
+	if len(p.feeders()) == 0 {
+		errs = append(errs, errors.New("the plan has no feeder: one or more are accepted"))
+	}
+	for i, t := range p.Tenants {
+		if t == "" || strings.ContainsAny(t, "/ ?#%") || slices.Contains(p.Tenants[:i], t) {
+			errs = append(errs, fmt.Errorf("tenant %q: a new name without / ? # %% and spaces is accepted", t))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Shape of the demonstration site.
+const (
+	demoFeeders = 4
+	demoBase    = 0.065 // base load for each watt of mining
+	demoFill    = 0.985 // full mining and base load, as a share of the limit
+	demoReserve = 0.008 // of the limit
+)
+
+// DemoSite is a place of n machines of five models over four feeders, with limits
+// that full mining and base load fill to between 98 and 99 %. Each tenant has a meter on every feeder.
+func DemoSite(n int, tenants ...string) Plan {
+	site := fleet.Site{ID: "north", Name: "North yard"}
+	p := Plan{Tenants: tenants}
+	feeders := max(1, min(demoFeeders, n))
+	full := make([]float64, feeders)
+	for i := range n {
+		m, _ := fleet.ModelNamed(demoModels[(i/feeders)%len(demoModels)])
+		w := fleet.Worker{
+			ID:     pool.WorkerID(fmt.Sprintf("north.asic-%03d", i+1)),
+			Feeder: fleet.FeederID(fmt.Sprintf("f%d", i%feeders+1)),
+			Model:  m.Name, Curve: m.Curve(curvePoints), Sleep: m.Sleep,
+			MinRun: 20 * time.Second, MinOff: 10 * time.Second, Wear: unit.Sat / 2,
+		}
+		full[i%feeders] += newDevice(w).full()
+		p.Workers = append(p.Workers, w)
+	}
+	for i, watts := range full {
+		base := math.Round(watts * demoBase)
+		limit := roundUp((watts+base)/demoFill, 10)
+		site.Feeders = append(site.Feeders, fleet.Feeder{
+			ID: fleet.FeederID(fmt.Sprintf("f%d", i+1)), Site: site.ID,
+			Limit: limit, Reserve: roundUp(demoReserve*float64(limit), 10), Base: unit.Watts(base),
+			// More than the largest machine: any one of them may wake by itself.
+			Overload: fleet.Overload{Watts: min(4*unit.Kilowatt, limit), For: time.Minute},
+			Notice:   10 * time.Second, Arm: fleet.Act,
+		})
+	}
+	p.Sites = []fleet.Site{site}
+	return p
+}
+
+func roundUp(v, to float64) unit.Watts { return unit.Watts(math.Ceil(v/to) * to) }

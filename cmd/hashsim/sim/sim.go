@@ -1,0 +1,272 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashlease/hashlease/pool"
+	"github.com/hashlease/hashlease/pool/fleet"
+	"github.com/hashlease/hashlease/pool/unit"
+	"github.com/hashlease/hashlease/stratum/stratumtest"
+)
+
+// startSpread is how long the miners' first connections take together: a site that is switched on.
+const startSpread = time.Second
+
+// Sim is a running site.
+type Sim struct {
+	cfg      Config // immutable
+	site     *site
+	meters   *meters
+	listener net.Listener
+	grinder  *stratumtest.Grinder
+	machines []machine // immutable
+	endpoint atomic.Pointer[stratumtest.Endpoint]
+
+	mu      sync.Mutex
+	tenants []*Tenant // guarded by mu
+}
+
+// machine is one ASIC: its physics and its miner.
+type machine struct {
+	worker fleet.Worker
+	power  *powered
+	miner  *stratumtest.Miner
+}
+
+// WorkerStats are one worker's shares as its device counts them.
+type WorkerStats struct {
+	Submitted uint64 `json:"submitted"`
+	Acked     uint64 `json:"acked"`
+}
+
+// Stats are the sums over the fleet, and its power now.
+type Stats struct {
+	Miners    int               `json:"miners"`
+	Mining    int               `json:"mining"` // with an open channel and a job
+	Sessions  uint64            `json:"sessions"`
+	Hashes    uint64            `json:"hashes"` // really computed
+	Hashrate  unit.Hashrate     `json:"hashrate"`
+	Watts     unit.Watts        `json:"watts"` // of the devices
+	States    map[string]int    `json:"states"`
+	Submitted uint64            `json:"shares_submitted"`
+	Acked     uint64            `json:"shares_acked"`
+	Rejected  map[string]uint64 `json:"shares_rejected"`
+	Blocks    uint64            `json:"blocks"` // shares that met the network's target
+}
+
+// New sets a site up: every device at full power and not connected, and the
+// HTTP interface's port taken, so that Addr is known. Run or Close must follow.
+func New(cfg Config) (*Sim, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("checking the simulation: %w", err)
+	}
+	place, err := newSite(cfg.Plan, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	for id, f := range cfg.Faults {
+		if err := place.setFault(id, f); err != nil {
+			return nil, err
+		}
+	}
+	s := &Sim{
+		cfg: cfg, site: place, grinder: stratumtest.NewGrinder(1),
+		meters: &meters{site: place, class: cfg.Class, rng: rand.New(rand.NewPCG(cfg.Seed, 1))},
+	}
+	s.SetPool(cfg.Pool)
+	for i, w := range cfg.Plan.Workers {
+		s.machines = append(s.machines, s.newMachine(i, w))
+	}
+	for _, t := range cfg.Tenants {
+		if _, err := s.AddTenant(t); err != nil {
+			return nil, err
+		}
+	}
+	if s.listener, err = net.Listen("tcp", cfg.Meters); err != nil {
+		return nil, fmt.Errorf("listening for the meters: %w", err)
+	}
+	return s, nil
+}
+
+func (s *Sim) newMachine(i int, w fleet.Worker) machine {
+	p := &powered{site: s.site, device: s.site.devices[w.ID], scale: s.cfg.Scale}
+	return machine{w, p, stratumtest.NewMiner(stratumtest.MinerConfig{
+		Pool: func() stratumtest.Endpoint { return *s.endpoint.Load() }, Identity: string(w.ID),
+		Nominal:  p.device.hashrate(p.device.full()) / unit.Hashrate(s.cfg.Scale),
+		Extended: s.cfg.Extended > 0 && (i+1)%s.cfg.Extended == 0,
+		Vendor:   p.device.firmware.Vendor, Hardware: w.Model, Firmware: p.device.firmware.Name,
+		Power: p, Grinder: s.grinder, Log: s.cfg.Log,
+	})}
+}
+
+// SetPool says where the pool is from now on; connections that are open stay.
+func (s *Sim) SetPool(e stratumtest.Endpoint) { s.endpoint.Store(&e) }
+
+// Addr is where the HTTP interface listens.
+func (s *Sim) Addr() string { return s.listener.Addr().String() }
+
+// Scale is how many hashes of a device stand for one that is really ground.
+func (s *Sim) Scale() float64 { return s.cfg.Scale }
+
+// Close frees the port of a Sim that is not run.
+func (s *Sim) Close() error { return s.listener.Close() }
+
+// Run simulates until the context ends, which is no error.
+func (s *Sim) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	server := &http.Server{Handler: s.meters.handler(), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
+	var wg sync.WaitGroup
+	failed := make(chan error, 1)
+	wg.Go(func() { // ends when the server is closed
+		if err := server.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+			failed <- fmt.Errorf("serving the meters: %w", err)
+			cancel()
+		}
+	})
+	wg.Go(func() { _ = s.grinder.Run(ctx) }) // ends with ctx
+	wg.Go(func() { s.integrate(ctx) })       // ends with ctx
+	for i := range s.machines {
+		wg.Go(func() { s.startMiner(ctx, i) }) // ends with ctx
+	}
+	for _, t := range s.tenantList() {
+		wg.Go(func() { _ = t.Run(ctx) }) // ends with ctx
+	}
+	<-ctx.Done()
+	_ = server.Close()
+	wg.Wait()
+	select {
+	case err := <-failed:
+		return err
+	default:
+		return nil
+	}
+}
+
+func (s *Sim) startMiner(ctx context.Context, i int) {
+	wait := time.NewTimer(startSpread * time.Duration(i) / time.Duration(len(s.machines)))
+	defer wait.Stop()
+	select {
+	case <-wait.C:
+		_ = s.machines[i].miner.Run(ctx)
+	case <-ctx.Done():
+	}
+}
+
+// integrate steps the truth and paces every miner by its device's present power.
+func (s *Sim) integrate(ctx context.Context) {
+	tick := time.NewTicker(Step)
+	defer tick.Stop()
+	for {
+		s.site.mu.Lock()
+		t := s.site.now()
+		s.site.advanceLocked(t)
+		for i := range s.machines {
+			s.machines[i].miner.SetHashrate(s.machines[i].power.pace(t))
+		}
+		s.site.mu.Unlock()
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// Truth is what happened since the start or the last MarkTruth.
+func (s *Sim) Truth() Truth { return s.site.truth(false) }
+
+// MarkTruth is Truth, and begins a new one from here.
+func (s *Sim) MarkTruth() Truth { return s.site.truth(true) }
+
+// SetTenantLoad sets what a tenant draws on a feeder by hand.
+func (s *Sim) SetTenantLoad(feeder fleet.FeederID, tenant string, w unit.Watts) error {
+	return s.site.setLoad(feeder, tenant, w)
+}
+
+// SetFault makes a device fail, or heals it with the zero Fault.
+func (s *Sim) SetFault(worker pool.WorkerID, f Fault) error { return s.site.setFault(worker, f) }
+
+// Devices are all devices as they truly are.
+func (s *Sim) Devices() []DeviceView { return s.site.views() }
+
+// Workers are the shares of each worker as its device counts them.
+func (s *Sim) Workers() map[pool.WorkerID]WorkerStats {
+	all := make(map[pool.WorkerID]WorkerStats, len(s.machines))
+	for _, m := range s.machines {
+		st := m.miner.Stats()
+		all[m.worker.ID] = WorkerStats{Submitted: st.Submitted, Acked: st.Acked}
+	}
+	return all
+}
+
+// Stats sums the fleet up.
+func (s *Sim) Stats() Stats {
+	all := Stats{Miners: len(s.machines), States: map[string]int{}, Rejected: map[string]uint64{}}
+	for _, m := range s.machines {
+		st := m.miner.Stats()
+		if st.Mining {
+			all.Mining++
+		}
+		all.Sessions += st.Sessions
+		all.Hashes += st.Hashes
+		all.Submitted += st.Submitted
+		all.Acked += st.Acked
+		all.Blocks += st.Blocks
+		for code, n := range st.Rejected {
+			all.Rejected[code] += n
+		}
+	}
+	var watts float64
+	for _, d := range s.site.views() {
+		all.States[d.State]++
+		all.Hashrate += d.Hashrate
+		watts += d.Watts
+	}
+	all.Watts = unit.Watts(watts)
+	return all
+}
+
+// AddTenant gives the site a tenant; it acts while Run does if added before,
+// else the caller runs it.
+func (s *Sim) AddTenant(cfg TenantConfig) (*Tenant, error) {
+	if cfg.Log == nil {
+		cfg.Log = s.cfg.Log
+	}
+	t, err := NewTenant(cfg, func(f fleet.FeederID, w unit.Watts) {
+		if err := s.SetTenantLoad(f, cfg.Name, w); err != nil {
+			s.cfg.Log.Warn("tenant cannot draw", slog.String("tenant", cfg.Name), slog.Any("error", err))
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tenants = append(s.tenants, t)
+	return t, nil
+}
+
+func (s *Sim) tenantList() []*Tenant {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]*Tenant(nil), s.tenants...)
+}
+
+// Leases are the tenants' own reports of their leases.
+func (s *Sim) Leases() (all []LeaseReport) {
+	for _, t := range s.tenantList() {
+		all = append(all, t.Reports()...)
+	}
+	return all
+}
