@@ -35,7 +35,8 @@ func (c DifficultyConfig) Validate() error {
 const (
 	maxHashrate = unit.Hashrate(1e24) // above it a declaration is taken for nonsense
 
-	lookEvery    = time.Second      // evidence is weighed no more often
+	lookEvery    = time.Second      // evidence is weighed no more often,
+	lookShares   = 64               // unless so many shares came since
 	settleTime   = 10 * time.Second // after a commanded change, what comes in is not evidence
 	resumeGrace  = 5 * time.Minute  // a resumed machine boots in silence
 	minUpShares  = 16               // fewer may be a burst
@@ -51,12 +52,11 @@ const (
 
 // vardiff chooses the target.
 //
-// Shares are a Poisson process whose rate is hashrate / work per share. The estimator
+// Shares are a Poisson process whose rate is hashrate / work per share. The trail
 // keeps the number of shares n and the exposure x = sum of dt/work since a number of past
-// moments; n/x is then the likeliest hashrate since that moment, and
-// n*ln(n/hx) - (n - hx) the log likelihood ratio between it and the estimate h in use. The
-// moment with the largest ratio is the likeliest time of a change. Only a significant one is acted on, so
-// that a steady miner is left alone while a large error is seen after a few shares.
+// moments; n/x is the likeliest hashrate since that moment, and n*ln(n/hx) - (n - hx) the log
+// likelihood ratio between it and the estimate h in use. Only significant evidence is acted
+// on, so that a steady miner is left alone while a large error is seen after a few shares.
 type vardiff struct {
 	cfg     DifficultyConfig
 	limit   Target  // easiest target allowed: the floor, or harder if the device asks so
@@ -78,6 +78,7 @@ type vardiff struct {
 	orderedOnce  bool
 	patientUntil time.Time // no easing before
 	looked       time.Time
+	counted      float64 // shares when it was looked
 	trail        trail
 }
 
@@ -138,11 +139,12 @@ func (d *vardiff) mine(work uint64, now time.Time) { d.trail.mine(float64(work),
 func (d *vardiff) count(work uint64, now time.Time) { d.trail.count(float64(work), now) }
 
 func (d *vardiff) retarget(now time.Time) (Target, bool) {
-	if now.Sub(d.looked) >= lookEvery {
+	if now.Sub(d.looked) >= lookEvery || d.trail.shares-d.counted >= lookShares {
 		d.looked = now
 		d.trail.advance(now)
 		d.look(now)
 		d.trail.mark(now, time.Duration(3*float64(time.Minute)/d.rate))
+		d.counted = d.trail.shares
 	}
 	changed := d.changed
 	d.changed = false
@@ -157,23 +159,23 @@ func (d *vardiff) look(now time.Time) {
 		return
 	}
 	patient := d.paused || now.Before(d.patientUntil)
-	n, mean, ratio := d.trail.strongest(d.hashrate, func(n, mean float64) bool {
+	f, ok := d.trail.weigh(d.hashrate, d.needed(), func(n, mean float64) bool {
 		if n > mean {
 			return n > mean*deadBand && n >= minUpShares
 		}
 		return n*deadBand < mean && !patient
 	})
 	switch {
-	case ratio < d.needed():
+	case !ok:
 		return
-	case n == 0:
+	case f.n == 0:
 		if !d.ease() {
 			return
 		}
-	case n < mean && n < 4:
-		d.adopt(d.hashrate * max((n+0.5)/mean, 1/easeStep))
+	case f.n < min(4, f.mean):
+		d.adopt(d.hashrate * max((f.n+0.5)/f.mean, 1/easeStep))
 	default:
-		d.adopt(d.hashrate * n / mean)
+		d.adopt(d.hashrate * f.n / f.mean)
 	}
 	d.trail.reset(now)
 }

@@ -3,6 +3,7 @@ package pool
 import (
 	"math"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
@@ -54,34 +55,182 @@ func (s *simulation) run(h unit.Hashrate, span time.Duration, until func() bool)
 	return span
 }
 
-func TestExplore(t *testing.T) {
-	cfg := DifficultyConfig{SharesPerMinute: 6, Floor: TargetForHashes(1000)}
-	for _, f := range []float64{1, 1000, 100, 10, 4, 2, 1.5, 0.7, 0.5, 0.25, 0.1, 0.01, 0.001} {
-		var tt []float64
-		var ch, err, first float64
-		bad := 0
-		const N = 100
-		for seed := range uint64(N) {
-			h := unit.Hashrate(1e12)
-			s := simulate(seed, h*unit.Hashrate(f), cfg)
-			d := s.run(h, time.Hour, func() bool { return math.Abs(math.Log(s.d.hashrate/float64(h))) < math.Log(1.5) })
-			tt = append(tt, d.Seconds())
-			first += float64(s.shares)
+// within reports whether the estimate is nearer to a hashrate than a factor.
+func (s *simulation) within(h unit.Hashrate, factor float64) bool {
+	return math.Abs(math.Log(s.d.hashrate/float64(h))) < math.Log(factor)
+}
+
+var simulated = DifficultyConfig{SharesPerMinute: 6, Floor: TargetForHashes(1000)}
+
+// Ensure that the target finds any hashrate from any guess, in bounded time and without a flood of
+// shares on the way, and then stays: on average less than one change in ten minutes.
+func TestVardiff_ConvergesAndStays(t *testing.T) {
+	const (
+		seeds = 40
+		h     = unit.Hashrate(1e12)
+	)
+	for _, c := range []struct {
+		guess  unit.Hashrate // of the true hashrate
+		mean   time.Duration // until within a factor of two, on average over the seeds
+		shares float64       // until then, on average
+	}{
+		{guess: 1, mean: 1 * time.Second, shares: 2},
+		{guess: 0.001, mean: 5 * time.Second, shares: 60},
+		{guess: 0.01, mean: 30 * time.Second, shares: 60},
+		{guess: 0.1, mean: 60 * time.Second, shares: 60},
+		{guess: 0.4, mean: 240 * time.Second, shares: 60},
+		{guess: 2.5, mean: 400 * time.Second, shares: 60},
+		{guess: 10, mean: 400 * time.Second, shares: 60},
+		{guess: 100, mean: 400 * time.Second, shares: 60},
+		{guess: 1000, mean: 400 * time.Second, shares: 60},
+	} {
+		var took time.Duration
+		var shares, changes, far int
+		for seed := range uint64(seeds) {
+			s := simulate(seed, h*c.guess, simulated)
+			took += s.run(h, time.Hour, func() bool { return s.within(h, 2) })
+			shares += s.shares
 			s.changes = 0
-			s.run(h, 2*time.Hour, nil)
-			ch += float64(s.changes)
-			e := math.Abs(math.Log(s.d.hashrate / float64(h)))
-			err += e
-			if e > math.Log(1.5) {
-				bad++
+			s.run(h, time.Hour, nil)
+			changes += s.changes
+			if !s.within(h, 1.5) {
+				far++
 			}
 		}
-		sum, mx := 0.0, 0.0
-		for _, x := range tt {
-			sum += x
-			mx = max(mx, x)
+		t.Logf("guess x%-5g: %4.0f s and %4.1f shares to within a factor of 2, then %.2f changes in 10 minutes",
+			float64(c.guess), took.Seconds()/seeds, float64(shares)/seeds, float64(changes)/seeds/6)
+		if mean := took / seeds; mean > c.mean {
+			t.Errorf("guess x%g: %v on average, want at most %v", float64(c.guess), mean, c.mean)
 		}
-		t.Logf("guess x%-6g  time to within 1.5: mean %5.0f max %5.0f s, shares till then %6.1f; then changes/10min %.2f, err %.2f bad %d",
-			f, sum/N, mx, first/N, ch/N/12, err/N, bad)
+		if n := float64(shares) / seeds; n > c.shares {
+			t.Errorf("guess x%g: %.1f shares on average, want at most %g", float64(c.guess), n, c.shares)
+		}
+		if n := float64(changes) / seeds / 6; n > 1 {
+			t.Errorf("guess x%g: then %.2f changes in ten minutes", float64(c.guess), n)
+		}
+		if far > seeds/5 {
+			t.Errorf("guess x%g: %d of %d are off by half after an hour", float64(c.guess), far, seeds)
+		}
+	}
+}
+
+// Ensure that a miner whose hashrate changes by itself is followed.
+func TestVardiff_FollowsSteps(t *testing.T) {
+	const seeds = 30
+	for _, c := range []struct {
+		step unit.Hashrate
+		mean time.Duration // until within a factor of 1.5 of the new hashrate
+	}{
+		{step: 0.1, mean: 10 * time.Minute},
+		{step: 0.5, mean: 15 * time.Minute},
+		{step: 3, mean: 5 * time.Minute},
+		{step: 50, mean: 2 * time.Minute},
+	} {
+		var took time.Duration
+		for seed := range uint64(seeds) {
+			s := simulate(seed, 1e12, simulated)
+			s.run(1e12, time.Hour, nil)
+			h := 1e12 * c.step
+			took += s.run(h, time.Hour, func() bool { return s.within(h, 1.5) })
+		}
+		t.Logf("step x%-4g: %4.0f s", float64(c.step), took.Seconds()/seeds)
+		if mean := took / seeds; mean > c.mean {
+			t.Errorf("step x%g: %v on average, want at most %v", float64(c.step), mean, c.mean)
+		}
+	}
+}
+
+// Ensure that a commanded change is followed at once and does not confuse the estimator: the shares
+// of the old hashrate that still come in are no evidence.
+func TestVardiff_FollowsOrdersAtOnce(t *testing.T) {
+	changes := 0
+	const seeds = 30
+	for seed := range uint64(seeds) {
+		s := simulate(seed, 1e12, simulated)
+		s.run(1e12, 30*time.Minute, nil)
+		s.d.expect(2e11, 0, s.now)
+		if got, changed := s.d.retarget(s.now); !changed || got != TargetForHashrate(2e11, 6) {
+			t.Fatalf("target %v, changed %v", got, changed)
+		}
+		s.newJob()
+		s.run(1e12, 5*time.Second, nil) // it takes a while to obey
+		if !s.within(2e11, 1.01) {
+			t.Errorf("seed %d: estimate %g after the transition", seed, s.d.hashrate)
+		}
+		s.changes = 0
+		s.run(2e11, 20*time.Minute, nil)
+		changes += s.changes
+	}
+	if n := float64(changes) / seeds / 2; n > 1 {
+		t.Errorf("%.2f changes in ten minutes after an order that was obeyed", n)
+	}
+}
+
+// Ensure that a device which does not obey is found out.
+func TestVardiff_SeesThroughOrdersThatAreNotObeyed(t *testing.T) {
+	s := simulate(1, 1e12, simulated)
+	s.d.expect(1e10, 0, s.now)
+	s.newJob()
+	if took := s.run(1e12, time.Hour, func() bool { return s.within(1e12, 2) }); took > time.Minute {
+		t.Errorf("after %v the estimate is %g", took, s.d.hashrate)
+	}
+	s.d.expect(0, 0, s.now)
+	s.run(0, time.Hour, nil)
+	if !s.within(1e12, 2) {
+		t.Errorf("ordered silence moved the estimate to %g", s.d.hashrate)
+	}
+	s.run(1e11, time.Hour, nil) // it mines although nobody told it to
+	if s.d.paused || !s.within(1e11, 2) {
+		t.Errorf("an hour after it resumed by itself: paused %v, estimate %g", s.d.paused, s.d.hashrate)
+	}
+}
+
+// Ensure that silence eases the target in bounded steps to a bound, not to nothing, and that the
+// machine's return is then met at once.
+func TestVardiff_EasesOnSilenceWithinBounds(t *testing.T) {
+	s := simulate(1, 1e12, simulated)
+	s.run(1e12, 30*time.Minute, nil)
+	was := s.d.hashrate
+	last := was
+	s.run(0, 24*time.Hour, func() bool {
+		if s.d.hashrate < last/easeStep*0.999 {
+			t.Errorf("eased from %g to %g in one step", last, s.d.hashrate)
+		}
+		last = s.d.hashrate
+		return false
+	})
+	if s.d.hashrate < s.d.anchor/easeMost*0.999 || s.d.hashrate > s.d.anchor/easeMost*1.001 || s.d.anchor < was/easeMost {
+		t.Errorf("after a day of silence %g, of %g and before it %g", s.d.hashrate, s.d.anchor, was)
+	}
+	before := s.shares
+	if took := s.run(1e12, time.Hour, func() bool { return s.within(1e12, 2) }); took > 30*time.Second {
+		t.Errorf("the return takes %v", took)
+	}
+	if n := s.shares - before; n > 2000 {
+		t.Errorf("%d shares on the way", n)
+	}
+}
+
+// Ensure that a target at its easiest is left alone, however silent the device is.
+func TestVardiff_StaysAtTheFloor(t *testing.T) {
+	cfg := DifficultyConfig{SharesPerMinute: 6, Floor: TargetForHashes(1 << 40)}
+	s := simulate(1, 1, cfg)
+	if s.d.target != cfg.Floor {
+		t.Fatalf("target %v, want the floor", s.d.target)
+	}
+	s.run(1e6, 10*time.Hour, nil)
+	if s.changes != 0 || s.d.target != cfg.Floor {
+		t.Errorf("%d changes, target %v", s.changes, s.d.target)
+	}
+}
+
+// Ensure that faults of a configuration are all named.
+func TestDifficultyConfig_NamesEveryFault(t *testing.T) {
+	if err := DefaultDifficulty().Validate(); err != nil {
+		t.Error(err)
+	}
+	err := DifficultyConfig{SharesPerMinute: math.NaN()}.Validate()
+	if err == nil || !strings.Contains(err.Error(), "shares per minute NaN") || !strings.Contains(err.Error(), "floor") {
+		t.Errorf("got %v", err)
 	}
 }

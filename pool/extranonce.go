@@ -8,7 +8,8 @@ const prefixSpace = 1 << 24
 // Prefixes hands out extranonce prefixes of 4 bytes, the server's byte and 24 bits, so
 // that no two live channels share a search space (sv2-spec 05 §5.1). It is safe for concurrent use.
 type Prefixes struct {
-	server byte // immutable
+	server byte   // immutable
+	space  uint32 // immutable: prefixSpace, less in tests
 
 	mu   sync.Mutex
 	next uint32              // guarded by mu
@@ -17,7 +18,7 @@ type Prefixes struct {
 
 // NewPrefixes returns the prefixes that start with the server's byte.
 func NewPrefixes(server byte) *Prefixes {
-	return &Prefixes{server: server, live: map[uint32]struct{}{}}
+	return &Prefixes{server: server, space: prefixSpace, live: map[uint32]struct{}{}}
 }
 
 // Take returns a prefix that no live channel has, or false if all are in use. One that
@@ -26,12 +27,12 @@ func NewPrefixes(server byte) *Prefixes {
 func (p *Prefixes) Take() ([4]byte, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.live) >= prefixSpace {
+	if len(p.live) >= int(p.space) {
 		return [4]byte{}, false
 	}
 	for {
 		n := p.next
-		p.next = (p.next + 1) % prefixSpace
+		p.next = (p.next + 1) % p.space
 		if _, taken := p.live[n]; !taken {
 			p.live[n] = struct{}{}
 			return [4]byte{p.server, byte(n >> 16), byte(n >> 8), byte(n)}, true

@@ -10,7 +10,10 @@ import (
 	"github.com/btcsuite/btcd/txscript/v2"
 )
 
-const payoutForms = "a p2pkh, p2sh, p2wpkh, p2wsh or p2tr address is accepted"
+const (
+	payoutForms = "a p2pkh, p2sh, p2wpkh, p2wsh or p2tr address is accepted"
+	maxAddress  = 90 // the longest bech32 text (BIP173)
+)
 
 // networks are those whose addresses can be told apart.
 var networks = []*chaincfg.Params{
@@ -22,6 +25,9 @@ var networks = []*chaincfg.Params{
 // another network is refused: a node's validateaddress does not do that.
 func PayoutScript(text string, params *chaincfg.Params) ([]byte, error) {
 	text = strings.TrimSpace(text)
+	if len(text) > maxAddress {
+		return nil, fmt.Errorf("payout address has %d bytes: %s", len(text), payoutForms)
+	}
 	a, err := decodePayout(text, params)
 	if err != nil {
 		if others := networksOf(text); len(others) > 0 {

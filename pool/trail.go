@@ -10,7 +10,8 @@ const trailMarks = 24
 
 // trail is the evidence since a number of past moments: shares counted and exposure.
 type trail struct {
-	at       time.Time // exposure is known up to here; evidence before it is not counted
+	from     time.Time // evidence counts after this moment
+	at       time.Time // exposure is known up to here
 	work     float64   // of a share of the newest job; 0 before the first
 	shares   float64
 	exposure float64 // shares that 1 H/s would have found
@@ -26,7 +27,7 @@ type mark struct {
 
 // reset forgets everything. Evidence counts from the given time on, which may lie ahead.
 func (t *trail) reset(from time.Time) {
-	t.at, t.shares, t.exposure = from, 0, 0
+	t.from, t.at, t.shares, t.exposure = from, from, 0, 0
 	t.marks[0] = mark{at: from}
 	t.n = 1
 }
@@ -51,7 +52,7 @@ func (t *trail) mine(work float64, now time.Time) {
 // count adds a share of the given work. One of an older, harder job counts as one: more
 // would overstate how much is known.
 func (t *trail) count(work float64, now time.Time) {
-	if t.work > 0 && !now.Before(t.at) {
+	if t.work > 0 && now.After(t.from) {
 		t.shares += min(1, work/t.work)
 	}
 }
@@ -78,22 +79,29 @@ func (t *trail) mark(now time.Time, spacing time.Duration) {
 	t.n++
 }
 
-// strongest is the evidence against a hashrate since the moment where it is strongest: shares
-// counted, shares expected, and the log likelihood ratio. Moments that are not
-// worth acting on are passed over.
-func (t *trail) strongest(hashrate float64, worth func(n, mean float64) bool) (n, mean, ratio float64) {
-	for _, m := range t.marks[:t.n] {
-		k, e := t.shares-m.shares, (t.exposure-m.exposure)*hashrate
-		if e <= 0 || !worth(k, e) {
+// finding is the evidence against a hashrate since some moment.
+type finding struct {
+	n, mean float64 // shares counted and expected
+	ratio   float64 // log likelihood ratio
+}
+
+// weigh looks for significant evidence against a hashrate: a log likelihood ratio of at least the
+// bound since a moment that is worth it. The newest such moment says in which direction the
+// truth lies, as what came before may be over; of those that agree, the strongest is returned.
+func (t *trail) weigh(hashrate, bound float64, worth func(n, mean float64) bool) (best finding, ok bool) {
+	for i := t.n - 1; i >= 0; i-- {
+		m := &t.marks[i]
+		f := finding{n: t.shares - m.shares, mean: (t.exposure - m.exposure) * hashrate}
+		if f.mean <= 0 || !worth(f.n, f.mean) || ok && (f.n > f.mean) != (best.n > best.mean) {
 			continue
 		}
-		r := e - k
-		if k > 0 {
-			r += k * math.Log(k/e)
+		f.ratio = f.mean - f.n
+		if f.n > 0 {
+			f.ratio += f.n * math.Log(f.n/f.mean)
 		}
-		if r > ratio {
-			n, mean, ratio = k, e, r
+		if f.ratio >= max(bound, best.ratio) {
+			best, ok = f, true
 		}
 	}
-	return n, mean, ratio
+	return best, ok
 }
