@@ -45,10 +45,10 @@ type Conn struct {
 // inbound is the reader's half, owned by the reading goroutine.
 type inbound struct {
 	cipherState
-	err        error // sticky: the stream cannot be taken up again
-	pending    int   // length of the payload announced by the last header and not read yet
+	err        error  // sticky: the stream cannot be taken up again
+	pending    int    // length of the payload announced by the last header and not read yet
 	rest       []byte // of a frame that Read has begun to give
-	start, end int // ahead[start:end] was read from the transport and not opened
+	start, end int    // ahead[start:end] was read from the transport and not opened
 	ahead      [aheadSize]byte
 }
 

@@ -123,7 +123,7 @@ func (m FailMode) Known() bool { return m <= FailHold }
 //	+10  target_w     U32  bound for PowerCap
 //	+14  start_in_ms  U32  from when it is received
 //	+18  ramp_ms      U32  spread the change over this span; 0 is as fast as the device can
-//	+22  valid_for_s  U32  dead man; 0 takes that of PowerHello.Ack
+//	+22  valid_for_s  U32  dead man; 0 takes dead_man_s, which may be 0 too: no refresh needed
 //	+26
 type PowerTarget struct {
 	Command  PowerCommand
