@@ -1,0 +1,273 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/btcsuite/btcd/txscript/v2"
+	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+
+	"github.com/hashlease/hashlease/cmd/hashlease/config"
+	"github.com/hashlease/hashlease/pool"
+	"github.com/hashlease/hashlease/pool/fleet"
+	"github.com/hashlease/hashlease/pool/node"
+	"github.com/hashlease/hashlease/pool/unit"
+	"github.com/hashlease/hashlease/stratum/noise"
+)
+
+// maxReadingAge is how old a meter's reading may be, and how far ahead of us its clock.
+const maxReadingAge = time.Minute
+
+// checkPrivate wants a file that only its owner can read.
+func checkPrivate(path string) (string, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", err
+	}
+	if mode := info.Mode().Perm(); mode&0o077 != 0 {
+		return "", fixf(fmt.Errorf("%s has mode %04o: others can read it", path, mode), "chmod 600 %s", path)
+	}
+	return fmt.Sprintf("mode %04o", info.Mode().Perm()), nil
+}
+
+func checkPayout(cfg *config.Config) (string, error) {
+	params, err := node.ParseNetwork(cfg.Network)
+	if err != nil {
+		return "", err
+	}
+	if cfg.Payout == "" {
+		return "", fixf(errors.New("none is set: found blocks could not be paid"), "set payout to an address of %s", cfg.Network)
+	}
+	script, err := pool.PayoutScript(cfg.Payout, params)
+	if err != nil {
+		return "", fixf(err, "set payout to an address of %s", cfg.Network)
+	}
+	return fmt.Sprintf("%v on %s", txscript.GetScriptClass(script), cfg.Network), nil
+}
+
+func checkAuthority(cfg *config.Config) (string, error) {
+	path := cfg.Path(cfg.Stratum.AuthorityKey)
+	text, err := readSmall(path, maxKeyFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", fixf(err, "put the copy back; hashlease serve makes a new one, which miners do not know")
+	}
+	if err != nil {
+		return "", err
+	}
+	authority, err := noise.ParseAuthority(strings.TrimSpace(string(text)))
+	if err != nil {
+		return "", fixf(fmt.Errorf("%s: %w", path, err), "put the copy back")
+	}
+	if _, err := checkPrivate(path); err != nil {
+		return "", err
+	}
+	return authority.Public().String(), nil
+}
+
+func checkTLS(cfg *config.Config, now time.Time) (string, error) {
+	dir := cfg.Path(cfg.TLS.Dir)
+	ca, err := readCert(filepath.Join(dir, caCertFile))
+	if err != nil {
+		return "", fixf(err, "put the copy back, or let hashlease init make new ones in an empty directory")
+	}
+	for _, name := range []string{caKeyFile, serverKeyFile} {
+		if _, err := checkPrivate(filepath.Join(dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return "", err
+		}
+	}
+	if now.After(ca.NotAfter) {
+		return "", fmt.Errorf("the authority's certificate ended on %s", ca.NotAfter.Format(time.DateOnly))
+	}
+	pair, err := tls.LoadX509KeyPair(filepath.Join(dir, serverCertFile), filepath.Join(dir, serverKeyFile))
+	if err == nil && fresh(pair.Leaf, ca, append(localNames(), cfg.TLS.Hosts...), now) {
+		return "server's certificate is good until " + pair.Leaf.NotAfter.Local().Format(time.DateOnly), nil
+	}
+	if _, err := readKey(filepath.Join(dir, caKeyFile)); err != nil {
+		return "", fixf(fmt.Errorf("the server's certificate must be renewed: %w", err), "put %s back", caKeyFile)
+	}
+	return "server's certificate will be renewed at the next start", nil
+}
+
+// checkStorage writes and removes a file, and looks whether somebody has a journal open.
+func checkStorage(cfg *config.Config) (string, error) {
+	dir := cfg.Path(cfg.Storage.Dir)
+	info, err := os.Stat(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		dir = filepath.Dir(dir)
+		if err := tryWrite(dir); err != nil {
+			return "", fixf(err, "make the directory, or make %s writable", dir)
+		}
+		return "will be made at the first start", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	if !info.IsDir() {
+		return "", fixf(fmt.Errorf("%s is not a directory", dir), "choose another storage.dir")
+	}
+	if err := tryWrite(dir); err != nil {
+		return "", fixf(err, "make %s writable for this user", dir)
+	}
+	journals, err := filepath.Glob(filepath.Join(dir, "*.db"))
+	if err != nil {
+		return "", err
+	}
+	for _, path := range journals {
+		if err := checkJournal(path); err != nil {
+			return "", err
+		}
+	}
+	return fmt.Sprintf("%s is writable, %d journals", dir, len(journals)), nil
+}
+
+func checkJournal(path string) error {
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: true, Timeout: 200 * time.Millisecond})
+	if errors.Is(err, berrors.ErrTimeout) {
+		return fixf(fmt.Errorf("%s is in use by another process", path), "stop hashlease serve, if it is meant to be off")
+	}
+	if err != nil {
+		return fixf(fmt.Errorf("opening journal %s: %w", path, err), "put the backup back")
+	}
+	return db.Close()
+}
+
+func tryWrite(dir string) error {
+	f, err := os.CreateTemp(dir, ".check-*")
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString("x")
+	return errors.Join(err, f.Sync(), f.Close(), os.Remove(f.Name()))
+}
+
+func portProbes(cfg *config.Config) []probe {
+	var out []probe
+	for _, l := range []struct{ what, address string }{
+		{"stratum port", cfg.Stratum.Listen}, {"grpc port", cfg.GRPC.Listen}, {"console port", cfg.Console.Listen},
+	} {
+		out = append(out, probe{l.what, func(ctx context.Context) (string, error) { return checkPort(ctx, l.address) }})
+	}
+	return out
+}
+
+func checkPort(ctx context.Context, address string) (string, error) {
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", address)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return "", fixf(err, "stop what uses it (is hashlease serve running?), or choose another port")
+	case errors.Is(err, syscall.EACCES):
+		return "", fixf(err, "choose a port above 1023, or allow the binary CAP_NET_BIND_SERVICE")
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return "", fixf(err, "choose an address of this machine, or none for all of them")
+	case err != nil:
+		return "", err
+	}
+	return "can be bound: " + address, l.Close()
+}
+
+func nodeProbes(cfg *config.Config) []probe {
+	configs, err := cfg.NodeConfigs()
+	if err != nil {
+		return []probe{{"node", func(context.Context) (string, error) {
+			return "", fixf(err, "write the node's RPC password into that file, with mode 0600")
+		}}}
+	}
+	out := make([]probe, 0, len(configs))
+	for i, nc := range configs {
+		kind := cfg.Nodes[i].Kind
+		out = append(out, probe{"node " + nc.Address, func(ctx context.Context) (string, error) {
+			return checkNode(ctx, kind, nc)
+		}})
+	}
+	return out
+}
+
+// prober is what both kinds of nodes can do.
+type prober interface {
+	Probe(ctx context.Context) error
+}
+
+func checkNode(ctx context.Context, kind config.NodeKind, nc node.Config) (string, error) {
+	var p prober
+	var err error
+	if kind == config.Core {
+		p, err = node.NewCore(nc)
+	} else {
+		p, err = node.NewBtcd(nc)
+	}
+	if err == nil {
+		err = p.Probe(ctx)
+	}
+	if err != nil {
+		return "", fixf(err, "start the node, let it catch up, and compare url, user, password and network with its own")
+	}
+	return fmt.Sprintf("ready on %s, gives templates", nc.Network.Name), nil
+}
+
+func meterProbes(cfg *config.Config) []probe {
+	var out []probe
+	for i := range cfg.Sites {
+		for _, f := range cfg.Sites[i].Feeder {
+			for _, m := range f.Meters {
+				what := strings.TrimSpace(fmt.Sprintf("meter %s %v %s", f.ID, m.Role, m.Tenant))
+				out = append(out, probe{what, func(ctx context.Context) (string, error) {
+					return checkMeter(ctx, m.URL)
+				}})
+			}
+		}
+	}
+	return out
+}
+
+// checkMeter reads once.
+func checkMeter(ctx context.Context, url string) (string, error) {
+	r, err := readMeter(ctx, url)
+	if err != nil {
+		return "", fixf(err, "start the meter's interface, and compare the url with its own")
+	}
+	return judgeReading(r, time.Now())
+}
+
+// readMeter is replaced by pool/device's.
+func readMeter(ctx context.Context, url string) (fleet.Reading, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return fleet.Reading{}, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return fleet.Reading{}, err
+	}
+	defer resp.Body.Close()
+	var body struct {
+		Watts  unit.Watts  `json:"watts"`
+		Energy unit.Joules `json:"energy_joules"`
+		Time   time.Time   `json:"time"`
+	}
+	if err := json.NewDecoder(io.LimitReader(resp.Body, 4096)).Decode(&body); err != nil {
+		return fleet.Reading{}, err
+	}
+	return fleet.Reading{Watts: body.Watts, Energy: body.Energy, At: body.Time}, nil
+}
+
+func judgeReading(r fleet.Reading, now time.Time) (string, error) {
+	if age := now.Sub(r.At); age > maxReadingAge || age < -maxReadingAge {
+		return "", fixf(fmt.Errorf("%v, but read at %s: %v away from our clock", r.Watts, r.At.Format(time.RFC3339),
+			age.Round(time.Second)), "set the clocks of the meter and of this machine (NTP)")
+	}
+	return fmt.Sprintf("%v, %v old", r.Watts, now.Sub(r.At).Round(time.Millisecond)), nil
+}

@@ -1,0 +1,140 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// Exit statuses, documented in docs/operator.md.
+const (
+	exitOK      = 0
+	exitFailed  = 1 // something went wrong; the message says what
+	exitUsage   = 2 // the command line or the request is not acceptable
+	exitRefused = 3 // the service said no: no capacity, no permission, no such lease
+	exitNoReach = 4 // the service cannot be reached
+)
+
+// usageError is a command line that is not acceptable.
+type usageError struct{ error }
+
+func (e *usageError) Unwrap() error { return e.error }
+
+func usagef(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
+
+// errReported ends a command that has printed what is wrong as its result.
+var errReported = errors.New("failed, as printed")
+
+// report prints an error for people and gives the exit status.
+func report(e *env, err error) int {
+	var usage *usageError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.Is(err, errReported):
+		return exitFailed
+	case errors.As(err, &usage):
+		e.notef("hashlease: %v\n", err)
+		return exitUsage
+	}
+	var answer interface {
+		error
+		GRPCStatus() *status.Status
+	}
+	if errors.As(err, &answer) {
+		// What commands added around the answer stays, the library's own words around it go.
+		message := plainMessage(answer.GRPCStatus().Message())
+		message = strings.Replace(err.Error(), answer.Error(), message, 1)
+		return reportStatus(e, answer.GRPCStatus(), message)
+	}
+	if errors.Is(err, context.Canceled) {
+		e.notef("hashlease: interrupted\n")
+		return exitFailed
+	}
+	e.notef("hashlease: %v\n", err)
+	return exitFailed
+}
+
+var transportWords = regexp.MustCompile(
+	`^connection error: desc = "(?:transport: )?(?:Error while dialing: |authentication handshake failed: )?(.*)"$`)
+
+// plainMessage is a status message without the transport's layers.
+func plainMessage(s string) string {
+	if m := transportWords.FindStringSubmatch(s); m != nil {
+		return strings.ReplaceAll(m[1], `\"`, `"`)
+	}
+	return s
+}
+
+// reportStatus prints an answer of the service that is an error.
+func reportStatus(e *env, s *status.Status, message string) int {
+	if code := s.Code(); code == codes.Unavailable || code == codes.DeadlineExceeded {
+		e.notef("hashlease: no answer from the server: %s\n%s", message, connectHint(message))
+		return exitNoReach
+	}
+	if s.Code() == codes.Canceled {
+		e.notef("hashlease: interrupted\n")
+		return exitFailed
+	}
+	e.notef("hashlease: %s (%s)\n", message, s.Code())
+	for _, d := range s.Details() {
+		printDetail(e, d)
+	}
+	switch s.Code() {
+	case codes.InvalidArgument:
+		return exitUsage
+	case codes.Unauthenticated:
+		e.notef("Give the key with --key-file or in HASHLEASE_KEY.\n")
+		return exitRefused
+	case codes.PermissionDenied, codes.NotFound, codes.AlreadyExists, codes.ResourceExhausted,
+		codes.FailedPrecondition, codes.Aborted, codes.OutOfRange:
+		return exitRefused
+	}
+	return exitFailed
+}
+
+func connectHint(message string) string {
+	switch {
+	case strings.Contains(message, "certificate signed by unknown authority"),
+		strings.Contains(message, "certificate is not trusted"):
+		return "Give the server's authority with --ca FILE (ca.pem of its tls directory) or in HASHLEASE_CA.\n"
+	case strings.Contains(message, "x509:"), strings.Contains(message, "tls:"):
+		return "The certificate is for other names: use one of them, or add this one to tls.hosts and restart.\n"
+	case strings.Contains(message, "first record does not look like a TLS handshake"):
+		return "The server speaks plaintext there: --insecure is for that, on this machine only.\n"
+	}
+	return "Is it running, and is --server (or HASHLEASE_SERVER) its gRPC address?\n"
+}
+
+// printDetail prints what a refusal adds: which field is wrong, or what would be possible.
+func printDetail(e *env, detail any) {
+	switch d := detail.(type) {
+	case *errdetails.BadRequest:
+		for _, v := range d.GetFieldViolations() {
+			e.notef("  %s: %s\n", v.GetField(), v.GetDescription())
+		}
+	case *errdetails.PreconditionFailure:
+		for _, v := range d.GetViolations() {
+			e.notef("  %s %s: %s\n", v.GetType(), v.GetSubject(), v.GetDescription())
+		}
+	case *errdetails.QuotaFailure:
+		for _, v := range d.GetViolations() {
+			e.notef("  %s: %s\n", v.GetSubject(), v.GetDescription())
+		}
+	case *errdetails.ErrorInfo:
+		e.notef("  reason: %s\n", d.GetReason())
+		for _, k := range sortedKeys(d.GetMetadata()) {
+			e.notef("  %s: %s\n", k, d.GetMetadata()[k])
+		}
+	case *errdetails.RetryInfo:
+		e.notef("  try again in %v\n", d.GetRetryDelay().AsDuration())
+	case *errdetails.LocalizedMessage:
+		e.notef("  %s\n", d.GetMessage())
+	}
+}

@@ -1,0 +1,166 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/hashlease/hashlease/pool/unit"
+	hashleasev1 "github.com/hashlease/hashlease/proto/hashlease/v1"
+)
+
+type sharesCmd struct{ clientFlags }
+
+// Run shows credited work.
+func (c *sharesCmd) Run(ctx context.Context, e *env) error {
+	cl, err := c.dial()
+	if err != nil {
+		return err
+	}
+	defer cl.close()
+	call, cancel := cl.call(ctx)
+	defer cancel()
+	r, err := cl.operator.ListShares(call, &hashleasev1.ListSharesRequest{})
+	if err != nil {
+		return fmt.Errorf("asking for shares: %w", err)
+	}
+	workers := r.GetWorkers()
+	slices.SortFunc(workers, func(a, b *hashleasev1.WorkerShares) int { return cmp.Compare(a.GetWorker(), b.GetWorker()) })
+	if c.JSON {
+		return jsonList(e, workers)
+	}
+	t := newTable(e.stdout, "WORKER", "ACCOUNT", "SHARES", "WORK", "LAST")
+	for _, w := range workers {
+		t.row(w.GetWorker(), w.GetAccount(), strconv.FormatUint(w.GetShares(), 10),
+			workText(w.GetWork()), clock(w.GetLastTime()))
+	}
+	return t.flush()
+}
+
+// workText is a decimal number of hashes for people.
+func workText(decimal string) string {
+	var w unit.Work
+	if err := w.UnmarshalText([]byte(decimal)); err != nil {
+		return decimal
+	}
+	return strings.TrimSuffix(unit.Hashrate(w.Float()).String(), "/s")
+}
+
+type blocksCmd struct {
+	clientFlags
+	Limit int32 `help:"At most this many, newest first." default:"100"`
+}
+
+// Run shows found blocks.
+func (c *blocksCmd) Run(ctx context.Context, e *env) error {
+	if c.Limit < 1 || c.Limit > 1000 {
+		return usagef("--limit is %d: 1 to 1000 is accepted", c.Limit)
+	}
+	cl, err := c.dial()
+	if err != nil {
+		return err
+	}
+	defer cl.close()
+	call, cancel := cl.call(ctx)
+	defer cancel()
+	r, err := cl.operator.ListBlocks(call, &hashleasev1.ListBlocksRequest{PageSize: c.Limit})
+	if err != nil {
+		return fmt.Errorf("asking for blocks: %w", err)
+	}
+	if c.JSON {
+		return jsonList(e, r.GetBlocks())
+	}
+	t := newTable(e.stdout, "HEIGHT", "HASH", "WORKER", "VALUE", "FOUND", "OUTCOME")
+	for _, b := range r.GetBlocks() {
+		t.row(strconv.Itoa(int(b.GetHeight())), b.GetHash(), b.GetWorker(), bitcoins(b.GetValueSats()),
+			clock(b.GetFoundTime()), b.GetOutcome())
+	}
+	return t.flush()
+}
+
+// bitcoins is satoshi as BTC with all eight places.
+func bitcoins(sats int64) string {
+	sign, u := "", uint64(sats) //nolint:gosec // two's complement, as -u below undoes
+	if sats < 0 {
+		sign, u = "-", -u
+	}
+	return fmt.Sprintf("%s%d.%08d BTC", sign, u/1e8, u%1e8)
+}
+
+type statusCmd struct{ clientFlags }
+
+// Run shows the present figures.
+func (c *statusCmd) Run(ctx context.Context, e *env) error {
+	cl, err := c.dial()
+	if err != nil {
+		return err
+	}
+	defer cl.close()
+	call, cancel := cl.call(ctx)
+	defer cancel()
+	r, err := cl.operator.GetStatus(call, &hashleasev1.GetStatusRequest{})
+	if err != nil {
+		return fmt.Errorf("asking for the status: %w", err)
+	}
+	if c.JSON {
+		return e.jsonLine(r)
+	}
+	if err := printPool(e, r); err != nil {
+		return err
+	}
+	if len(r.GetFeeders()) == 0 {
+		return nil
+	}
+	e.printf("\n")
+	return printFeeders(e, r.GetFeeders())
+}
+
+func printPool(e *env, r *hashleasev1.GetStatusResponse) error {
+	p := r.GetPool()
+	t := newTable(e.stdout, "time", clock(r.GetTime()))
+	t.row("node", p.GetNodeState())
+	t.row("height", strconv.Itoa(int(p.GetHeight())))
+	t.row("hashrate", unit.Hashrate(p.GetHashrate()).String())
+	t.row("sessions", fmt.Sprintf("%d with %d channels", p.GetSessions(), p.GetChannels()))
+	t.row("shares", strconv.FormatUint(p.GetSharesAccepted(), 10)+" accepted"+rejects(p.GetSharesRejected()))
+	t.row("blocks", fmt.Sprintf("%d found, %d accepted", p.GetBlocksFound(), p.GetBlocksAccepted()))
+	t.row("tip to last job", latencyText(p.GetTipToLastJob()))
+	t.row("share to ack", latencyText(p.GetShareToAck()))
+	t.row("stratum", fmt.Sprintf("stratum2+tcp://HOST:%d/%s", p.GetStratumPort(), p.GetAuthorityKey()))
+	return t.flush()
+}
+
+func rejects(m map[string]uint64) string {
+	var b strings.Builder
+	for _, reason := range sortedKeys(m) {
+		fmt.Fprintf(&b, ", %d %s", m[reason], reason)
+	}
+	return b.String()
+}
+
+func latencyText(l *hashleasev1.Latency) string {
+	if l.GetCount() == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("p50 %.3g ms, p99 %.3g ms, max %.3g ms (%d)",
+		l.GetP50Ms(), l.GetP99Ms(), l.GetMaxMs(), l.GetCount())
+}
+
+func printFeeders(e *env, feeders []*hashleasev1.FeederStatus) error {
+	t := newTable(e.stdout, "FEEDER", "ARM", "LIMIT", "TOTAL", "MINING", "BASE", "TENANTS", "BOUND", "CURTAILED", "STATE")
+	for _, f := range feeders {
+		watts := func(w int64) string { return unit.Watts(w).String() }
+		t.row(strings.Replace(strings.TrimPrefix(f.GetFeeder(), "sites/"), "/feeders/", "/", 1), armWord(f.GetArm()),
+			watts(f.GetLimitWatts()), watts(f.GetTotalWatts()), watts(f.GetMiningWatts()), watts(f.GetBaseWatts()),
+			watts(f.GetTenantWatts()), watts(f.GetBoundWatts()),
+			fmt.Sprintf("%d of %d", f.GetWorkersCurtailed(), f.GetWorkers()), f.GetState())
+	}
+	return t.flush()
+}
+
+func armWord(a hashleasev1.Arm) string {
+	return strings.ToLower(strings.TrimPrefix(a.String(), "ARM_"))
+}
