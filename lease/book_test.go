@@ -1,0 +1,315 @@
+package lease_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/hashlease/hashlease/lease"
+	"github.com/hashlease/hashlease/pool/unit"
+)
+
+var t0 = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+func at(seconds int) time.Time { return t0.Add(time.Duration(seconds) * time.Second) }
+
+var yard = []lease.Feeder{
+	{ID: "north", Site: "yard", Notice: 20 * time.Second},
+	{ID: "south", Site: "yard", Notice: 30 * time.Second},
+}
+
+func newBook(t interface{ Fatal(...any) }, limits lease.Limits) *lease.Book {
+	b, err := lease.NewBook(yard, limits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// model is a book with the record of everything it did, and what brute force says of it.
+type model struct {
+	book   *lease.Book
+	now    time.Time
+	events []lease.Event
+	steps  map[lease.FeederID]map[int64]int64 // capacity by second, from then on
+	uids   []lease.UID
+	n      int
+}
+
+func newModel(t *rapid.T) *model {
+	m := &model{book: newBook(t, lease.Limits{Live: 8, Retained: 200, Requests: 200}), now: t0}
+	m.steps = map[lease.FeederID]map[int64]int64{}
+	for _, f := range yard {
+		m.capacity(t, f.ID, 0, 100)
+	}
+	return m
+}
+
+func (m *model) step(t *rapid.T, c lease.Command) error {
+	before := m.book.Revision()
+	events, err := m.book.Step(c, m.now)
+	if err != nil {
+		if _, ok := errors.AsType[*lease.Refusal](err); !ok {
+			t.Fatalf("%T: %v", c, err)
+		}
+		if len(events) > 0 || m.book.Revision() != before {
+			t.Fatalf("%T was refused (%v) and changed the book", c, err)
+		}
+	}
+	m.events = append(m.events, events...)
+	return err
+}
+
+func (m *model) capacity(t *rapid.T, f lease.FeederID, in int, w unit.Watts) {
+	from := m.now.Truncate(time.Second).Add(time.Duration(in) * time.Second)
+	if m.step(t, lease.SetCapacity{Feeder: f, Steps: []lease.CapacityStep{{From: from, Watts: w}}}) != nil {
+		return
+	}
+	if m.steps[f] == nil {
+		m.steps[f] = map[int64]int64{}
+	}
+	for at := range m.steps[f] {
+		if at >= from.Unix() {
+			delete(m.steps[f], at)
+		}
+	}
+	m.steps[f][from.Unix()] = int64(w)
+}
+
+func (m *model) capacityAt(f lease.FeederID, sec int64) (w int64) {
+	best := int64(-1)
+	for at, watts := range m.steps[f] {
+		if at <= sec && at > best {
+			best, w = at, watts
+		}
+	}
+	return w
+}
+
+func (m *model) booked(f lease.FeederID, sec int64) (w int64) {
+	for _, l := range m.book.Leases() {
+		if l.Feeder == f && !l.State.Final() && l.Slot.Start.Unix() <= sec && sec < l.Slot.End.Unix() {
+			w += int64(l.Watts)
+		}
+	}
+	return w
+}
+
+// fits is admission by brute force, second by second.
+func (m *model) fits(f lease.FeederID, s lease.Slot, w unit.Watts) bool {
+	for sec := s.Start.Unix(); sec < s.End.Unix(); sec++ {
+		if m.booked(f, sec)+int64(w) > m.capacityAt(f, sec) {
+			return false
+		}
+	}
+	return true
+}
+
+// create books at random and compares the decision with brute force.
+func (m *model) create(t *rapid.T) {
+	start := m.now.Truncate(time.Second).Add(time.Duration(rapid.IntRange(0, 60).Draw(t, "in")) * time.Second)
+	d := time.Duration(rapid.IntRange(10, 60).Draw(t, "len")) * time.Second
+	slot := lease.Slot{Start: start, End: start.Add(d)}
+	m.n++
+	c := lease.Create{
+		UID:    lease.UID(fmt.Sprintf("l%d", m.n)),
+		Tenant: rapid.SampledFrom([]lease.TenantID{"a", "b"}).Draw(t, "tenant"),
+		Site:   "yard", Watts: unit.Watts(rapid.IntRange(1, 120).Draw(t, "w")), Start: slot.Start, End: slot.End,
+		Feeder: lease.FeederID(rapid.SampledFrom([]string{"", "north", "south"}).Draw(t, "feeder")), Price: 50_000,
+	}
+	if rapid.Bool().Draw(t, "with id") {
+		c.RequestID = fmt.Sprintf("r%d", m.n)
+	}
+	any := false
+	for _, f := range yard {
+		any = any || (c.Feeder == "" || c.Feeder == f.ID) && m.fits(f.ID, slot, c.Watts)
+	}
+	err := m.step(t, c)
+	var r *lease.Refusal
+	switch {
+	case err == nil && !any:
+		t.Fatalf("%+v was booked and does not fit", c)
+	case errors.As(err, &r) && r.Kind == lease.NoCapacity && any:
+		t.Fatalf("%+v fits and was refused: %v", c, err)
+	case errors.As(err, &r) && r.Kind == lease.NoCapacity:
+		m.checkRefusal(t, c, slot, r)
+	}
+	if err != nil {
+		return
+	}
+	m.uids = append(m.uids, c.UID)
+	if c.RequestID != "" {
+		again := c
+		again.UID += "x"
+		if err := m.step(t, again); err != nil {
+			t.Fatalf("repeat: %v", err)
+		}
+		if l, ok := m.book.Answer(again); !ok || l.UID != c.UID {
+			t.Fatalf("repeat of %s answered %v", c.UID, l)
+		}
+	}
+}
+
+func (m *model) checkRefusal(t *rapid.T, c lease.Create, s lease.Slot, r *lease.Refusal) {
+	if m.fits(r.Feeder, s, r.MaxFree+1) || (r.MaxFree > 0 && !m.fits(r.Feeder, s, r.MaxFree)) {
+		t.Fatalf("max free watts %d on %s are not that", r.MaxFree, r.Feeder)
+	}
+	sec := lease.Slot{Start: r.FirstConflict, End: r.FirstConflict.Add(time.Second)}
+	before := lease.Slot{Start: s.Start, End: r.FirstConflict}
+	if m.fits(r.Feeder, sec, c.Watts) || !m.fits(r.Feeder, before, c.Watts) {
+		t.Fatalf("first conflict %v on %s is not that", r.FirstConflict, r.Feeder)
+	}
+	if r.EarliestStart.IsZero() {
+		return
+	}
+	d := s.End.Sub(s.Start)
+	if !m.fits(r.Feeder, lease.Slot{Start: r.EarliestStart, End: r.EarliestStart.Add(d)}, c.Watts) {
+		t.Fatalf("earliest start %v on %s does not fit", r.EarliestStart, r.Feeder)
+	}
+}
+
+func (m *model) anyLease(t *rapid.T) lease.UID {
+	if len(m.uids) == 0 {
+		return "none"
+	}
+	return rapid.SampledFrom(m.uids).Draw(t, "lease")
+}
+
+// check is run after each action: no instant is overbooked but by a loss of capacity, and
+// that is announced.
+func (m *model) check(t *rapid.T) {
+	short := m.book.Shortfalls()
+	for _, f := range yard {
+		over := false
+		for sec := m.now.Unix(); sec < m.now.Unix()+300; sec++ {
+			over = over || m.booked(f.ID, sec) > m.capacityAt(f.ID, sec)
+		}
+		if _, announced := short[f.ID]; over && !announced {
+			t.Fatalf("feeder %s is overbooked and nobody was told", f.ID)
+		}
+	}
+	for _, l := range m.book.Leases() {
+		switch {
+		case !l.ActiveAt.IsZero() && (l.State == lease.Failed || l.State == lease.Cancelled):
+			t.Fatalf("%s was ACTIVE and is %v", l.UID, l.State)
+		case l.State == lease.Active && (l.ActiveAt.IsZero() || !l.ShortSince.IsZero()):
+			t.Fatalf("%s is ACTIVE since %v, short since %v", l.UID, l.ActiveAt, l.ShortSince)
+		case l.Shortfall > l.Slot.End.Sub(l.Slot.Start):
+			t.Fatalf("%s has %v of shortfall in %v", l.UID, l.Shortfall, l.Slot.End.Sub(l.Slot.Start))
+		}
+	}
+}
+
+// Ensure that nothing is ever overbooked, that replay and snapshot give the live book, and that every
+// move is in the table, whatever comes in whatever order.
+func TestBook_HoldsItsPromisesUnderRandomCommands(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := newModel(t)
+		t.Repeat(map[string]func(*rapid.T){
+			"":       m.check,
+			"create": m.create,
+			"cancel": func(t *rapid.T) {
+				m.step(t, lease.Cancel{UID: m.anyLease(t), Tenant: "a", RequestID: ""})
+			},
+			"pass": func(t *rapid.T) {
+				m.now = m.now.Add(time.Duration(rapid.IntRange(0, 40_000).Draw(t, "ms")) * time.Millisecond)
+				m.step(t, lease.Tick{Mark: rapid.Bool().Draw(t, "mark")})
+			},
+			"prove": func(t *rapid.T) {
+				m.step(t, lease.Prove{
+					UID: m.anyLease(t), At: m.now.Add(time.Duration(rapid.IntRange(-3, 1).Draw(t, "at")) * time.Second),
+					Free: rapid.Bool().Draw(t, "free"), Gone: rapid.Bool().Draw(t, "gone"), FirstOrder: m.now,
+					Delivered: unit.Joules(rapid.IntRange(0, 1e4).Draw(t, "joules")), Freed: 5, Reason: "wake in flight",
+				})
+			},
+			"confirm": func(t *rapid.T) { m.step(t, lease.Confirm{UID: m.anyLease(t)}) },
+			"settle":  func(t *rapid.T) { m.step(t, lease.Settle{UID: m.anyLease(t)}) },
+			"restart": func(t *rapid.T) { m.step(t, lease.Restart{}) },
+			"capacity": func(t *rapid.T) {
+				f := rapid.SampledFrom([]lease.FeederID{"north", "south"}).Draw(t, "feeder")
+				m.capacity(t, f, rapid.IntRange(0, 30).Draw(t, "in"), unit.Watts(rapid.IntRange(0, 150).Draw(t, "w")))
+			},
+		})
+		m.checkFold(t)
+	})
+}
+
+// checkFold replays the events, as the journal has them, onto an empty book and onto a snapshot.
+func (m *model) checkFold(t *rapid.T) {
+	want := text(t, m.book.Snapshot())
+	fold, cut := newBook(t, lease.DefaultLimits()), len(m.events)/2
+	var half *lease.Snapshot
+	for i, e := range m.events {
+		var back lease.Event
+		if err := json.Unmarshal([]byte(text(t, e)), &back); err != nil {
+			t.Fatal(err)
+		}
+		if e.Kind == lease.Moved && !moves(e) {
+			t.Fatalf("%v -> %v is not in the table", e.From, e.Lease.State)
+		}
+		if err := fold.Apply(back); err != nil {
+			t.Fatal(err)
+		}
+		if i == cut {
+			if err := json.Unmarshal([]byte(text(t, fold.Snapshot())), &half); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if diff := cmp.Diff(want, text(t, fold.Snapshot())); diff != "" {
+		t.Fatalf("replay differs from live:\n%s", diff)
+	}
+	resumed := newBook(t, lease.DefaultLimits())
+	if err := resumed.Restore(half); err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range m.events[cut+1:] {
+		if err := resumed.Apply(e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff(want, text(t, resumed.Snapshot())); diff != "" {
+		t.Fatalf("snapshot and replay differ from live:\n%s", diff)
+	}
+	for _, f := range yard {
+		s := lease.Slot{Start: m.now, End: m.now.Add(time.Hour)}
+		if diff := cmp.Diff(steps(m.book, f.ID, s), steps(resumed, f.ID, s)); diff != "" {
+			t.Fatalf("profile of %s differs:\n%s", f.ID, diff)
+		}
+	}
+}
+
+func moves(e lease.Event) bool {
+	for _, tr := range lease.Triggers() {
+		if to, ok := lease.Next(e.From, tr); ok && to == e.Lease.State {
+			return true
+		}
+	}
+	return false
+}
+
+// steps are the free watts with equal neighbours joined: a fold has no use for their joints.
+func steps(b *lease.Book, f lease.FeederID, s lease.Slot) (out []string) {
+	last := unit.Watts(-1 << 40)
+	b.Availability(f, s, func(from time.Time, free unit.Watts) bool {
+		if free != last {
+			out = append(out, fmt.Sprint(from.Unix(), " ", int64(free)))
+		}
+		last = free
+		return true
+	})
+	return out
+}
+
+func text(t interface{ Fatal(...any) }, v any) string {
+	b, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
