@@ -53,7 +53,7 @@ func TestConnect_RefusesEveryBitFlipOfAct2(t *testing.T) {
 	for part := range parts {
 		t.Run(fmt.Sprint(part), func(t *testing.T) {
 			t.Parallel()
-			for bit := part; bit < Act2Size*8; bit += parts {
+			for bit := part * stride; bit < Act2Size*8; bit += parts * stride {
 				again, changed := i, act2
 				changed[bit/8] ^= 1 << (bit % 8)
 				if err := again.finish(&changed, &public, testTime); !errors.Is(err, ErrHandshake) {
