@@ -111,7 +111,9 @@ func (t *Template) empty() *Template {
 
 // next is the template without transactions for the block after this one, as far as known.
 func (t *Template) next() *Template {
-	n := &Template{Tip: Tip{Height: t.Height + 1}, Version: t.Next.Version, Value: t.Next.Value, Partial: true}
+	n := &Template{
+		Tip: Tip{Height: t.Height + 1}, Version: t.Next.Version, Value: t.Next.Value, Partial: true,
+	}
 	if n.Version == 0 {
 		n.Version = t.Version
 	}
@@ -130,16 +132,17 @@ func (t *Template) validate() error {
 	if t.Prev == (chainhash.Hash{}) {
 		faults = append(faults, errors.New("previous block is missing"))
 	}
-	for _, v := range []struct {
-		name  string
-		value int64
-	}{{"value", t.Value}, {"value of the next block", t.Next.Value}, {"value without fees", t.subsidy()}} {
-		if v.value < 0 || v.value > maxMoney {
-			faults = append(faults, fmt.Errorf("%s %d: 0 to %d satoshi is accepted", v.name, v.value, int64(maxMoney)))
+	amount := func(name string, v int64) {
+		if v < 0 || v > maxMoney {
+			err := fmt.Errorf("%s %d: 0 to %d satoshi is accepted", name, v, int64(maxMoney))
+			faults = append(faults, err)
 		}
 	}
+	amount("value", t.Value)
+	amount("value of the next block", t.Next.Value)
+	amount("value without fees", t.subsidy())
 	if t.Partial && len(t.Txs) != 0 {
-		faults = append(faults, fmt.Errorf("partial template has %d transactions: none is accepted", len(t.Txs)))
+		faults = append(faults, fmt.Errorf("partial template has %d transactions: 0 is accepted", len(t.Txs)))
 	}
 	return errors.Join(faults...)
 }

@@ -10,8 +10,9 @@ import (
 	"github.com/btcsuite/btcd/txscript/v2"
 	"github.com/btcsuite/btcd/wire/v2"
 	"github.com/google/go-cmp/cmp"
-	"github.com/hashlease/hashlease/pool"
 	"pgregory.net/rapid"
+
+	"github.com/hashlease/hashlease/pool"
 )
 
 // coinbaseOf parses a job's coinbase with an extranonce of zeros.

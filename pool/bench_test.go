@@ -9,6 +9,7 @@ import (
 
 // benchmarkSubmit judges shares on a job with 12 merkle levels and a coinbase of 260 bytes.
 func benchmarkSubmit(b *testing.B, kind pool.Kind) {
+	b.Helper()
 	tmpl := newTemplate(b, 840000, 3000)
 	a, err := pool.NewAssembler(pool.CoinbaseConfig{
 		Script: bytes.Repeat([]byte{0x51}, 70), Tag: "/hashlease/" + string(bytes.Repeat([]byte("x"), 29)),
@@ -32,8 +33,10 @@ func benchmarkSubmit(b *testing.B, kind pool.Kind) {
 	}
 }
 
+// BenchmarkSubmit_Standard hashes headers alone.
 func BenchmarkSubmit_Standard(b *testing.B) { benchmarkSubmit(b, pool.Standard) }
 
+// BenchmarkSubmit_Extended hashes coinbase, path and header.
 func BenchmarkSubmit_Extended(b *testing.B) { benchmarkSubmit(b, pool.Extended) }
 
 // BenchmarkAssembler_Job makes a round of a template with 3000 transactions.

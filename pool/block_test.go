@@ -10,10 +10,12 @@ import (
 	"github.com/btcsuite/btcd/blockchain"
 	"github.com/btcsuite/btcd/btcutil/v2"
 	"github.com/btcsuite/btcd/chaincfg/v2"
+	"github.com/btcsuite/btcd/chainhash/v2"
 	"github.com/btcsuite/btcd/wire/v2"
 	"github.com/google/go-cmp/cmp"
-	"github.com/hashlease/hashlease/pool"
 	"pgregory.net/rapid"
+
+	"github.com/hashlease/hashlease/pool"
 )
 
 // clockAt is a node's clock that stands still.
@@ -34,7 +36,8 @@ func checkBlock(tb testing.TB, b *pool.Block, powLimit *big.Int) *wire.MsgBlock 
 	if err := blockchain.ValidateWitnessCommitment(block); err != nil {
 		tb.Fatalf("witness commitment: %v", err)
 	}
-	if height, err := blockchain.ExtractCoinbaseHeight(block.Transactions()[0]); err != nil || height != b.Height {
+	height, err := blockchain.ExtractCoinbaseHeight(block.Transactions()[0])
+	if err != nil || height != b.Height {
 		tb.Fatalf("coinbase height %d, %v; want %d", height, err, b.Height)
 	}
 	msg := block.MsgBlock()
@@ -51,7 +54,7 @@ func checkBlock(tb testing.TB, b *pool.Block, powLimit *big.Int) *wire.MsgBlock 
 	}
 	in := coinbase.TxIn[0]
 	if coinbase.Version != 2 || coinbase.LockTime != uint32(b.Height-1) || in.Sequence != 0xfffffffe {
-		tb.Fatalf("coinbase version %d, lock time %d, sequence %x", coinbase.Version, coinbase.LockTime, in.Sequence)
+		tb.Fatalf("version %d, lock time %d, sequence %x", coinbase.Version, coinbase.LockTime, in.Sequence)
 	}
 	if n := len(in.SignatureScript); n < 2 || n > 100 {
 		tb.Fatalf("scriptSig has %d bytes", n)
@@ -85,8 +88,8 @@ func TestBlock_PassesTheChecksOfANode(t *testing.T) {
 					if d := cmp.Diff(want, witness); d != "" {
 						t.Errorf("coinbase witness (-want +got):\n%s", d)
 					}
-					if v.Block.Worker != "alice.rig1" || v.Block.Height != height || v.Block.Value != tmpl.Value {
-						t.Errorf("block of %s at %d worth %d", v.Block.Worker, v.Block.Height, v.Block.Value)
+					if b := v.Block; b.Worker != "alice.rig1" || b.Height != height || b.Value != tmpl.Value {
+						t.Errorf("block of %s at %d worth %d", b.Worker, b.Height, b.Value)
 					}
 				})
 			}
@@ -107,6 +110,47 @@ func TestBlock_OfTheFirstJobClaimsTheSubsidyAlone(t *testing.T) {
 	}
 }
 
+// Ensure that a commitment without transactions, as Bitcoin Core gives it, makes a valid block.
+func TestBlock_WithCommitmentAlone(t *testing.T) {
+	tmpl := newTemplate(t, 500, 0)
+	tmpl.Bits, tmpl.Commitment = easyBits, commitment([]chainhash.Hash{{}})
+	r := advance(t, newAssembler(t), nil, tmpl)
+	c := open(t, easy(pool.Extended), r)
+	_, v := mine(t, c, share(c, r.Full, 2, 0), func(v pool.Verdict) bool { return v.Block != nil })
+	msg := checkBlock(t, v.Block, chaincfg.RegressionNetParams.PowLimit)
+	if !msg.Transactions[0].HasWitness() || len(msg.Transactions[0].TxOut) != 2 {
+		t.Errorf("coinbase %+v", msg.Transactions[0])
+	}
+}
+
+// Ensure that blocks are found past the bound of a job's shares, and remembered, up to a bound.
+func TestBlock_IsFoundThoughTheJobIsFull(t *testing.T) {
+	tmpl := newTemplate(t, 500, 0)
+	tmpl.Bits = easyBits
+	cfg := easy(pool.Standard)
+	cfg.Difficulty.Floor = pool.TargetForHashes(1e12) // blocks are easier than shares here
+	r := advance(t, newAssembler(t), nil, tmpl)
+	c := open(t, cfg, r)
+	s := share(c, r.Full, 2, 0)
+	blocks, full := 0, 0
+	for range 4 * pool.MaxSharesPerJob {
+		v := c.Submit(s, start)
+		if v.Block != nil {
+			blocks++
+			if again := c.Submit(s, start); again.Reject != pool.RejectDuplicate || again.Block != nil {
+				t.Fatalf("block %d again: %v", blocks, again.Reject)
+			}
+		}
+		if v.JobFull {
+			full++
+		}
+		s.Nonce++
+	}
+	if blocks != pool.MaxSharesPerJob*5/4 || full == 0 {
+		t.Errorf("%d blocks, full %d times", blocks, full)
+	}
+}
+
 // Ensure that a job without a template still tells which header was found.
 func TestBlock_WithoutTemplateIsItsHeader(t *testing.T) {
 	tmpl := newTemplate(t, 500, 0)
@@ -118,7 +162,8 @@ func TestBlock_WithoutTemplateIsItsHeader(t *testing.T) {
 	c.Assign(&j, 3, start)
 	_, v := mine(t, c, share(c, &j, 3, 0), func(v pool.Verdict) bool { return v.Block != nil })
 	var h wire.BlockHeader
-	if err := h.Deserialize(bytes.NewReader(v.Block.Raw)); err != nil || len(v.Block.Raw) != 80 || h.BlockHash() != v.Block.Hash {
+	err := h.Deserialize(bytes.NewReader(v.Block.Raw))
+	if err != nil || len(v.Block.Raw) != 80 || h.BlockHash() != v.Block.Hash {
 		t.Errorf("raw block of %d bytes, %v", len(v.Block.Raw), err)
 	}
 }
@@ -128,7 +173,8 @@ func TestBlock_WithoutTemplateIsItsHeader(t *testing.T) {
 func TestJob_RootIsTheSameForBothKinds(t *testing.T) {
 	a := newAssembler(t)
 	rapid.Check(t, func(rt *rapid.T) {
-		tmpl := newTemplate(t, rapid.Int32Range(1, 1<<30).Draw(rt, "height"), rapid.IntRange(0, 40).Draw(rt, "txs"))
+		height, txs := rapid.Int32Range(1, 1<<30).Draw(rt, "height"), rapid.IntRange(0, 40).Draw(rt, "txs")
+		tmpl := newTemplate(t, height, txs)
 		j := advance(t, a, nil, tmpl).Full
 		full := rapid.SliceOfN(rapid.Byte(), pool.ExtranonceSize, pool.ExtranonceSize).Draw(rt, "extranonce")
 		cut := rapid.IntRange(0, pool.ExtranonceSize).Draw(rt, "cut")

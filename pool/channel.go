@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/btcsuite/btcd/chainhash/v2"
+
 	"github.com/hashlease/hashlease/pool/unit"
 )
 
@@ -113,7 +114,8 @@ type Assignment struct {
 	Target  Target         // fixed if active, the present one if future
 }
 
-// NewChannel returns a channel without a tip or jobs.
+// NewChannel returns a channel without a tip or jobs. What is wrong in cfg.Difficulty is replaced
+// by DefaultDifficulty, lest a fault opens the gate to free credit.
 func NewChannel(cfg ChannelConfig, now time.Time) *Channel {
 	c := &Channel{cfg: cfg, meter: meter{start: now}}
 	c.cfg.Prefix = slices.Clone(cfg.Prefix)
@@ -180,7 +182,7 @@ func (c *Channel) Activate(id uint32, tip Tip, now time.Time) error {
 	}
 	a := c.future[i]
 	if !a.job.fitsOn(tip) {
-		return fmt.Errorf("activating job %d of height %d on channel %d: %w", id, a.job.Height, c.cfg.ID, ErrOtherTip)
+		return fmt.Errorf("activating job %d on channel %d: %w", id, c.cfg.ID, ErrOtherTip)
 	}
 	c.future = slices.Delete(c.future, i, i+1)
 	c.bury()
@@ -263,9 +265,9 @@ func (c *Channel) Submit(s Share, now time.Time) Verdict {
 
 // find is the active job of an id, or why there is none.
 func (c *Channel) find(id uint32) (*assigned, Reject) {
-	for i := len(c.active) - 1; i >= 0; i-- {
-		if c.active[i].id == id {
-			return c.active[i], RejectNone
+	for _, a := range slices.Backward(c.active) {
+		if a.id == id {
+			return a, RejectNone
 		}
 	}
 	if slices.Contains(c.aged, id) || slices.Contains(c.dead, id) {

@@ -5,8 +5,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hashlease/hashlease/pool"
 	"pgregory.net/rapid"
+
+	"github.com/hashlease/hashlease/pool"
 )
 
 // Ensure that neither accepted nor refused shares allocate, on both kinds of channel.
@@ -47,7 +48,12 @@ func TestChannel_SubmitDoesNotAllocate(t *testing.T) {
 				t.Errorf("%v channel: the run meant for %v gives %v", kind, want, rejects)
 			}
 		}
-		if n := testing.AllocsPerRun(100, func() { now = now.Add(time.Second); c.Retarget(now); c.Measured(now) }); n != 0 {
+		n := testing.AllocsPerRun(100, func() {
+			now = now.Add(time.Second)
+			c.Retarget(now)
+			c.Measured(now)
+		})
+		if n != 0 {
 			t.Errorf("%v channel: Retarget and Measured allocate %v times", kind, n)
 		}
 	}
@@ -89,7 +95,8 @@ func TestChannel_TargetStaysInBounds(t *testing.T) {
 		cfg := easy(pool.Standard)
 		cfg.Nominal = rate.Draw(t, "nominal").Nominal
 		cfg.MaxTarget = target.Draw(t, "max")
-		cfg.Difficulty.Floor = target.Filter(func(x pool.Target) bool { return x != pool.Target{} }).Draw(t, "floor")
+		some := func(x pool.Target) bool { return x != pool.Target{} }
+		cfg.Difficulty.Floor = target.Filter(some).Draw(t, "floor")
 		cfg.Difficulty.SharesPerMinute = rapid.Float64().Draw(t, "spm")
 		now, limit := start, cfg.MaxTarget
 		c := pool.NewChannel(cfg, now)
@@ -167,7 +174,8 @@ func TestChannel_TimesFollowTheJob(t *testing.T) {
 		t.Errorf("announced from %d, want %d", got.MinTime, later.Time)
 	}
 	for offset, want := range map[int64]pool.Reject{
-		-9001: pool.RejectTime, -9000: pool.RejectNone, 0: pool.RejectNone, 7200: pool.RejectNone, 7201: pool.RejectTime,
+		-9001: pool.RejectTime, -9000: pool.RejectNone, 0: pool.RejectNone,
+		7200: pool.RejectNone, 7201: pool.RejectTime,
 	} {
 		s := share(c, j, 3, 0)
 		s.Time = uint32(int64(later.Time) + offset)
@@ -237,6 +245,7 @@ func TestChannel_TellsItsIdentity(t *testing.T) {
 	}
 }
 
+// A channel is given jobs and judges shares.
 func ExampleChannel() {
 	script := append([]byte{0, 20}, make([]byte, 20)...)
 	a, err := pool.NewAssembler(pool.CoinbaseConfig{Script: script, Tag: "/example/"}, 1)

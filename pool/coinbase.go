@@ -40,7 +40,8 @@ func (c CoinbaseConfig) Validate() error {
 	}
 	for i := range len(c.Tag) {
 		if c.Tag[i] < ' ' || c.Tag[i] > '~' {
-			faults = append(faults, fmt.Errorf("coinbase tag byte %d is %q: printable ASCII is accepted", i, c.Tag[i]))
+			err := fmt.Errorf("coinbase tag byte %d is %q: printable ASCII is accepted", i, c.Tag[i])
+			faults = append(faults, err)
 			break
 		}
 	}

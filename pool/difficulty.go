@@ -24,7 +24,7 @@ func DefaultDifficulty() DifficultyConfig {
 func (c DifficultyConfig) Validate() error {
 	var faults []error
 	if !(c.SharesPerMinute >= 0.1 && c.SharesPerMinute <= 6000) {
-		faults = append(faults, fmt.Errorf("shares per minute %v: 0.1 to 6000 is accepted", c.SharesPerMinute))
+		faults = append(faults, fmt.Errorf("shares per minute %v: 0.1 to 6000 are taken", c.SharesPerMinute))
 	}
 	if c.Floor == (Target{}) {
 		faults = append(faults, errors.New("floor is missing: a target above 0 is accepted"))

@@ -97,7 +97,7 @@ func TestVardiff_ConvergesAndStays(t *testing.T) {
 				far++
 			}
 		}
-		t.Logf("guess x%-5g: %4.0f s and %4.1f shares to within a factor of 2, then %.2f changes in 10 minutes",
+		t.Logf("guess x%-5g: %4.0f s and %4.1f shares to within a factor of 2, then %.2f changes in 10 min",
 			float64(c.guess), took.Seconds()/seeds, float64(shares)/seeds, float64(changes)/seeds/6)
 		if mean := took / seeds; mean > c.mean {
 			t.Errorf("guess x%g: %v on average, want at most %v", float64(c.guess), mean, c.mean)
@@ -199,7 +199,8 @@ func TestVardiff_EasesOnSilenceWithinBounds(t *testing.T) {
 		last = s.d.hashrate
 		return false
 	})
-	if s.d.hashrate < s.d.anchor/easeMost*0.999 || s.d.hashrate > s.d.anchor/easeMost*1.001 || s.d.anchor < was/easeMost {
+	least := s.d.anchor / easeMost
+	if s.d.hashrate < least || s.d.hashrate > least*1.001 || s.d.anchor < was/easeMost {
 		t.Errorf("after a day of silence %g, of %g and before it %g", s.d.hashrate, s.d.anchor, was)
 	}
 	before := s.shares
@@ -230,7 +231,9 @@ func TestDifficultyConfig_NamesEveryFault(t *testing.T) {
 		t.Error(err)
 	}
 	err := DifficultyConfig{SharesPerMinute: math.NaN()}.Validate()
-	if err == nil || !strings.Contains(err.Error(), "shares per minute NaN") || !strings.Contains(err.Error(), "floor") {
-		t.Errorf("got %v", err)
+	for _, want := range []string{"shares per minute NaN", "floor is missing"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q", err, want)
+		}
 	}
 }

@@ -4,8 +4,9 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/hashlease/hashlease/pool"
 	"pgregory.net/rapid"
+
+	"github.com/hashlease/hashlease/pool"
 )
 
 // Ensure that live prefixes never overlap and that a released one does not come back early.
@@ -62,6 +63,7 @@ func TestKind_PrefixKeepsSearchSpacesApart(t *testing.T) {
 	}
 }
 
+// Prefixes are counted up under the server's byte.
 func ExamplePrefixes() {
 	p := pool.NewPrefixes(7)
 	x, ok := p.Take()

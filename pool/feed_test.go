@@ -61,6 +61,7 @@ func TestFeed_IsSafeForConcurrentUse(t *testing.T) {
 	wg.Wait()
 }
 
+// Rounds in between may be missed, the newest is not.
 func ExampleFeed() {
 	f := pool.NewFeed()
 	wake, cancel := f.Subscribe()

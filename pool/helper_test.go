@@ -10,6 +10,7 @@ import (
 
 	"github.com/btcsuite/btcd/chainhash/v2"
 	"github.com/btcsuite/btcd/wire/v2"
+
 	"github.com/hashlease/hashlease/pool"
 	"github.com/hashlease/hashlease/pool/unit"
 )
@@ -47,7 +48,7 @@ func newTemplate(tb testing.TB, height int32, n int) *pool.Template {
 	tb.Helper()
 	const subsidy = 3_1250_0000
 	t := &pool.Template{
-		Tip:     pool.Tip{Height: height, Prev: hashOf(uint64(height)), Bits: hardBits, MinTime: 1_800_000_000},
+		Tip:     pool.Tip{Height: height, Prev: hashOf(uint64(height)), Bits: hardBits, MinTime: 1.8e9},
 		Version: 0x20000000,
 		Time:    1_800_000_000,
 		Value:   subsidy,
@@ -64,7 +65,7 @@ func newTemplate(tb testing.TB, height int32, n int) *pool.Template {
 		tx.AddTxIn(in)
 		tx.AddTxOut(wire.NewTxOut(1000, p2wpkh))
 		raw := writeTx(tb, tx)
-		t.Txs = append(t.Txs, pool.Tx{Raw: raw, ID: tx.TxHash(), Fee: int64(100 + i), Cost: int64(4 * len(raw))})
+		t.Txs = append(t.Txs, pool.Tx{Raw: raw, ID: tx.TxHash(), Fee: int64(100 + i)})
 		leaves = append(leaves, tx.WitnessHash())
 	}
 	t.Value += t.Fees()
@@ -132,7 +133,9 @@ func share(c *pool.Channel, j *pool.Job, id, nonce uint32) pool.Share {
 }
 
 // mine submits until the verdict is as wanted and returns it with its share.
-func mine(tb testing.TB, c *pool.Channel, s pool.Share, want func(pool.Verdict) bool) (pool.Share, pool.Verdict) {
+func mine(
+	tb testing.TB, c *pool.Channel, s pool.Share, want func(pool.Verdict) bool,
+) (pool.Share, pool.Verdict) {
 	tb.Helper()
 	for range 1 << 22 {
 		if v := c.Submit(s, start); want(v) {

@@ -13,8 +13,11 @@ type WorkerID string
 // (STR0_255 on the wire, sv2-spec 03 §3.1).
 const MaxIdentity = 255
 
-// defaultWorker is what an identity without a worker name gets.
-const defaultWorker = ".default"
+const (
+	// defaultWorker is what an identity without a worker name gets.
+	defaultWorker = ".default"
+	maxAccount    = MaxIdentity - len(defaultWorker)
+)
 
 // ParseIdentity splits a user identity "account.worker" into its account and its
 // worker. A missing worker name becomes "default". It refuses what cannot
@@ -33,12 +36,12 @@ func ParseIdentity(s string) (AccountID, WorkerID, error) {
 			}
 		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '-', c == '_', c == ':':
 		default:
-			return "", "", fmt.Errorf("identity byte %d is %q: letters, digits and - _ : . are accepted", i, c)
+			return "", "", fmt.Errorf("identity byte %d is %q: letters, digits, - _ : . are accepted", i, c)
 		}
 	}
 	switch {
-	case dot < 0 && len(s)+len(defaultWorker) > MaxIdentity:
-		return "", "", fmt.Errorf("account has %d bytes: 1 to %d are accepted", len(s), MaxIdentity-len(defaultWorker))
+	case dot < 0 && len(s) > maxAccount:
+		return "", "", fmt.Errorf("account has %d bytes: up to %d are accepted", len(s), maxAccount)
 	case dot < 0:
 		return AccountID(s), WorkerID(s + defaultWorker), nil
 	case dot == 0 || dot == len(s)-1:

@@ -16,20 +16,17 @@ type trail struct {
 	shares   float64
 	exposure float64 // shares that 1 H/s would have found
 	marks    [trailMarks]mark
-	n        int
+	n        int       // of marks
+	marked   time.Time // when the newest mark was made
 }
 
 // mark is the state of a trail at a past moment.
-type mark struct {
-	at               time.Time
-	shares, exposure float64
-}
+type mark struct{ shares, exposure float64 }
 
 // reset forgets everything. Evidence counts from the given time on, which may lie ahead.
 func (t *trail) reset(from time.Time) {
 	t.from, t.at, t.shares, t.exposure = from, from, 0, 0
-	t.marks[0] = mark{at: from}
-	t.n = 1
+	t.marks[0], t.n, t.marked = mark{}, 1, from
 }
 
 // advance adds the exposure up to now. A clock that steps back stands still.
@@ -60,7 +57,7 @@ func (t *trail) count(work float64, now time.Time) {
 // mark keeps this moment if the last one kept is at least the spacing ago. When there is no room,
 // every second of the older half is dropped, but never the first.
 func (t *trail) mark(now time.Time, spacing time.Duration) {
-	if now.Sub(t.marks[t.n-1].at) < spacing {
+	if now.Sub(t.marked) < spacing {
 		return
 	}
 	if t.n == trailMarks {
@@ -75,8 +72,9 @@ func (t *trail) mark(now time.Time, spacing time.Duration) {
 		}
 		t.n = kept
 	}
-	t.marks[t.n] = mark{at: t.at, shares: t.shares, exposure: t.exposure}
+	t.marks[t.n] = mark{shares: t.shares, exposure: t.exposure}
 	t.n++
+	t.marked = now
 }
 
 // finding is the evidence against a hashrate since some moment.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
 	"github.com/hashlease/hashlease/pool"
 	"github.com/hashlease/hashlease/pool/unit"
 )
@@ -47,7 +48,8 @@ func TestChannel_FollowsTranscripts(t *testing.T) {
 // play runs a transcript and returns it with the output that it had.
 func play(t *testing.T, text string) string {
 	t.Helper()
-	p := &transcript{t: t, a: newAssembler(t), now: start, rounds: map[string]*pool.Round{}, jobs: map[string]*pool.Job{}}
+	p := &transcript{t: t, a: newAssembler(t), now: start}
+	p.rounds, p.jobs = map[string]*pool.Round{}, map[string]*pool.Job{}
 	var out strings.Builder
 	for block := range strings.SplitSeq(strings.TrimSpace(text), "\n\n") {
 		commands, _, _ := strings.Cut(block, "\n----")
@@ -150,8 +152,13 @@ func (p *transcript) round(a args) string {
 		return fmt.Sprintf("job %d height %d value %d", j.Seq, j.Height, j.Template.Value)
 	}
 	p.last, p.rounds[a.words[0]] = r, r
-	p.jobs[a.words[0]+".first"], p.jobs[a.words[0]+".full"], p.jobs[a.words[0]+".next"] = r.First, r.Full, r.Next
-	return fmt.Sprintf("round %d: first %s, full %s, next %s\n", r.Seq, name(r.First), name(r.Full), name(r.Next))
+	out := fmt.Sprintf("round %d:", r.Seq)
+	for i, j := range []*pool.Job{r.First, r.Full, r.Next} {
+		role := []string{"first", "full", "next"}[i]
+		p.jobs[a.words[0]+"."+role] = j
+		out += fmt.Sprintf(" %s %s;", role, name(j))
+	}
+	return strings.TrimSuffix(out, ";") + "\n"
 }
 
 // fresh NAME JOB

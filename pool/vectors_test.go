@@ -12,6 +12,7 @@ import (
 
 	"github.com/btcsuite/btcd/chainhash/v2"
 	"github.com/btcsuite/btcd/wire/v2"
+
 	"github.com/hashlease/hashlease/pool"
 	"github.com/hashlease/hashlease/pool/unit"
 )
@@ -193,7 +194,8 @@ func TestVectors_ShareValidation(t *testing.T) {
 				if !v.MeetsTarget {
 					want = pool.RejectLowDifficulty
 				}
-				if got.Reject != want || (got.Block != nil) != v.MeetsNetwork || (got.Work > 0) != v.MeetsTarget {
+				block, credit := got.Block != nil, got.Work > 0
+				if got.Reject != want || block != v.MeetsNetwork || credit != v.MeetsTarget {
 					t.Errorf("got %v, work %d, block %v", got.Reject, got.Work, got.Block != nil)
 				}
 				if again := c.Submit(s, start); again.Reject != pool.RejectDuplicate || again.Block != nil {
@@ -251,7 +253,8 @@ func TestVectors_BIP141(t *testing.T) {
 		}
 		roll := []byte("0123456789abcdef0123456789abcdef")
 		j := pool.Job{
-			Prefix: v.PrefixOut, Suffix: v.SuffixOut, Template: &pool.Template{Commitment: new(chainhash.Hash)},
+			Prefix: v.PrefixOut, Suffix: v.SuffixOut,
+			Template: &pool.Template{Commitment: new(chainhash.Hash)},
 		}
 		got := j.AppendBlock(nil, new([80]byte), nil, roll)[81:]
 		want := append(append(bytes.Clone(v.PrefixIn), roll...), v.SuffixIn...)

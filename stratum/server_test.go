@@ -372,7 +372,11 @@ func TestServer_RejectsBadSharesOneByOne(t *testing.T) {
 		{anyShare(channel+50, job, 8), "invalid-channel-id"},
 		{anyShare(channel, job+50, 9), "invalid-job-id"},
 		{
-			func() sv2.SubmitSharesStandard { s := anyShare(channel, job, 10); s.Version = 0x20000001; return s }(),
+			func() sv2.SubmitSharesStandard {
+				s := anyShare(channel, job, 10)
+				s.Version = 0x20000001
+				return s
+			}(),
 			"invalid-non-rollable-version-bit",
 		},
 		{
@@ -383,7 +387,8 @@ func TestServer_RejectsBadSharesOneByOne(t *testing.T) {
 		send(t, c, bad.share)
 		m := await[sv2.SubmitSharesError](t, c)
 		if m.Code != bad.code || m.Sequence != bad.share.Sequence {
-			t.Errorf("got %q for sequence %d, want %q for %d", m.Code, m.Sequence, bad.code, bad.share.Sequence)
+			t.Errorf("got %q for sequence %d, want %q for %d",
+				m.Code, m.Sequence, bad.code, bad.share.Sequence)
 		}
 	}
 }
@@ -404,7 +409,7 @@ func TestServer_RefusesSetupsThatItDoesNotServe(t *testing.T) {
 		},
 		{
 			"all flags", func(m *sv2.SetupConnection) { m.Flags = 0xffffffff },
-			0xffffffff &^ (sv2.RequiresStandardJobs | sv2.RequiresVersionRolling), "unsupported-feature-flags",
+			^uint32(sv2.RequiresStandardJobs | sv2.RequiresVersionRolling), "unsupported-feature-flags",
 		},
 		{
 			"job declaration", func(m *sv2.SetupConnection) { m.Protocol = sv2.ProtocolJobDeclaration },
@@ -449,7 +454,8 @@ func TestServer_RefusesChannelsAndKeepsTheConnection(t *testing.T) {
 	}
 	refused(sv2.OpenStandardMiningChannel{RequestID: 77, UserIdentity: "bad identity!", MaxTarget: allOnes},
 		"unknown-user")
-	refused(sv2.OpenStandardMiningChannel{RequestID: 77, UserIdentity: "alice.one"}, "max-target-out-of-range")
+	refused(sv2.OpenStandardMiningChannel{RequestID: 77, UserIdentity: "alice.one"},
+		"max-target-out-of-range")
 	refused(sv2.OpenExtendedMiningChannel{RequestID: 77, UserIdentity: "alice.one", MaxTarget: allOnes},
 		"extended-channels-not-supported-for-standard-jobs")
 	w.openEasy(c, "alice.one")
@@ -603,8 +609,12 @@ func TestServer_CreditsRealWorkOnBothKinds(t *testing.T) {
 	w := newWorld(t, nil)
 	w.publish(w.template(100, 1, false))
 	standard := w.startMiner(stratumtest.MinerConfig{Identity: "alice.standard", Nominal: 20_000})
-	extended := w.startMiner(stratumtest.MinerConfig{Identity: "alice.extended", Nominal: 20_000, Extended: true})
-	for name, m := range map[pool.WorkerID]*stratumtest.Miner{"alice.standard": standard, "alice.extended": extended} {
+	extended := w.startMiner(stratumtest.MinerConfig{
+		Identity: "alice.extended", Nominal: 20_000, Extended: true,
+	})
+	for name, m := range map[pool.WorkerID]*stratumtest.Miner{
+		"alice.standard": standard, "alice.extended": extended,
+	} {
 		eventually(t, string(name)+" is acknowledged", func() bool { return m.Stats().Acked >= 3 })
 		st, credit := m.Stats(), w.credited(name)
 		if st.Acked > credit.Shares {
@@ -678,7 +688,8 @@ func TestServer_TellsV1MinersWhatIsServed(t *testing.T) {
 	}
 }
 
-// Ensure that a peer that breaks the protocol ends its own connection and nobody else's (SV2-012, SV2-030, SV2-040).
+// Ensure that a peer that breaks the protocol ends its own connection and nobody else's
+// (SV2-012, SV2-030, SV2-040).
 func TestServer_EndsOnlyTheConnectionThatBreaksTheProtocol(t *testing.T) {
 	w := newWorld(t, easy)
 	w.publish(w.template(100, 1, false))
@@ -695,7 +706,9 @@ func TestServer_EndsOnlyTheConnectionThatBreaksTheProtocol(t *testing.T) {
 			if _, err := c.Setup(0); err != nil {
 				return err
 			}
-			head := sv2.Header{Extension: sv2.ChannelBit, Type: sv2.TypeSubmitSharesStandard, Length: sv2.MaxPayload}
+			head := sv2.Header{
+				Extension: sv2.ChannelBit, Type: sv2.TypeSubmitSharesStandard, Length: sv2.MaxPayload,
+			}
 			_, err := c.Conn().Write(head.Append(nil))
 			if err != nil {
 				return c.SendRaw(sv2.ChannelBit, sv2.TypeSubmitSharesStandard, make([]byte, 60_000))

@@ -41,7 +41,7 @@ const (
 func ParseWatts(s string) (Watts, error) {
 	v, ok := parseScaled(s, "W", "kMG")
 	if !ok || v.Cmp(big.NewRat(1e12, 1)) > 0 {
-		return 0, fmt.Errorf("power %q: a number with W, kW, MW or GW up to 1 TW is accepted, as 100kW", clip(s))
+		return 0, fmt.Errorf("power %q: up to 1 TW in W, kW, MW or GW is accepted, as 100kW", clip(s))
 	}
 	if !v.IsInt() {
 		return 0, fmt.Errorf("power %q is not a whole number of watts", clip(s))
@@ -89,7 +89,7 @@ func (m Msat) String() string {
 func ParseHashrate(s string) (Hashrate, error) {
 	v, ok := parseScaled(s, "H/s", "kMGTPE")
 	if !ok || v.Cmp(new(big.Rat).SetFloat64(1e21)) > 0 {
-		return 0, fmt.Errorf("hashrate %q: a number with H/s, kH/s .. EH/s up to 1000 EH/s is accepted, as 200TH/s", clip(s))
+		return 0, fmt.Errorf("hashrate %q: up to 1000 EH/s in H/s .. EH/s is accepted, as 200TH/s", clip(s))
 	}
 	f, _ := v.Float64()
 	return Hashrate(f), nil

@@ -7,8 +7,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/hashlease/hashlease/pool/unit"
 	"pgregory.net/rapid"
+
+	"github.com/hashlease/hashlease/pool/unit"
 )
 
 // Ensure that what people write for power is read exactly.
@@ -26,8 +27,8 @@ func TestParseWatts_ReadsWhatPeopleWrite(t *testing.T) {
 // Ensure that anything else is refused with words that say what is accepted.
 func TestParseWatts_RefusesTheRest(t *testing.T) {
 	for _, in := range []string{
-		"", "W", "kW", "-1", "+1", "1e3", "0x10", "1_000", "1/2", "1.2.3", "NaN", "Inf", "5mW", "5WW", "5 k kW",
-		"5kMW", "1001GW", "0.5", "1.2345kW", strings.Repeat("9", 100),
+		"", "W", "kW", "-1", "+1", "1e3", "0x10", "1_000", "1/2", "1.2.3", "NaN", "Inf",
+		"5mW", "5WW", "5 k kW", "5kMW", "1001GW", "0.5", "1.2345kW", strings.Repeat("9", 100),
 	} {
 		if w, err := unit.ParseWatts(in); err == nil {
 			t.Errorf("ParseWatts(%q) = %d, want an error", in, w)
@@ -114,7 +115,8 @@ func TestParseWatts_IsExact(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := unit.Watts(rapid.Int64Range(0, 1e12).Draw(t, "w"))
 		for _, text := range []string{
-			fmt.Sprintf("%dW", w), fmt.Sprintf("%d.%03dkW", w/1000, w%1000), fmt.Sprintf("%d.%09d GW", w/1e9, w%1e9),
+			fmt.Sprintf("%dW", w), fmt.Sprintf("%d.%03dkW", w/1e3, w%1e3),
+			fmt.Sprintf("%d.%09d GW", w/1e9, w%1e9),
 		} {
 			if got, err := unit.ParseWatts(text); err != nil || got != w {
 				t.Fatalf("%q gives %d, %v", text, got, err)
@@ -169,8 +171,9 @@ func TestWork_RefusesOtherText(t *testing.T) {
 	}
 }
 
+// FuzzParse ensures that whatever is accepted is in bounds.
 func FuzzParse(f *testing.F) {
-	for _, s := range []string{"100kW", "1.1 PH/s", "", "-", "1e9", "..", "9999999999999999999999999999999999999999"} {
+	for _, s := range []string{"100kW", "1.1 PH/s", "", "-", "1e9", "..", strings.Repeat("9", 40)} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -181,12 +184,14 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("ParseHashrate(%q) = %g", s, float64(h))
 		}
 		var w unit.Work
-		if w.UnmarshalText([]byte(s)) == nil && strings.TrimLeft(s, "0") != strings.TrimLeft(w.String(), "0") {
+		err := w.UnmarshalText([]byte(s))
+		if err == nil && strings.TrimLeft(s, "0") != strings.TrimLeft(w.String(), "0") {
 			t.Errorf("work %q reads as %v", s, w)
 		}
 	})
 }
 
+// Power is read with a prefix and printed with one.
 func ExampleParseWatts() {
 	w, err := unit.ParseWatts("1.5MW")
 	fmt.Println(int64(w), w, err)
