@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -118,7 +119,7 @@ func (e *Entries) draft() *draft {
 // add checks an entry against the ledger and the draft. It returns the entry's record, or nil
 // if it is posted already.
 func (d *draft) add(entry *Entry) ([]byte, error) {
-	record := appendEntry(nil, entry)
+	record := encodeEntry(entry)
 	id, content := digestOf([]byte(entry.ID)), digestOf(record)
 	d.of.mu.RLock()
 	defer d.of.mu.RUnlock()
@@ -239,11 +240,13 @@ func (e *Entries) state() []byte {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	dst := binary.AppendUvarint([]byte{balancesV1}, uint64(len(e.balances)))
-	for account, amount := range e.balances {
-		dst = binary.AppendVarint(appendText(dst, account), int64(amount))
+	for _, account := range slices.Sorted(maps.Keys(e.balances)) {
+		dst = binary.AppendVarint(appendText(dst, account), int64(e.balances[account]))
 	}
 	dst = binary.AppendUvarint(dst, uint64(len(e.posted)))
-	for id, content := range e.posted {
+	ids := slices.SortedFunc(maps.Keys(e.posted), func(a, b digest) int { return bytes.Compare(a[:], b[:]) })
+	for _, id := range ids {
+		content := e.posted[id]
 		dst = append(append(dst, id[:]...), content[:]...)
 	}
 	return dst

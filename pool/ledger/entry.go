@@ -120,12 +120,12 @@ func digestOf(b []byte) digest {
 
 const entryV1 = 0x01
 
-// appendEntry encodes an entry; equal entries have equal bytes:
+// encodeEntry encodes an entry; equal entries have equal bytes:
 //
 //	entryV1 | uvarint len, id | varint Unix ms | uvarint len, memo
 //	| uvarint n | n x (uvarint len, account, varint msat)
-func appendEntry(dst []byte, e *Entry) []byte {
-	dst = appendText(append(dst, entryV1), e.ID)
+func encodeEntry(e *Entry) []byte {
+	dst := appendText([]byte{entryV1}, e.ID)
 	dst = appendText(appendTime(dst, e.At), e.Memo)
 	dst = binary.AppendUvarint(dst, uint64(len(e.Lines)))
 	for _, l := range e.Lines {
@@ -134,7 +134,7 @@ func appendEntry(dst []byte, e *Entry) []byte {
 	return dst
 }
 
-// decodeEntry reads what appendEntry wrote and accepts only what Validate does.
+// decodeEntry reads what encodeEntry wrote and accepts only what Validate does.
 func decodeEntry(b []byte) (Entry, error) {
 	r := reader{b: b}
 	r.version(entryV1)

@@ -148,7 +148,7 @@ func (s *Shares) credit(ctx context.Context, credits []pool.Credit) error {
 	at := now()
 	var records [][]byte
 	for part := range slices.Chunk(credits, creditsPerRecord) {
-		records = append(records, appendCredits(nil, at, part))
+		records = append(records, encodeCredits(at, part))
 	}
 	sh := s.shards[s.turn.Add(1)%uint32(s.cfg.Shards)]
 	w := storage.Write{Stream: sh.stream, Expect: storage.Any, Records: records}

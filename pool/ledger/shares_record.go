@@ -2,6 +2,8 @@ package ledger
 
 import (
 	"encoding/binary"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/hashlease/hashlease/pool"
@@ -51,11 +53,11 @@ func (ts tallies) credit(cs []pool.Credit, at time.Time) {
 	}
 }
 
-// appendCredits encodes one call of Credit:
+// encodeCredits encodes one call of Credit:
 //
 //	creditV1 | varint Unix ms | uvarint n | n x (uvarint len, worker, uvarint shares, uvarint work)
-func appendCredits(dst []byte, at time.Time, cs []pool.Credit) []byte {
-	dst = appendTime(append(dst, creditV1), at)
+func encodeCredits(at time.Time, cs []pool.Credit) []byte {
+	dst := appendTime([]byte{creditV1}, at)
 	dst = binary.AppendUvarint(dst, uint64(len(cs)))
 	for _, c := range cs {
 		dst = appendText(dst, string(c.Worker))
@@ -65,7 +67,7 @@ func appendCredits(dst []byte, at time.Time, cs []pool.Credit) []byte {
 	return dst
 }
 
-// decodeCredits reads what appendCredits wrote.
+// decodeCredits reads what encodeCredits wrote.
 func decodeCredits(b []byte) (at time.Time, cs []pool.Credit, err error) {
 	r := reader{b: b}
 	r.version(creditV1)
@@ -81,20 +83,21 @@ func decodeCredits(b []byte) (at time.Time, cs []pool.Credit, err error) {
 // cursors say per shard up to where its records are counted.
 type cursors map[uint32]storage.Seq
 
-// appendSlice encodes cursors and tallies as one record:
+// encodeSlice encodes cursors and tallies as one record:
 //
 //	sliceV1 | uvarint n | n x (uvarint shard, uvarint seq)
 //	        | uvarint n | n x (uvarint len, worker, uvarint shares, work, varint Unix ms)
 //
-// with work as a length byte and that many bytes, big-endian.
-func appendSlice(dst []byte, cs cursors, ts tallies) []byte {
-	dst = binary.AppendUvarint(append(dst, sliceV1), uint64(len(cs)))
-	for shard, seq := range cs {
+// with work as a length byte and that many bytes, big-endian. Equal slices have equal bytes.
+func encodeSlice(cs cursors, ts tallies) []byte {
+	dst := binary.AppendUvarint([]byte{sliceV1}, uint64(len(cs)))
+	for _, shard := range slices.Sorted(maps.Keys(cs)) {
 		dst = binary.AppendUvarint(dst, uint64(shard))
-		dst = binary.AppendUvarint(dst, uint64(seq))
+		dst = binary.AppendUvarint(dst, uint64(cs[shard]))
 	}
 	dst = binary.AppendUvarint(dst, uint64(len(ts)))
-	for w, t := range ts {
+	for _, w := range slices.Sorted(maps.Keys(ts)) {
+		t := ts[w]
 		dst = appendText(dst, string(w))
 		dst = binary.AppendUvarint(dst, t.shares)
 		dst = appendWork(dst, t.work)
@@ -106,14 +109,14 @@ func appendSlice(dst []byte, cs cursors, ts tallies) []byte {
 // sliceRecords encodes a slice as records that are appended as one unit.
 func sliceRecords(cs cursors, ts tallies) (records [][]byte) {
 	part, size := tallies{}, 0
-	for w, t := range ts {
-		part[w] = t
+	for _, w := range slices.Sorted(maps.Keys(ts)) {
+		part[w] = ts[w]
 		if size += len(w) + 40; size >= sliceBytes {
-			records = append(records, appendSlice(nil, cs, part))
+			records = append(records, encodeSlice(cs, part))
 			cs, part, size = nil, tallies{}, 0
 		}
 	}
-	return append(records, appendSlice(nil, cs, part))
+	return append(records, encodeSlice(cs, part))
 }
 
 // foldSlice adds a slice to cursors and tallies. After an error both are of no use.

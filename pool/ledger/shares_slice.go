@@ -79,7 +79,7 @@ func (s *Shares) cut() (cs cursors, delta tallies, snapshot []byte) {
 		}
 	}
 	s.mu.Unlock()
-	return cs, delta, appendSlice(nil, all, totals)
+	return cs, delta, encodeSlice(all, totals)
 }
 
 // uncut gives a slice back that was not written.
