@@ -3,7 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
+	"log/slog"
 	"net"
 	"net/url"
 	"os"
@@ -19,8 +19,8 @@ import (
 const defaultMeters = "127.0.0.1:9100"
 
 // config turns the command line into a simulation.
-func (c *cli) config(stderr io.Writer) (sim.Config, error) {
-	out := sim.Config{Class: c.Class, Seed: c.Seed, Extended: c.Extended, Log: c.logger(stderr)}
+func (c *cli) config(log *slog.Logger) (sim.Config, error) {
+	out := sim.Config{Class: c.Class, Seed: c.Seed, Extended: c.Extended, Log: log}
 	if c.Class == 0 {
 		out.Class = -1 // exact meters
 	}
@@ -64,7 +64,8 @@ func (c *cli) endpoint(e *stratumtest.Endpoint) error {
 			}
 		}
 		if _, _, err := net.SplitHostPort(e.Address); err != nil {
-			return fmt.Errorf("--pool %q: HOST:PORT or stratum2+tcp://HOST:PORT/AUTHORITY is accepted", c.Pool)
+			return fmt.Errorf("--pool %q: HOST:PORT or stratum2+tcp://HOST:PORT/AUTHORITY is accepted",
+				c.Pool)
 		}
 	}
 	if key == "" {
@@ -98,7 +99,9 @@ func (c *cli) tenant(out *sim.Config) error {
 	}
 	cfg := sim.TenantConfig{Name: t.Name, Target: t.GRPC, Key: t.Key, CA: t.CA}
 	if t.Watts > 0 {
-		cfg.Demands = []sim.Demand{{Site: t.Site, Watts: t.Watts, Notice: t.Notice, For: t.For, Every: t.Every}}
+		cfg.Demands = []sim.Demand{{
+			Site: t.Site, Watts: t.Watts, Notice: t.Notice, For: t.For, Every: t.Every,
+		}}
 	}
 	out.Tenants = append(out.Tenants, cfg)
 	return nil
@@ -134,8 +137,8 @@ func meterAddress(sites []config.Site) (address string, err error) {
 				u, err := url.Parse(m.URL)
 				path := sim.MeterPath(f.ID, m.Role, m.Tenant)
 				if err != nil || u.Scheme != "http" || u.Path != path || address != "" && u.Host != address {
-					return "", fmt.Errorf("meter %q of feeder %q: http://HOST:PORT%s with one HOST:PORT for all meters "+
-						"is what the simulation serves", m.URL, f.ID, path)
+					return "", fmt.Errorf("meter %q of feeder %q: the simulation serves http://HOST:PORT%s, "+
+						"with one HOST:PORT for all meters", m.URL, f.ID, path)
 				}
 				address = u.Host
 			}

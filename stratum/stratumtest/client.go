@@ -2,8 +2,10 @@ package stratumtest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
+	"os"
 	"slices"
 	"strconv"
 	"sync"
@@ -156,14 +158,14 @@ func (c *Client) await(within time.Duration, wanted func(Frame) bool) (Frame, er
 func (c *Client) AwaitEnd(within time.Duration) error {
 	deadline := time.Now().Add(within)
 	for {
-		f, err := c.read(deadline)
-		if ne, ok := err.(net.Error); ok && ne.Timeout() {
+		switch f, err := c.read(deadline); {
+		case err == nil:
+			c.past = append(c.past, f)
+		case errors.Is(err, os.ErrDeadlineExceeded):
 			return fmt.Errorf("connection is still open after %v", within)
+		default:
+			return nil // that is the end
 		}
-		if err != nil {
-			return nil
-		}
-		c.past = append(c.past, f)
 	}
 }
 

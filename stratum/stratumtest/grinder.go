@@ -17,7 +17,7 @@ import (
 // Pace of a Grinder.
 const (
 	grindTick  = 20 * time.Millisecond
-	grindDebt  = 250 * time.Millisecond // work missed beyond this is lost: a starved machine is a slower miner
+	grindDebt  = 250 * time.Millisecond // work missed beyond this is lost: a starved miner is a slower one
 	grindSlice = 1 << 16                // hashes for one miner before the next one has its turn
 )
 

@@ -26,8 +26,9 @@ func TestEngine_HashesGenesis(t *testing.T) {
 	e.load(w, 1231006505)
 	e.hash(2083236893)
 	slices.Reverse(e.out[:])
-	if got := hex.EncodeToString(e.out[:]); got != "000000000019d6689c085ae165831e934ff763ae46a2a6c172b3f1b60a8ce26f" {
-		t.Fatalf("hash is %s", got)
+	want := "000000000019d6689c085ae165831e934ff763ae46a2a6c172b3f1b60a8ce26f"
+	if got := hex.EncodeToString(e.out[:]); got != want {
+		t.Fatalf("hash is %s, want %s", got, want)
 	}
 }
 

@@ -211,10 +211,10 @@ func (l *link) opened(channel, group uint32, prefix []byte, rollSize int) {
 
 // handleMining follows the open channel.
 func (l *link) handleMining(msg sv2.Message) error {
-	m := l.miner
 	switch msg := msg.(type) {
 	case sv2.NewMiningJob:
-		return l.newJob(msg.ChannelID, job{id: msg.JobID, version: msg.Version, root: msg.MerkleRoot}, minTime(msg.Future, msg.MinTime))
+		j := job{id: msg.JobID, version: msg.Version, root: msg.MerkleRoot}
+		return l.newJob(msg.ChannelID, j, minTime(msg.Future, msg.MinTime))
 	case sv2.NewExtendedMiningJob:
 		return l.newJob(msg.ChannelID, l.fromExtended(msg), minTime(msg.Future, msg.MinTime))
 	case sv2.SetNewPrevHash:
@@ -224,9 +224,24 @@ func (l *link) handleMining(msg sv2.Message) error {
 			l.jobs.setTarget(pool.TargetFromBytes(&msg.MaxTarget))
 		}
 	case sv2.SubmitSharesSuccess:
-		m.acked.Add(uint64(msg.Accepted))
+		l.miner.acked.Add(uint64(msg.Accepted))
 	case sv2.SubmitSharesError:
-		m.countReject(msg.Code)
+		l.miner.countReject(msg.Code)
+	case sv2.CloseChannel:
+		if l.mine(msg.ChannelID) {
+			return fmt.Errorf("%w: %q", errChannelClosed, msg.Reason)
+		}
+	case sv2.Reconnect:
+		return &redirection{msg.Host, msg.Port}
+	default:
+		l.handleChange(msg)
+	}
+	return nil
+}
+
+// handleChange follows changes of what the channel is.
+func (l *link) handleChange(msg sv2.Message) {
+	switch msg := msg.(type) {
 	case sv2.SetExtranoncePrefix:
 		if msg.ChannelID == l.channel {
 			l.prefix = slices.Clone(msg.ExtranoncePrefix)
@@ -235,18 +250,12 @@ func (l *link) handleMining(msg sv2.Message) error {
 		if slices.Contains(msg.ChannelIDs, l.channel) {
 			l.group = msg.GroupChannelID
 		}
-	case sv2.CloseChannel:
-		if l.mine(msg.ChannelID) {
-			return fmt.Errorf("%w: %q", errChannelClosed, msg.Reason)
-		}
 	case sv2.ChannelEndpointChanged:
 		if msg.ChannelID == l.channel && l.powered {
+			l.settled = false
 			l.hello() // whoever is there now has not heard it (SV2-240)
 		}
-	case sv2.Reconnect:
-		return &redirection{msg.Host, msg.Port}
 	}
-	return nil
 }
 
 // mine reports whether a message for this id is for the miner's channel.
@@ -295,7 +304,8 @@ func (l *link) newTip(msg sv2.SetNewPrevHash) error {
 	}
 	w, err := l.jobs.activate(msg.JobID, tip{msg.PrevHash, msg.MinTime, msg.Bits}, time.Now())
 	if err != nil {
-		l.miner.cfg.Log.Warn("pool broke the protocol", slog.String("worker", l.miner.cfg.Identity), slog.Any("error", err))
+		l.miner.cfg.Log.Warn("pool broke the protocol",
+			slog.String("worker", l.miner.cfg.Identity), slog.Any("error", err))
 		return err
 	}
 	l.miner.hasher.work.Store(w)

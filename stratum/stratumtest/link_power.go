@@ -29,7 +29,8 @@ func (l *link) hello() {
 	}
 	l.send(sv2.PowerHello{
 		ChannelID: l.channel, MinVersion: sv2.PowerVersion, MaxVersion: sv2.PowerVersion, Capabilities: flags,
-		Min: watts(d.Min), Max: watts(d.Max), Idle: watts(d.Idle), Step: uint16(min(watts(d.Step), math.MaxUint16)),
+		Min: watts(d.Min), Max: watts(d.Max), Idle: watts(d.Idle),
+		Step:    uint16(min(watts(d.Step), math.MaxUint16)),
 		PauseIn: sv2.MillisOf(d.ShedIn), ResumeIn: sv2.MillisOf(d.ReturnIn),
 	})
 }
@@ -61,8 +62,8 @@ func (l *link) obey(msg sv2.SetPowerTarget) {
 		}
 		if err == nil {
 			l.send(sv2.SetPowerTargetSuccess{
-				ChannelID: l.channel, Command: command, Planned: watts(plan.Watts), Eta: sv2.MillisOf(plan.Eta),
-				ExpectedHashRate: float32(max(0, plan.Hashrate)),
+				ChannelID: l.channel, Command: command, Planned: watts(plan.Watts),
+				Eta: sv2.MillisOf(plan.Eta), ExpectedHashRate: float32(max(0, plan.Hashrate)),
 			})
 			return
 		}
@@ -131,7 +132,8 @@ func (l *link) sendReport() {
 	}
 	l.reports++
 	l.send(sv2.PowerReport{ChannelID: l.channel, PowerReading: sv2.PowerReading{
-		Command: l.miner.power.command(), Seq: l.reports, Power: watts(o.Watts), Source: o.Source, State: o.State,
+		Command: l.miner.power.command(), Seq: l.reports,
+		Power: watts(o.Watts), Source: o.Source, State: o.State,
 		HashRate: float32(max(0, o.Hashrate)), Hottest: o.Hottest, Energy: uint64(max(0, o.Energy)),
 		Age: sv2.MillisOf(o.Age),
 	}})

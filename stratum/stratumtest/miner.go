@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"strconv"
@@ -107,15 +108,14 @@ func (m *Miner) Stats() MinerStats {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for code, n := range m.rejected {
-		s.Rejected[code] = n
-	}
+	maps.Copy(s.Rejected, m.rejected)
 	return s
 }
 
 // Run mines until the context ends, across any number of connections.
 func (m *Miner) Run(ctx context.Context) error {
-	defer m.cfg.Grinder.add(&m.hasher)()
+	leave := m.cfg.Grinder.add(&m.hasher)
+	defer leave()
 	if m.power != nil {
 		defer m.power.stop()
 	}
@@ -169,8 +169,9 @@ func (m *Miner) connect(ctx context.Context) error {
 		return err
 	}
 	// Ends the reader, wherever it waits, when the miner stops.
-	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
-	defer conn.Close()
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	defer stop()
+	defer func() { _ = conn.Close() }()
 	l := &link{miner: m, conn: conn}
 	err = l.run()
 	m.link.Store(nil)

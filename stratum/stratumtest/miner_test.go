@@ -12,8 +12,9 @@ import (
 // Easy work: one share in ten hashes.
 var easy = pool.TargetForHashes(10)
 
-// hashOf is the hash of a share by the plain definition of a header.
-func hashOf(version uint32, prev, root [32]byte, ntime, bits, nonce uint32) [32]byte {
+// hashOf is the hash of a share by the plain definition of a header, under the tip of firstJob.
+func hashOf(version uint32, root [32]byte, ntime, nonce uint32) [32]byte {
+	prev, bits := [32]byte{9}, uint32(0x1d00ffff)
 	var h [80]byte
 	binary.LittleEndian.PutUint32(h[0:], version)
 	copy(h[4:], prev[:])
@@ -37,7 +38,7 @@ func TestMiner_SubmitsSharesThatMeetTheTarget(t *testing.T) {
 		if s.ChannelID != 7 || s.JobID != 3 || s.Sequence != i+1 || s.Time < 1000 {
 			t.Fatalf("share %d is %+v", i, s)
 		}
-		hash := hashOf(s.Version, [32]byte{9}, [32]byte{3}, s.Time, 0x1d00ffff, s.Nonce)
+		hash := hashOf(s.Version, [32]byte{3}, s.Time, s.Nonce)
 		if !easy.Meets(&hash) {
 			t.Fatalf("share %d does not meet the target", i)
 		}
@@ -144,7 +145,7 @@ func TestMiner_MinesExtendedChannels(t *testing.T) {
 	}
 	id := sha256.Sum256([]byte("beforepref" + string(s.Extranonce) + "after"))
 	root := sha256.Sum256(id[:])
-	if hash := hashOf(s.Version, [32]byte{9}, root, s.Time, 0x1d00ffff, s.Nonce); !easy.Meets(&hash) {
+	if hash := hashOf(s.Version, root, s.Time, s.Nonce); !easy.Meets(&hash) {
 		t.Fatal("share does not meet the target")
 	}
 }

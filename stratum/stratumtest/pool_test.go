@@ -82,7 +82,8 @@ func openPlain(t *testing.T, c *Client, target pool.Target) {
 	send(t, c, sv2.SetupConnectionSuccess{UsedVersion: sv2.Version})
 	open := must[sv2.OpenStandardMiningChannel](t, c)
 	send(t, c, sv2.OpenStandardMiningChannelSuccess{
-		RequestID: open.RequestID, ChannelID: 7, Target: target.Bytes(), ExtranoncePrefix: make([]byte, 20), GroupChannelID: 1,
+		RequestID: open.RequestID, ChannelID: 7, Target: target.Bytes(),
+		ExtranoncePrefix: make([]byte, 20), GroupChannelID: 1,
 	})
 }
 
@@ -91,7 +92,9 @@ func firstJob(t *testing.T, c *Client, id uint32) {
 	t.Helper()
 	send(
 		t, c,
-		sv2.NewMiningJob{ChannelID: 7, JobID: id, Future: true, Version: 0x20000000, MerkleRoot: [32]byte{byte(id)}},
+		sv2.NewMiningJob{
+			ChannelID: 7, JobID: id, Future: true, Version: 0x20000000, MerkleRoot: [32]byte{byte(id)},
+		},
 		sv2.SetNewPrevHash{ChannelID: 7, JobID: id, PrevHash: [32]byte{9}, MinTime: 1000, Bits: 0x1d00ffff},
 	)
 }

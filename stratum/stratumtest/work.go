@@ -59,8 +59,9 @@ func (j *job) ready(t tip, minTime uint32, target pool.Target, now time.Time) *w
 	binary.LittleEndian.PutUint32(w.header[bitsAt:], t.bits)
 	h := sha256.New()
 	h.Write(w.header[:midSize])
-	// The standard library documents that its hashes marshal; an error would be a broken invariant.
-	w.mid, _ = h.(encoding.BinaryAppender).AppendBinary(nil)
+	if a, ok := h.(encoding.BinaryMarshaler); ok { // documented by crypto/sha256, and cannot fail
+		w.mid, _ = a.MarshalBinary()
+	}
 	return w
 }
 

@@ -24,8 +24,8 @@ func drawDevice(r *rapid.T) (d *device, t time.Duration) {
 	for range rapid.IntRange(0, 5).Draw(r, "orders") {
 		t += time.Duration(rapid.IntRange(0, 20_000).Draw(r, "pause")) * time.Millisecond
 		d.order(
-			t, fleet.Mode(rapid.IntRange(0, 2).Draw(r, "mode")), unit.Watts(rapid.IntRange(0, 6000).Draw(r, "watts")),
-			0, 0,
+			t, fleet.Mode(rapid.IntRange(0, 2).Draw(r, "mode")),
+			unit.Watts(rapid.IntRange(0, 6000).Draw(r, "watts")), 0, 0,
 		)
 	}
 	return d, t
@@ -113,7 +113,9 @@ func TestDevice_HashrateFollowsPower(t *testing.T) {
 func TestDevice_JitterIsFixedByName(t *testing.T) {
 	least, most := math.Inf(1), math.Inf(-1)
 	for i := range 1000 {
-		w := fleet.Worker{ID: pool.WorkerID(fmt.Sprintf("a.%d", i)), Curve: fleet.Curve{{Watts: 1000, Hashrate: 1}}}
+		w := fleet.Worker{
+			ID: pool.WorkerID(fmt.Sprintf("a.%d", i)), Curve: fleet.Curve{{Watts: 1000, Hashrate: 1}},
+		}
 		f := newDevice(w).factor
 		if newDevice(w).factor != f {
 			t.Fatal("the same machine differs from itself")

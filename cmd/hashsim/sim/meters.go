@@ -56,10 +56,14 @@ func (m *meters) handler() http.Handler {
 	})
 	mux.HandleFunc("PUT /v1/loads/{feeder}/{tenant}", m.putLoad)
 	mux.HandleFunc("PUT /v1/faults/{worker}", m.putFault)
-	mux.HandleFunc("GET /v1/truth", func(w http.ResponseWriter, _ *http.Request) { answer(w, m.site.truth(false)) })
-	mux.HandleFunc("POST /v1/truth/mark", func(w http.ResponseWriter, _ *http.Request) { answer(w, m.site.truth(true)) })
-	mux.HandleFunc("GET /v1/devices", func(w http.ResponseWriter, _ *http.Request) { answer(w, m.site.views()) })
+	mux.HandleFunc("GET /v1/truth", tell(func() any { return m.site.truth(false) }))
+	mux.HandleFunc("POST /v1/truth/mark", tell(func() any { return m.site.truth(true) }))
+	mux.HandleFunc("GET /v1/devices", tell(func() any { return m.site.views() }))
 	return mux
+}
+
+func tell(what func() any) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) { answer(w, what()) }
 }
 
 func (m *meters) read(w http.ResponseWriter, id, branch, tenant string) {
@@ -68,7 +72,8 @@ func (m *meters) read(w http.ResponseWriter, id, branch, tenant string) {
 	}
 	role, ok := roles[branch]
 	if !ok {
-		refuse(w, http.StatusNotFound, fmt.Errorf("branch %q: total, mining, base or tenant/NAME is accepted", branch))
+		refuse(w, http.StatusNotFound,
+			fmt.Errorf("branch %q: total, mining, base or tenant/NAME is accepted", branch))
 		return
 	}
 	watts, joules, err := m.site.read(fleet.FeederID(id), role, tenant)
@@ -93,11 +98,12 @@ func (m *meters) putLoad(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if body.Watts == nil {
-		refuse(w, http.StatusBadRequest, errors.New("watts is missing: a whole number of 0 or more is accepted"))
+		refuse(w, http.StatusBadRequest,
+			errors.New("watts is missing: a whole number of 0 or more is accepted"))
 		return
 	}
-	err := m.site.setLoad(fleet.FeederID(r.PathValue("feeder")), r.PathValue("tenant"), unit.Watts(*body.Watts))
-	if err != nil {
+	feeder, tenant := fleet.FeederID(r.PathValue("feeder")), r.PathValue("tenant")
+	if err := m.site.setLoad(feeder, tenant, unit.Watts(*body.Watts)); err != nil {
 		refuse(w, http.StatusBadRequest, err)
 		return
 	}
@@ -164,8 +170,8 @@ func (s *site) views() (list []DeviceView) {
 		for _, d := range f.devices {
 			list = append(list, DeviceView{
 				Worker: d.worker.ID, Feeder: f.ID, Model: d.worker.Model, Firmware: d.firmware.Name,
-				State: d.state(t).String(), Watts: d.watts(t), Full: d.full(), Hashrate: d.hashrate(d.planned(t)),
-				Fault: d.fault,
+				State: d.state(t).String(), Watts: d.watts(t), Full: d.full(),
+				Hashrate: d.hashrate(d.planned(t)), Fault: d.fault,
 			})
 		}
 	}

@@ -46,7 +46,8 @@ func TestMeters_AnswerTheDocumentedShape(t *testing.T) {
 		if err := json.Unmarshal([]byte(body), &r); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := time.Parse(`"`+time.RFC3339Nano+`"`, string(got["time"])); err != nil || time.Since(r.Time) > time.Minute {
+		_, err := time.Parse(`"`+time.RFC3339Nano+`"`, string(got["time"]))
+		if err != nil || time.Since(r.Time) > time.Minute {
 			t.Fatalf("%s: time is %s", m.Path, got["time"])
 		}
 	}

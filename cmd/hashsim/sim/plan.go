@@ -66,7 +66,8 @@ func (p Plan) Validate() error {
 	}
 	for i, t := range p.Tenants {
 		if t == "" || strings.ContainsAny(t, "/ ?#%") || slices.Contains(p.Tenants[:i], t) {
-			errs = append(errs, fmt.Errorf("tenant %q: a new name without / ? # %% and spaces is accepted", t))
+			errs = append(errs,
+				fmt.Errorf("tenant %q: a new name without / ? # %% and spaces is accepted", t))
 		}
 	}
 	return errors.Join(errs...)

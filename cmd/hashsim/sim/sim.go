@@ -125,7 +125,9 @@ func (s *Sim) Close() error { return s.listener.Close() }
 func (s *Sim) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	server := &http.Server{Handler: s.meters.handler(), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
+	server := &http.Server{
+		Handler: s.meters.handler(), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute,
+	}
 	var wg sync.WaitGroup
 	failed := make(chan error, 1)
 	wg.Go(func() { // ends when the server is closed

@@ -55,13 +55,13 @@ func (c TenantConfig) Validate() error {
 		errs = append(errs, errors.New("tenant has no name: that of its meters is accepted"))
 	}
 	if c.CA == "" && c.Target != "" && !loopback(c.Target) {
-		errs = append(errs, fmt.Errorf("tenant %q: plaintext to %q: without a CA file only loopback is accepted",
-			c.Name, c.Target))
+		errs = append(errs, fmt.Errorf(
+			"tenant %q: plaintext to %q: without a CA file only loopback is accepted", c.Name, c.Target))
 	}
 	for i, d := range c.Demands {
 		if d.Site == "" || d.Watts <= 0 || d.For < time.Second || d.After < 0 || d.Notice < 0 || d.Every < 0 {
-			errs = append(errs, fmt.Errorf("tenant %q, demand %d: a site, watts above 0, a slot of 1s or more and "+
-				"times of 0 or more are accepted", c.Name, i+1))
+			errs = append(errs, fmt.Errorf("tenant %q, demand %d: a site, watts above 0, a slot of 1s "+
+				"or more and times of 0 or more are accepted", c.Name, i+1))
 		}
 	}
 	return errors.Join(errs...)
@@ -103,7 +103,8 @@ func (t *Tenant) authorized(ctx context.Context) context.Context {
 func (t *Tenant) watch(ctx context.Context) {
 	for ctx.Err() == nil {
 		if err := t.watchOnce(ctx); err != nil && ctx.Err() == nil {
-			t.cfg.Log.Debug("watching leases ended", slog.String("tenant", t.cfg.Name), slog.Any("error", err))
+			t.cfg.Log.Debug("watching leases ended",
+				slog.String("tenant", t.cfg.Name), slog.Any("error", err))
 		}
 		wait(ctx, retryAfter)
 	}
@@ -192,7 +193,8 @@ func (t *Tenant) refused(l *hashleasev1.Lease, err error, now time.Time) {
 	defer t.mu.Unlock()
 	t.rememberLocked(&held{LeaseReport: LeaseReport{
 		Tenant: t.cfg.Name, Feeder: l.GetFeeder(), Watts: unit.Watts(l.GetWatts()), State: "REFUSED",
-		Reason: err.Error(), Created: now, Start: l.GetStartTime().AsTime(), End: l.GetEndTime().AsTime(), ToActive: -1,
+		Reason: err.Error(), Created: now, ToActive: -1,
+		Start: l.GetStartTime().AsTime(), End: l.GetEndTime().AsTime(),
 	}})
 }
 

@@ -52,7 +52,8 @@ func newTestTenant(t *testing.T, cfg TenantConfig) (*Tenant, *drawing) {
 // lease is one of 5 kW on f1 that starts now and lasts a minute.
 func lease(state hashleasev1.LeaseState, revision int64, start time.Time) *hashleasev1.Lease {
 	return &hashleasev1.Lease{
-		Name: "tenants/acme/leases/1", Feeder: "sites/north/feeders/f1", Watts: 5000, State: state, Revision: revision,
+		Name: "tenants/acme/leases/1", Feeder: "sites/north/feeders/f1", Watts: 5000,
+		State: state, Revision: revision,
 		StartTime: timestamppb.New(start), EndTime: timestamppb.New(start.Add(time.Minute)),
 	}
 }
@@ -144,8 +145,11 @@ type leaseServer struct {
 	granted  chan *hashleasev1.Lease
 }
 
-func (s *leaseServer) CreateLease(ctx context.Context, r *hashleasev1.CreateLeaseRequest) (*hashleasev1.Lease, error) {
-	if md, _ := metadata.FromIncomingContext(ctx); len(md["authorization"]) != 1 || md["authorization"][0] != "Bearer key" {
+func (s *leaseServer) CreateLease(
+	ctx context.Context, r *hashleasev1.CreateLeaseRequest,
+) (*hashleasev1.Lease, error) {
+	md, _ := metadata.FromIncomingContext(ctx)
+	if key := md["authorization"]; len(key) != 1 || key[0] != "Bearer key" {
 		return nil, status.Error(codes.Unauthenticated, "no key")
 	}
 	s.mu.Lock()
@@ -162,7 +166,9 @@ func (s *leaseServer) CreateLease(ctx context.Context, r *hashleasev1.CreateLeas
 	return l, nil
 }
 
-func (s *leaseServer) WatchLeases(_ *hashleasev1.WatchLeasesRequest, w grpc.ServerStreamingServer[hashleasev1.WatchLeasesResponse]) error {
+func (s *leaseServer) WatchLeases(
+	_ *hashleasev1.WatchLeasesRequest, w grpc.ServerStreamingServer[hashleasev1.WatchLeasesResponse],
+) error {
 	for {
 		select {
 		case l := <-s.granted:
@@ -187,7 +193,8 @@ func TestTenant_BooksAndOutlivesTheServer(t *testing.T) {
 	hashleasev1.RegisterLeaseServiceServer(server, service)
 	go func() { _ = server.Serve(ln) }() // ends with Stop
 	tenant, d := newTestTenant(t, TenantConfig{
-		Target: ln.Addr().String(), Key: "key", Demands: []Demand{{Site: "north", Watts: 5000, For: time.Hour}},
+		Target: ln.Addr().String(), Key: "key",
+		Demands: []Demand{{Site: "north", Watts: 5000, For: time.Hour}},
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
@@ -217,7 +224,8 @@ func TestTenant_BooksAndOutlivesTheServer(t *testing.T) {
 // Ensure that a key is never sent in plaintext to another machine.
 func TestTenant_RefusesPlaintextToOtherMachines(t *testing.T) {
 	for target, ok := range map[string]bool{
-		"127.0.0.1:1": true, "localhost:1": true, "[::1]:1": true, "10.0.0.1:1": false, "example.com:1": false,
+		"127.0.0.1:1": true, "localhost:1": true, "[::1]:1": true,
+		"10.0.0.1:1": false, "example.com:1": false,
 	} {
 		err := TenantConfig{Name: "acme", Target: target}.Validate()
 		if (err == nil) != ok {
