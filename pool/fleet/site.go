@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/hashlease/hashlease/pool"
@@ -23,6 +24,21 @@ const (
 	Act
 )
 
+// String is the arm as configuration spells it.
+func (a Arm) String() string { return spell(arms[:], uint8(a)) }
+
+// UnmarshalText reads "observe", "advise" or "act".
+func (a *Arm) UnmarshalText(b []byte) error {
+	n, ok := unspell(arms[:], string(b))
+	if !ok {
+		return fmt.Errorf("arm %q: observe, advise or act is accepted", b)
+	}
+	*a = Arm(n)
+	return nil
+}
+
+var arms = [...]string{"observe", "advise", "act"}
+
 // Site is a place with feeders behind one owner.
 type Site struct {
 	ID      SiteID
@@ -42,6 +58,7 @@ type Feeder struct {
 	Site     SiteID
 	Limit    unit.Watts    // never passed by our act
 	Reserve  unit.Watts    // kept free below the limit for what we do not command
+	Base     unit.Watts    // declared base load: counted at least, and where no meter tells it
 	Overload Overload      // declared allowance; covers the largest single control domain
 	Notice   time.Duration // lead before a slot starts: order to proof, measured or declared
 	Arm      Arm
@@ -57,6 +74,21 @@ const (
 	Base
 	Tenant
 )
+
+// String is the role as configuration spells it.
+func (r Role) String() string { return spell(roles[:], uint8(r)) }
+
+// UnmarshalText reads "total", "mining", "base" or "tenant".
+func (r *Role) UnmarshalText(b []byte) error {
+	n, ok := unspell(roles[:], string(b))
+	if !ok {
+		return fmt.Errorf("role %q: total, mining, base or tenant is accepted", b)
+	}
+	*r = Role(n)
+	return nil
+}
+
+var roles = [...]string{"total", "mining", "base", "tenant"}
 
 // Point is one working point of a curve.
 type Point struct {
@@ -93,6 +125,28 @@ const (
 	Capped
 	Paused
 )
+
+// String is the mode in a word.
+func (m Mode) String() string { return spell(modes[:], uint8(m)) }
+
+var modes = [...]string{"free", "capped", "paused"}
+
+// spell is the n-th word, or a mark that there is none.
+func spell(words []string, n uint8) string {
+	if int(n) >= len(words) {
+		return "unknown"
+	}
+	return words[n]
+}
+
+func unspell(words []string, s string) (uint8, bool) {
+	for i, w := range words {
+		if w == s {
+			return uint8(i), true
+		}
+	}
+	return 0, false
+}
 
 // Setpoint is ordered power for one worker. A newer (Term, Command) replaces an older one.
 type Setpoint struct {
@@ -156,7 +210,7 @@ type Proof struct {
 	Feeder     FeederID
 	At         time.Time   // when the reading behind it was measured
 	FirstOrder time.Time   // when the first setpoint for this claim left; zero if none was needed
-	Free       bool        // ACTIVE holds: reading newer than the order, everybody's grants fit under limit - reserve
+	Free       bool        // ACTIVE holds, by a reading newer than the order (design.md section 6)
 	Drawn      unit.Watts  // the tenant's measured draw on this feeder
 	Delivered  unit.Joules // tenant's metered energy within the window so far
 	Freed      unit.Watts  // mining's metered draw below its baseline when ordering began

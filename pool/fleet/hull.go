@@ -1,0 +1,261 @@
+package fleet
+
+import (
+	"slices"
+
+	"github.com/hashlease/hashlease/pool/unit"
+)
+
+// segment is one step along a worker's hull: so many more watts freed at so
+// much an additional watt.
+type segment struct {
+	slope  float64
+	freed  int64
+	class  int32
+	option int32 // reached by the step
+	prev   int32 // left by it
+}
+
+// less orders segments by slope. Within a worker slopes ascend, so a prefix of the
+// order is always a prefix of every hull; ties go by position, for determinism.
+func (a *segment) less(b *segment) bool {
+	if a.slope != b.slope {
+		return a.slope < b.slope
+	}
+	if a.class != b.class {
+		return a.class < b.class
+	}
+	return a.option < b.option
+}
+
+// classes lists the options of every worker that takes orders and returns the
+// draw of all others.
+func (p *planner) classes(workers []int32, relaxed bool) unit.Watts {
+	var fixed unit.Watts
+	for _, i := range workers {
+		st := &p.snap.Workers[i]
+		if st.Worker.Pinned || !st.Reachable {
+			fixed += st.Draw
+			continue
+		}
+		from := int32(len(p.options))
+		p.listOptions(st, relaxed)
+		c := class{state: st, from: from, to: int32(len(p.options)), present: -1, chosen: from}
+		for j := c.from; j < c.to; j++ {
+			if o := &p.options[j]; o.mode == st.Mode && (o.mode != Capped || o.watts == st.Watts) {
+				c.present = j
+			}
+		}
+		p.workers = append(p.workers, c)
+	}
+	return fixed
+}
+
+// minRunBinds says whether the worker woke too recently to pause.
+func (p *planner) minRunBinds(st *WorkerState) bool {
+	return st.Mode != Paused && !st.Since.IsZero() && p.now.Sub(st.Since) < st.Worker.MinRun
+}
+
+// listOptions appends what a worker may be told, ascending by freed watts: full power, points of
+// its curve that it can be capped to, sleep.
+func (p *planner) listOptions(st *WorkerState, relaxed bool) {
+	w := st.Worker
+	if st.Mode == Paused && !st.Since.IsZero() && p.now.Sub(st.Since) < w.MinOff {
+		p.addOption(st, Paused, 0)
+		return
+	}
+	p.addOption(st, Free, 0)
+	if st.Capability.CanCap {
+		p.listCaps(st)
+	} else if st.Mode == Capped {
+		p.addOption(st, Capped, st.Watts)
+	}
+	if st.Mode == Paused || st.Capability.CanPause && (relaxed || !p.minRunBinds(st)) {
+		p.addOption(st, Paused, 0)
+	}
+}
+
+// listCaps appends the running points below full power, highest first, with the
+// present cap among them. A machine that can sleep is capped only if there is time.
+func (p *planner) listCaps(st *WorkerState) {
+	c := st.Worker.Curve
+	present := unit.Watts(-1)
+	if st.Mode == Capped {
+		present = st.Watts
+	}
+	points := c
+	if p.f.SleepFirst && st.Capability.CanPause {
+		points = c[len(c)-1:]
+	}
+	for i := len(points) - 2; i >= -1; i-- {
+		below := unit.Watts(0)
+		if i >= 0 {
+			below = quantise(points[i].Watts, st.Capability)
+		}
+		above := i+1 == len(points)-1 || present < points[i+1].Watts
+		if above && present > below && present < c.Full().Watts {
+			p.addOption(st, Capped, present)
+		}
+		if i < 0 || below < max(c[0].Watts, st.Capability.Min) {
+			continue
+		}
+		if below == points[i].Watts {
+			p.addRated(st, Capped, below, points[i].Hashrate)
+			continue
+		}
+		p.addOption(st, Capped, below)
+	}
+}
+
+// quantise rounds a cap down to what the device can be set to.
+func quantise(w unit.Watts, c Capability) unit.Watts {
+	if c.Step <= 1 || w <= c.Min {
+		return w
+	}
+	return c.Min + (w-c.Min)/c.Step*c.Step
+}
+
+// addOption appends one state. Pausing a running worker costs a share of its wear.
+func (p *planner) addOption(st *WorkerState, m Mode, watts unit.Watts) {
+	p.addRated(st, m, watts, st.Worker.Rate(m, watts))
+}
+
+// addRated is addOption with the hashrate known.
+func (p *planner) addRated(st *WorkerState, m Mode, watts unit.Watts, rate unit.Hashrate) {
+	w := st.Worker
+	full := w.Curve.Full()
+	price := p.price
+	if price == 0 {
+		price = 1
+	}
+	lost := float64(full.Hashrate-rate) * 3600 * price
+	if m == Paused && st.Mode != Paused && p.price > 0 {
+		lost += float64(w.Wear) * p.perHour
+	}
+	o := option{freed: int64(full.Watts - w.Draw(m, watts)), lost: lost, mode: m, watts: watts}
+	if n := len(p.options); m == Capped && p.options[n-1].mode == Capped && p.options[n-1].freed >= o.freed {
+		return // rounding made it the same as the one before
+	}
+	p.options = append(p.options, o)
+}
+
+// hulls lists the segments of every class's lower convex hull.
+func (p *planner) hulls() {
+	p.segs = p.segs[:0]
+	var stack [MaxPoints + 3]int32
+	for k := range p.workers {
+		c := &p.workers[k]
+		n := 0
+		for j := c.from; j < c.to; j++ {
+			o := &p.options[j]
+			for n > 0 && p.bends(stack[:n], j) {
+				n--
+			}
+			if n > 0 && o.freed <= p.options[stack[n-1]].freed {
+				continue
+			}
+			stack[n] = j
+			n++
+		}
+		for i := 1; i < n; i++ {
+			a, b := &p.options[stack[i-1]], &p.options[stack[i]]
+			p.segs = append(p.segs, segment{
+				slope: (b.lost - a.lost) / float64(b.freed-a.freed), freed: b.freed - a.freed,
+				class: int32(k), option: stack[i], prev: stack[i-1],
+			})
+		}
+	}
+}
+
+// bends says that the last option of the stack lies on or above the line from the one before
+// it to j, or costs no less than j while freeing less; it then has no place on the hull.
+func (p *planner) bends(stack []int32, j int32) bool {
+	n := len(stack)
+	if n < 2 {
+		return false
+	}
+	a, b, c := &p.options[stack[n-2]], &p.options[stack[n-1]], &p.options[j]
+	return (b.lost-a.lost)*float64(c.freed-a.freed) >= (c.lost-a.lost)*float64(b.freed-a.freed)
+}
+
+// splitByFreed partitions the segments so that the shortest prefix of the
+// ascending order that frees need watts or more comes first; it returns the prefix's length and what
+// it frees. The prefix's last element is its greatest. It runs in linear time on average.
+func splitByFreed(segs []segment, need int64) (n int, freed int64) {
+	lo, hi := 0, len(segs)
+	for lo < hi {
+		m := partition(segs[lo:hi]) + lo
+		var part int64
+		for i := lo; i <= m; i++ {
+			part += segs[i].freed
+		}
+		switch {
+		case freed+part < need:
+			freed += part
+			lo = m + 1
+		case freed+part-segs[m].freed >= need:
+			hi = m
+		default:
+			return m + 1, freed + part
+		}
+	}
+	return lo, freed
+}
+
+// partition moves what is less than a middling element before it and returns its place.
+func partition(s []segment) int {
+	last := len(s) - 1
+	mid := last / 2
+	if s[mid].less(&s[0]) {
+		s[mid], s[0] = s[0], s[mid]
+	}
+	if s[last].less(&s[0]) {
+		s[last], s[0] = s[0], s[last]
+	}
+	if s[mid].less(&s[last]) {
+		s[mid], s[last] = s[last], s[mid]
+	}
+	pivot := s[last] // the median of three
+	at := 0
+	for i := range last {
+		if s[i].less(&pivot) {
+			s[i], s[at] = s[at], s[i]
+			at++
+		}
+	}
+	s[at], s[last] = s[last], s[at]
+	return at
+}
+
+// nearest sorts the k greatest segments of s to its end, or the k least to its front.
+func nearest(s []segment, k int, greatest bool) []segment {
+	if len(s) > k {
+		lo, hi, at := 0, len(s), k
+		if greatest {
+			at = len(s) - k
+		}
+		for hi-lo > 1 {
+			m := partition(s[lo:hi]) + lo
+			if m == at {
+				break
+			}
+			if m < at {
+				lo = m + 1
+			} else {
+				hi = m
+			}
+		}
+		if greatest {
+			s = s[at:]
+		} else {
+			s = s[:at]
+		}
+	}
+	slices.SortFunc(s, func(a, b segment) int {
+		if a.less(&b) {
+			return -1
+		}
+		return 1
+	})
+	return s
+}

@@ -1,0 +1,320 @@
+package fleet
+
+import (
+	"math"
+	"time"
+
+	"github.com/hashlease/hashlease/pool/unit"
+)
+
+// Snapshot is what a plan is made from: the fleet as it is known now.
+type Snapshot struct {
+	Feeders     []FeederState
+	Workers     []WorkerState
+	MsatPerHash float64 // 0: unknown; workers are ranked by hashrate alone
+}
+
+// FeederState is one feeder as it is known now.
+type FeederState struct {
+	Feeder  *Feeder
+	Base    unit.Watts
+	Tenants []TenantDraw
+	Margin  unit.Watts // kept below the bound, so that a meter's noise does not cross it
+	Keep    unit.Watts // present orders that fit are kept unless this much would be regained
+	// Excess is metered mining beyond what the workers' states add up to; below 0 if unknown
+	// workers evidently draw less than their full power.
+	Excess unit.Watts
+	// SleepFirst asks for the quick way: machines that can pause are not capped.
+	SleepFirst bool
+}
+
+// TenantDraw is one tenant's measured draw on a feeder.
+type TenantDraw struct {
+	Tenant  string
+	Drawn   unit.Watts
+	Metered bool // false: an ended claim of this tenant counts in full
+}
+
+// WorkerState is one worker as it is known now.
+type WorkerState struct {
+	Worker     *Worker
+	Capability Capability
+	Reachable  bool       // takes orders now; others are counted with Draw and left alone
+	Mode       Mode       // in force: ordered, or as found
+	Watts      unit.Watts // of a Capped mode
+	Draw       unit.Watts // what to count while it is not ordered: its full power unless better is known
+	Since      time.Time  // its last pause or wake by order; zero: long ago
+}
+
+// Plan is who gives way: the orders that differ from the present state, by feeder and worker in the
+// order of the snapshot, without Term, Command and dead man, and what they add up to.
+type Plan struct {
+	Setpoints []Setpoint
+	Feeders   []FeederPlan // in the order of the snapshot's feeders
+}
+
+// FeederPlan is what a plan comes to on one feeder.
+type FeederPlan struct {
+	Feeder  FeederID
+	Claimed unit.Watts // operator's claims, and per tenant the larger of claims and draw
+	Bound   unit.Watts // what mining may draw; below 0 if others take more than there is
+	Full    unit.Watts // what it would draw uncurtailed, unreachable workers as they are
+	Present unit.Watts // what the present orders lead to
+	Planned unit.Watts // what the planned ones lead to
+	Short   unit.Watts // by how much Planned and Excess cannot be brought under Bound
+	Cost    unit.Msat  // msat an hour that the plan gives up, wear included
+	Lost    unit.Hashrate
+}
+
+// Begins is the instant from which a claim counts.
+func (c *Cap) Begins() time.Time {
+	if c.Order.IsZero() || c.Order.After(c.From) {
+		return c.From
+	}
+	return c.Order
+}
+
+// Claimed is what may not be mined with on the feeder now: operator's claims, and per tenant the
+// larger of its claims and its measured draw. Caps of other feeders are passed over.
+func (f *FeederState) Claimed(caps []Cap, now time.Time) unit.Watts {
+	type account struct{ claimed, drawn unit.Watts }
+	tenants := make(map[string]account, len(f.Tenants))
+	metered := make(map[string]bool, len(f.Tenants))
+	for _, t := range f.Tenants {
+		a := tenants[t.Tenant]
+		a.drawn += max(0, t.Drawn)
+		tenants[t.Tenant] = a
+		metered[t.Tenant] = t.Metered
+	}
+	var sum unit.Watts
+	for i := range caps {
+		c := &caps[i]
+		if c.Feeder != f.Feeder.ID || now.Before(c.Begins()) {
+			continue
+		}
+		ended := !now.Before(c.Until)
+		switch {
+		case c.Tenant == "" && !ended:
+			sum += c.Watts
+		case c.Tenant != "" && (!ended || !metered[c.Tenant]):
+			a := tenants[c.Tenant]
+			a.claimed += c.Watts
+			tenants[c.Tenant] = a
+		}
+	}
+	for _, a := range tenants {
+		sum += max(a.claimed, a.drawn)
+	}
+	return sum
+}
+
+// Bound is what mining may draw on the feeder while claimed watts are claimed.
+func (f *FeederState) Bound(claimed unit.Watts) unit.Watts {
+	return f.Feeder.Limit - f.Feeder.Reserve - f.Base - claimed
+}
+
+// MakePlan chooses who gives way so that each feeder's mining fits under its bound at the least
+// lost income (design decision 8). Per worker it takes the lower convex hull of (freed watts, lost
+// msat an hour), merges all hulls by slope, and solves the last few workers exactly.
+// It is a function of its arguments alone.
+//
+// Pinned and unreachable workers are left alone. MinOff always binds. MinRun binds unless the bound
+// could not be kept otherwise: a worn machine is better than an open breaker.
+func MakePlan(s *Snapshot, caps []Cap, now time.Time) Plan {
+	var p Planner
+	return p.Plan(s, caps, now)
+}
+
+// Planner makes plans as MakePlan does and keeps its scratch space for the next one. Its zero value
+// is ready. It is owned by one goroutine.
+type Planner struct {
+	p        planner
+	byFeeder map[FeederID][]int32
+}
+
+// Plan is MakePlan. The result shares nothing with the planner.
+func (pl *Planner) Plan(s *Snapshot, caps []Cap, now time.Time) Plan {
+	if pl.byFeeder == nil {
+		pl.byFeeder = make(map[FeederID][]int32, len(s.Feeders))
+	}
+	for id, ws := range pl.byFeeder {
+		pl.byFeeder[id] = ws[:0]
+	}
+	for i := range s.Workers {
+		id := s.Workers[i].Worker.Feeder
+		pl.byFeeder[id] = append(pl.byFeeder[id], int32(i))
+	}
+	capsOf := make(map[FeederID][]Cap, len(s.Feeders))
+	for _, c := range caps {
+		capsOf[c.Feeder] = append(capsOf[c.Feeder], c)
+	}
+	plan := Plan{Feeders: make([]FeederPlan, 0, len(s.Feeders))}
+	for i := range s.Feeders {
+		f := &s.Feeders[i]
+		pl.p.reset(s, f, now)
+		plan.Feeders = append(plan.Feeders, pl.p.feeder(pl.byFeeder[f.Feeder.ID], capsOf[f.Feeder.ID]))
+		plan.Setpoints = append(plan.Setpoints, pl.p.changes...)
+	}
+	return plan
+}
+
+// planner holds the scratch space for one feeder after another.
+type planner struct {
+	snap    *Snapshot
+	f       *FeederState
+	now     time.Time
+	price   float64 // msat per hash, or 1 where unknown
+	perHour float64 // cycles an hour that wear is spread over
+
+	workers []class
+	options []option
+	segs    []segment
+	changes []Setpoint
+	finish  finish
+}
+
+// class is one sheddable worker: its options, ascending by freed watts, are
+// planner.options[from:to].
+type class struct {
+	state    *WorkerState
+	from, to int32
+	present  int32 // index into options, -1 if the present state is not one of them
+	chosen   int32
+	core     int32 // 1 + its place among the last few, 0 if it is not one of them
+}
+
+// option is one state that a worker may be in.
+type option struct {
+	freed int64   // watts below full power
+	lost  float64 // msat an hour (or hashes an hour, where the price is unknown)
+	mode  Mode
+	watts unit.Watts
+}
+
+func (p *planner) reset(s *Snapshot, f *FeederState, now time.Time) {
+	p.snap, p.f, p.now = s, f, now
+	p.price = s.MsatPerHash
+	if !(p.price > 0) || math.IsInf(p.price, 0) {
+		p.price = 0
+	}
+	p.workers, p.options, p.segs, p.changes = p.workers[:0], p.options[:0], p.segs[:0], p.changes[:0]
+}
+
+// feeder plans one feeder.
+func (p *planner) feeder(workers []int32, caps []Cap) FeederPlan {
+	fp := FeederPlan{Feeder: p.f.Feeder.ID, Claimed: p.f.Claimed(caps, p.now)}
+	fp.Bound = p.f.Bound(fp.Claimed)
+	p.perHour = cyclesPerHour(caps, p.now)
+
+	fixed := p.classes(workers, false)
+	full := fixed
+	for i := range p.workers {
+		full += p.workers[i].state.Worker.Curve.Full().Watts
+	}
+	fp.Full = full
+	target := fp.Bound - p.f.Margin - p.f.Excess
+	need := int64(full - target)
+	if p.choose(need) < need && p.relax(workers) {
+		p.choose(need)
+	}
+	if p.keepPresent(int64(full-target), int64(p.f.Margin/2)) {
+		for i := range p.workers {
+			p.workers[i].chosen = p.workers[i].present
+		}
+	}
+	p.account(&fp)
+	fp.Short = max(0, fp.Planned+p.f.Excess-fp.Bound)
+	return fp
+}
+
+// relax makes the classes again without MinRun; it reports whether that changed anything.
+func (p *planner) relax(workers []int32) bool {
+	bound := false
+	for i := range p.workers {
+		bound = bound || p.minRunBinds(p.workers[i].state)
+	}
+	if bound {
+		p.workers, p.options = p.workers[:0], p.options[:0]
+		p.classes(workers, true)
+	}
+	return bound
+}
+
+// account sums up the choice and lists what differs from the present.
+func (p *planner) account(fp *FeederPlan) {
+	chosen, present := fp.Full, fp.Full
+	cost := 0.0
+	for i := range p.workers {
+		c := &p.workers[i]
+		o := &p.options[c.chosen]
+		w := c.state.Worker
+		chosen -= unit.Watts(o.freed)
+		present -= w.Curve.Full().Watts - w.Draw(c.state.Mode, c.state.Watts)
+		cost += o.lost
+		rate := w.Rate(o.mode, o.watts)
+		fp.Lost += w.Curve.Full().Hashrate - rate
+		if o.mode == c.state.Mode && (o.mode != Capped || o.watts == c.state.Watts) {
+			continue
+		}
+		p.changes = append(p.changes, Setpoint{
+			Worker: w.ID, Mode: o.mode, Watts: w.Draw(o.mode, o.watts), Hashrate: rate,
+		})
+	}
+	fp.Planned, fp.Present = chosen, present
+	if p.price > 0 {
+		fp.Cost = unit.Msat(min(cost, 1e18))
+	}
+}
+
+// keepPresent says whether the present orders should stand: they fit, and a
+// change would neither regain enough watts nor save enough money to be worth
+// disturbing machines. slack is how far above the need's margin they may be.
+func (p *planner) keepPresent(need, slack int64) bool {
+	var presentFreed, chosenFreed int64
+	var presentLost, chosenLost float64
+	same := true
+	for i := range p.workers {
+		c := &p.workers[i]
+		if c.present < 0 {
+			return false
+		}
+		a, b := &p.options[c.present], &p.options[c.chosen]
+		presentFreed += a.freed
+		chosenFreed += b.freed
+		presentLost += a.lost
+		chosenLost += b.lost
+		same = same && c.present == c.chosen
+	}
+	if same || presentFreed < need-slack {
+		return false
+	}
+	keep := int64(p.f.Keep)
+	if keep == 0 {
+		return presentFreed >= need && presentLost <= chosenLost
+	}
+	if chosenFreed == 0 && need <= -keep {
+		return false // nobody has to give way any more
+	}
+	slope := 0.0
+	if chosenFreed > 0 {
+		slope = chosenLost / float64(chosenFreed)
+	}
+	worth := max(presentLost/20, slope*float64(keep))
+	saved := presentLost - chosenLost
+	return saved <= presentLost*1e-9 || presentFreed-chosenFreed < keep && saved < worth
+}
+
+// cyclesPerHour spreads the wear of a pause over the longest claim in force, 15 minutes to a day.
+func cyclesPerHour(caps []Cap, now time.Time) float64 {
+	span := time.Duration(0)
+	for i := range caps {
+		if c := &caps[i]; !now.Before(c.Begins()) {
+			span = max(span, c.Until.Sub(now))
+		}
+	}
+	if span == 0 {
+		span = time.Hour
+	}
+	span = min(max(span, 15*time.Minute), 24*time.Hour)
+	return 1 / span.Hours()
+}
