@@ -22,7 +22,8 @@ const (
 	// MaxTimeRoll is how far, in seconds, a share's time may be past its job's smallest time.
 	MaxTimeRoll = 7200
 
-	maxDeadJobs = 256 // ids of a generation that are remembered as stale
+	maxDeadJobs  = 256 // ids of a generation that are remembered as stale
+	maxSpentJobs = 128 // jobs that are remembered to have lost their duplicate set
 )
 
 // Kind tells the two kinds of channels apart.
@@ -81,7 +82,8 @@ type Channel struct {
 	future  []*assigned // oldest first
 	aged    []uint32    // ids that died of age on this tip
 	dead    []uint32    // ids that died with the last tip
-	retired uint64      // highest Job.Seq whose duplicate set was dropped on this tip
+	spent   []uint64    // Job.Seq of jobs that lost their duplicate set, newest last
+	retired uint64      // highest Job.Seq that spent has forgotten on this tip
 
 	vardiff vardiff
 	meter   meter
@@ -186,6 +188,9 @@ func (c *Channel) Activate(id uint32, tip Tip, now time.Time) error {
 	}
 	c.future = slices.Delete(c.future, i, i+1)
 	c.bury()
+	if tip.Prev != c.tip.Prev {
+		c.retired = 0 // old shares cannot hash alike on another block
+	}
 	c.tip, c.tipped, c.network = tip, true, tip.Target()
 	c.begin(a, now)
 	return nil
@@ -199,9 +204,10 @@ func (c *Channel) bury() {
 	}
 	for _, a := range c.active {
 		dead = append(dead, a.id)
+		c.spend(a.job)
 	}
 	c.dead = dead[max(0, len(dead)-maxDeadJobs):]
-	c.aged, c.retired = nil, 0
+	c.aged = nil
 	clear(c.active)
 	clear(c.future)
 	c.active, c.future = c.active[:0], c.future[:0]
@@ -221,8 +227,20 @@ func (c *Channel) begin(a *assigned, now time.Time) {
 	c.active = slices.Delete(c.active, 0, 1)
 	c.age(old)
 	if !slices.ContainsFunc(c.active, func(a *assigned) bool { return a.job == old.job }) {
-		c.retired = max(c.retired, old.job.Seq)
+		c.spend(old.job)
 	}
+}
+
+// spend notes that the duplicate set of a job is gone.
+func (c *Channel) spend(j *Job) {
+	if slices.Contains(c.spent, j.Seq) {
+		return
+	}
+	if len(c.spent) >= maxSpentJobs {
+		c.retired = max(c.retired, c.spent[0])
+		c.spent = slices.Delete(c.spent, 0, 1)
+	}
+	c.spent = append(c.spent, j.Seq)
 }
 
 // age notes that an id died while its tip lives on.
@@ -233,15 +251,17 @@ func (c *Channel) age(a *assigned) {
 	c.aged = append(c.aged, a.id)
 }
 
-// seenOn is the duplicate set of a job: shared by all its ids. A job that may
-// have had one which was dropped gets a closed one, lest old shares count again.
+// seenOn is the duplicate set of a job: shared by all its ids. A job that may have had one which
+// was dropped gets a closed one, lest old shares count again: of age, or because the tip
+// comes back after a block that was refused.
 func (c *Channel) seenOn(j *Job) *duplicates {
 	for _, a := range c.active {
 		if a.job == j {
 			return a.seen
 		}
 	}
-	return &duplicates{closed: j.Seq <= c.retired && c.retired != 0}
+	forgotten := j.Seq <= c.retired && c.retired != 0
+	return &duplicates{closed: forgotten || slices.Contains(c.spent, j.Seq)}
 }
 
 // Submit judges a share. It allocates nothing unless a block is found, but for the amortised
