@@ -1,0 +1,161 @@
+package governor
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/hashlease/hashlease/pool/fleet"
+	"github.com/hashlease/hashlease/pool/unit"
+)
+
+const (
+	// outage is how long a worker may be out of reach before FIRM capacity stops counting on it.
+	outage = time.Minute
+	// calm is how long workers must have stopped coming back after a start before capacity is declared.
+	calm = 3 * time.Second
+	// rise is how long a higher capacity must stand before it is declared; a lower one is at once.
+	rise = 5 * time.Second
+)
+
+// capacity is what was last declared of a feeder, and what stands to be.
+type capacity struct {
+	declared fleet.Capacity
+	risingAt time.Time // since when more than declared is there
+}
+
+// returning follows how workers come back after a start.
+type returning struct {
+	n    int
+	at   time.Time
+	done bool
+}
+
+// Capacity waits until a feeder's capacity is newer than after and returns all that are,
+// ascending by Seq. After a start it waits for workers to come back.
+func (g *Governor) Capacity(ctx context.Context, after uint64) ([]fleet.Capacity, error) {
+	var cs []fleet.Capacity
+	err := g.bell.wait(ctx, func() bool {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		for _, f := range g.feeders {
+			if f.capacity.declared.Seq > after {
+				cs = append(cs, f.capacity.declared)
+			}
+		}
+		return len(cs) > 0
+	})
+	slices.SortFunc(cs, func(a, b fleet.Capacity) int { return cmp.Compare(a.Seq, b.Seq) })
+	return cs, err
+}
+
+// declare finds what each feeder can deliver and makes it known where it has changed.
+func (g *Governor) declare(now time.Time) {
+	if !g.allBack(now) {
+		return
+	}
+	for _, f := range g.feeders {
+		if f.baseAt.IsZero() && now.Sub(g.started) < g.cfg.StartGrace {
+			continue // its base load is not known yet
+		}
+		g.declareFeeder(f, g.capacityOf(f, now), now)
+	}
+}
+
+// allBack says whether workers had the time to come back after the start.
+func (g *Governor) allBack(now time.Time) bool {
+	if g.returned.done {
+		return true
+	}
+	n := 0
+	for _, w := range g.workers {
+		if w.actuator != nil {
+			n++
+		}
+	}
+	if n != g.returned.n {
+		g.returned.n, g.returned.at = n, now
+	}
+	g.returned.done = n == len(g.workers) || n > 0 && now.Sub(g.returned.at) >= calm ||
+		now.Sub(g.started) >= g.cfg.StartGrace
+	return g.returned.done
+}
+
+// declareFeeder declares a fall of a kilowatt at once and a rise once it stands.
+func (g *Governor) declareFeeder(f *feeder, c fleet.Capacity, now time.Time) {
+	d := &f.capacity.declared
+	first := d.Seq == 0
+	more := c.Firm > d.Firm
+	if !more {
+		f.capacity.risingAt = time.Time{}
+	} else if f.capacity.risingAt.IsZero() {
+		f.capacity.risingAt = now
+	}
+	price := math.Abs(float64(c.Foregone-d.Foregone)) > 0.05*float64(d.Foregone)
+	switch {
+	case first, c.Firm <= d.Firm-unit.Kilowatt:
+	case more && c.Firm >= d.Firm+unit.Kilowatt && now.Sub(f.capacity.risingAt) >= rise:
+	case price:
+		c.Firm = d.Firm
+	default:
+		return
+	}
+	if !first && c.Firm < d.Firm {
+		g.event(now, Event{Level: Warn, Feeder: f.ID, Message: fmt.Sprintf(
+			"capacity for tenants falls from %v to %v: %s", d.Firm, c.Firm, c.Basis)})
+	}
+	g.seq++
+	c.Seq = g.seq
+	*d = c
+	f.capacity.risingAt = time.Time{}
+}
+
+// capacityOf is limit less reserve, base load and what cannot be counted on to give way.
+func (g *Governor) capacityOf(f *feeder, now time.Time) fleet.Capacity {
+	var stays, sheds unit.Watts
+	out, cheapest := 0, math.Inf(1)
+	price := g.price()
+	for _, w := range f.workers {
+		least, ok := g.firmLeast(w, now)
+		if !ok {
+			out++
+			stays += w.full()
+			continue
+		}
+		stays += least
+		sheds += w.full() - least
+		lost := float64(w.Curve.Full().Hashrate-w.Curve.At(least)) * 3600 * price
+		cheapest = min(cheapest, lost/(float64(w.full()-least)/1000))
+	}
+	derate := sheds * unit.Watts(g.cfg.DeratePermille) / 1000
+	margin := f.margin(&g.cfg)
+	firm := f.Limit - f.Reserve - margin - f.base - stays - derate
+	c := fleet.Capacity{Feeder: f.ID, Firm: max(0, firm)}
+	c.Basis = fmt.Sprintf("limit %v - reserve %v - margin %v - base %v - stays on %v - derating %v; "+
+		"%d of %d workers not counted on",
+		f.Limit, f.Reserve, margin, f.base, stays, derate, out, len(f.workers))
+	if price > 0 && !math.IsInf(cheapest, 1) {
+		cheapest -= float64(g.cfg.Tariff[f.Site])
+		c.Foregone = unit.Msat(min(max(cheapest, 0), 1e18))
+	}
+	return c
+}
+
+// firmLeast is the least that the worker can be brought to for as long as a lease
+// lasts, and whether it can be counted on: it must hold a reduction without us.
+func (g *Governor) firmLeast(w *worker, now time.Time) (unit.Watts, bool) {
+	c := w.capability
+	gone := w.actuator == nil && (w.lostAt.IsZero() || now.Sub(w.lostAt) > outage)
+	switch {
+	case w.Pinned, w.stuck, gone, !c.HoldsAlone:
+		return 0, false
+	case c.CanPause:
+		return w.Sleep, true
+	case c.CanCap:
+		return max(w.Curve[0].Watts, c.Min), true
+	}
+	return 0, false
+}

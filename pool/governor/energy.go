@@ -1,0 +1,70 @@
+package governor
+
+import (
+	"time"
+
+	"github.com/hashlease/hashlease/pool/fleet"
+)
+
+// longestGap is how far apart two readings without an energy counter may be and still be joined.
+const longestGap = time.Minute
+
+// account adds the energy between each tenant meter's last two readings to the
+// tenant's claims, in proportion to their watts.
+func (g *Governor) account(f *feeder, claims []*claim) {
+	for _, m := range f.meters {
+		if m.Role != fleet.Tenant {
+			continue
+		}
+		r, _ := m.last()
+		last := m.accounted
+		if r.At.IsZero() || !r.At.After(last.At) {
+			continue
+		}
+		m.accounted = r
+		gap := r.At.Sub(last.At)
+		switch {
+		case last.At.IsZero():
+		case r.Energy > 0 && last.Energy > 0 && r.Energy >= last.Energy:
+			share(claims, m.Tenant, last.At, r.At, float64(r.Energy-last.Energy))
+		case gap <= longestGap:
+			share(claims, m.Tenant, last.At, r.At, float64(r.Watts+last.Watts)/2*gap.Seconds())
+		}
+	}
+}
+
+// share divides energy that a tenant drew between two instants among its claims.
+func share(claims []*claim, tenant string, from, to time.Time, joules float64) {
+	total := 0.0
+	for _, c := range claims {
+		if c.cap.Tenant == tenant {
+			total += c.overlap(from, to) * float64(c.cap.Watts)
+		}
+	}
+	span := to.Sub(from).Seconds()
+	if total <= 0 || span <= 0 {
+		return
+	}
+	covered := 0.0 // of the span, by any claim
+	for _, c := range claims {
+		if c.cap.Tenant == tenant {
+			covered = max(covered, c.overlap(from, to)/span)
+		}
+	}
+	for _, c := range claims {
+		if c.cap.Tenant == tenant {
+			c.joules += joules * covered * c.overlap(from, to) * float64(c.cap.Watts) / total
+		}
+	}
+}
+
+// overlap is how many seconds of [from, to) lie in the claim's window.
+func (c *claim) overlap(from, to time.Time) float64 {
+	if c.cap.From.After(from) {
+		from = c.cap.From
+	}
+	if c.cap.Until.Before(to) {
+		to = c.cap.Until
+	}
+	return max(0, to.Sub(from).Seconds())
+}

@@ -1,0 +1,226 @@
+package governor
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/hashlease/hashlease/pool/fleet"
+	"github.com/hashlease/hashlease/pool/unit"
+)
+
+const (
+	// baseFall is how long it takes until a fallen base load is believed.
+	baseFall = 30 * time.Second
+	// settle is how long a base load that is derived from other meters must stand to be believed.
+	settle = 3 * time.Second
+)
+
+// feeder is a feeder with what is known and ordered on it.
+type feeder struct {
+	fleet.Feeder
+	meters  []*meter
+	workers []*worker
+	full    unit.Watts // of all workers, by their curves
+
+	arm       fleet.Arm
+	now       figures
+	base      unit.Watts // smoothed: quick to rise, slow to fall
+	baseAt    time.Time  // reading behind base
+	recent    window     // of base loads
+	excess    unit.Watts // see fleet.FeederState
+	excessAt  time.Time  // reading behind excess
+	plan      fleet.FeederPlan
+	short     bool
+	tokens    float64   // watts that may be restored now
+	tokensAt  time.Time // when tokens were last added
+	reducedAt time.Time // when the last reduction left for a device
+	settledAt time.Time // when an order was last found to have taken effect
+	calmSince time.Time // since when every claim is proven; the last change of that
+	history   sampleRing
+	capacity  capacity
+}
+
+// figures are one look at a feeder's meters.
+type figures struct {
+	total, mining, base unit.Watts
+	tenant              unit.Watts
+	tenants             []fleet.TenantDraw
+	outside             unit.Watts // feeder less tenants
+	at                  time.Time  // oldest reading behind them
+	metered             bool       // mining can be told at all
+	derived             bool       // base is total less the others
+	fresh               bool       // no reading is stale
+	read                bool       // every meter was read at least once
+	trouble             string     // why not
+}
+
+func newFeeder(f fleet.Feeder, history int) *feeder {
+	return &feeder{Feeder: f, arm: f.Arm, base: f.Base, history: sampleRing{size: history}}
+}
+
+func (f *feeder) permille(n int64) unit.Watts { return f.Limit * unit.Watts(n) / 1000 }
+
+func (f *feeder) margin(cfg *Config) unit.Watts { return f.permille(cfg.MarginPermille) }
+
+// tolerance is what meters and curves may differ by without meaning anything.
+func (f *feeder) tolerance() unit.Watts { return f.permille(5) }
+
+// measure takes the newest readings together.
+func (f *feeder) measure(cfg *Config, now time.Time) {
+	n := figures{fresh: true, read: true}
+	var sum [4]unit.Watts
+	var have [4]bool
+	draws := map[string]int{}
+	for _, m := range f.meters {
+		r, fault := m.last()
+		have[m.Role] = true
+		sum[m.Role] += r.Watts
+		n.read = n.read && !r.At.IsZero()
+		if n.at.IsZero() || r.At.Before(n.at) {
+			n.at = r.At
+		}
+		stale := now.Sub(r.At) > cfg.Stale
+		if stale && n.fresh {
+			n.fresh, n.trouble = false, trouble(m, r, fault, now)
+		}
+		if m.Role != fleet.Tenant {
+			continue
+		}
+		i, ok := draws[m.Tenant]
+		if !ok {
+			i = len(n.tenants)
+			draws[m.Tenant] = i
+			n.tenants = append(n.tenants, fleet.TenantDraw{Tenant: m.Tenant, Metered: true})
+		}
+		n.tenants[i].Drawn += r.Watts
+		n.tenants[i].Metered = n.tenants[i].Metered && !stale
+	}
+	n.resolve(sum, have, f.Base)
+	if !n.metered {
+		n.fresh, n.trouble = false, "no meter tells what mining draws"
+	}
+	f.now = n
+	f.smoothBase()
+}
+
+// resolve tells the branches apart that have no meter of their own.
+func (n *figures) resolve(sum [4]unit.Watts, have [4]bool, declared unit.Watts) {
+	total, mining, base := sum[fleet.Total], sum[fleet.Mining], sum[fleet.Base]
+	n.tenant = sum[fleet.Tenant]
+	n.metered = have[fleet.Total] || have[fleet.Mining]
+	switch {
+	case have[fleet.Base]:
+	case have[fleet.Total] && have[fleet.Mining]:
+		base, n.derived = max(0, total-mining-n.tenant), true
+	default:
+		base = declared
+	}
+	if !have[fleet.Mining] && have[fleet.Total] {
+		mining = max(0, total-base-n.tenant)
+	}
+	if !have[fleet.Total] {
+		total = mining + base + n.tenant
+	}
+	n.total, n.mining, n.base, n.outside = total, mining, base, total-n.tenant
+}
+
+func trouble(m *meter, r fleet.Reading, fault error, now time.Time) string {
+	switch {
+	case r.At.IsZero() && fault != nil:
+		return fmt.Sprintf("meter %s was never read: %v", m.Name, fault)
+	case r.At.IsZero():
+		return fmt.Sprintf("meter %s was not read yet", m.Name)
+	case fault != nil:
+		return fmt.Sprintf("meter %s: last reading is %.0f s old: %v", m.Name, now.Sub(r.At).Seconds(), fault)
+	default:
+		return fmt.Sprintf("meter %s: last reading is %.0f s old", m.Name, now.Sub(r.At).Seconds())
+	}
+}
+
+// smoothBase follows the base load. With a meter of its own: half of a rise at once, and all of it
+// that half the reserve would not bear. Derived from meters that are not read in the same
+// instant: only what has stood for settle. A fall is believed over baseFall.
+func (f *feeder) smoothBase() {
+	if !f.now.fresh || !f.now.at.After(f.baseAt) {
+		return
+	}
+	gap := f.now.at.Sub(f.baseAt)
+	first := f.baseAt.IsZero()
+	f.baseAt = f.now.at
+	raw := max(f.now.base, f.Feeder.Base)
+	low, high := raw, raw
+	if f.now.derived {
+		low, high = f.recent.spread(raw, f.now.at)
+	}
+	switch {
+	case first:
+		f.base = raw
+	case low > f.base && f.now.derived:
+		f.base = low
+	case low > f.base:
+		rise := low - f.base
+		f.base += max((rise+1)/2, rise-f.Reserve/2)
+	case high < f.base:
+		f.base -= unit.Watts(float64(f.base-high) * min(1, float64(gap)/float64(baseFall)))
+	}
+}
+
+// window is what a figure was in the last few readings.
+type window []struct {
+	at    time.Time
+	watts unit.Watts
+}
+
+// spread takes a reading in and gives the least and the most of the last settle.
+func (w *window) spread(watts unit.Watts, at time.Time) (low, high unit.Watts) {
+	kept := (*w)[:0]
+	for _, r := range *w {
+		if at.Sub(r.at) <= settle {
+			kept = append(kept, r)
+		}
+	}
+	*w = append(kept, struct {
+		at    time.Time
+		watts unit.Watts
+	}{at, watts})
+	low, high = watts, watts
+	for _, r := range *w {
+		low, high = min(low, r.watts), max(high, r.watts)
+	}
+	return low, high
+}
+
+// explain compares metered mining with what the workers' states add up to. When nothing is
+// on its way, the difference is learnt: what is above is somebody who does not
+// do as ordered, what is below can only be workers whose state is unknown.
+func (f *feeder) explain(now time.Time) {
+	var model, worst, unknown unit.Watts
+	settled := true
+	for _, w := range f.workers {
+		st := w.state(now)
+		worst += w.worst(now)
+		model += w.counted(&st)
+		if w.unsure(now) {
+			unknown += w.counted(&st) - w.Sleep
+		}
+		settled = settled && w.settled
+	}
+	f.excess = max(f.excess, -unknown)
+	if !f.now.fresh || !f.now.at.After(f.settledAt) {
+		return // a reading from before a change explains nothing
+	}
+	e := f.now.mining - model
+	news := f.now.at.After(f.excessAt)
+	f.excessAt = f.now.at
+	switch {
+	case settled && e < 0 && (f.excess <= 0 || news):
+		f.excess = max(e, -unknown)
+	case !news:
+	case settled && f.excess < 0:
+		f.excess = e
+	case settled:
+		f.excess += (e - f.excess) / 3
+	case f.now.mining > worst+f.tolerance():
+		f.excess = max(f.excess, f.now.mining-worst)
+	}
+}

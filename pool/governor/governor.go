@@ -1,0 +1,228 @@
+package governor
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/hashlease/hashlease/pool"
+	"github.com/hashlease/hashlease/pool/fleet"
+)
+
+// Governor is the loop. Make it with New, run it with Run; everything else may be
+// called from any goroutine, before, during and after Run.
+type Governor struct {
+	cfg    Config // immutable after New
+	log    *slog.Logger
+	meters []*meter      // immutable; each guards itself
+	poke   chan struct{} // capacity 1: a wake for Run; full means that one is on its way
+	nudge  chan struct{} // capacity 1: sends may be waiting for a place
+	bell   bell          // rung when proofs or capacities are new
+
+	saveMu sync.Mutex // held across a journal write; taken before mu
+	saved  durable    // guarded by saveMu
+
+	mu       sync.Mutex
+	sites    []*site
+	feeders  []*feeder // in the order of the configuration
+	byFeeder map[fleet.FeederID]*feeder
+	workers  []*worker
+	byWorker map[pool.WorkerID]*worker
+	planner  fleet.Planner
+	ready    bool // SetCaps was called since the start
+	revision fleet.Revision
+	claims   map[string]*claim
+	seq      uint64 // of proofs and capacities
+	sending  int    // orders on their way
+	sends    sync.WaitGroup
+	counts   struct{ orders, refreshes, failures uint64 }
+	events   eventRing
+	started  time.Time
+	returned returning // how workers come back after the start
+}
+
+// site is a place with the part of its feeders that changes.
+type site struct {
+	fleet.Site
+	feeders []*feeder
+}
+
+// New makes a governor from a configuration and what its journal remembers.
+func New(ctx context.Context, cfg Config) (*Governor, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	g := &Governor{
+		cfg: cfg, log: cfg.Log, poke: make(chan struct{}, 1), nudge: make(chan struct{}, 1),
+		byFeeder: map[fleet.FeederID]*feeder{},
+		byWorker: make(map[pool.WorkerID]*worker, len(cfg.Workers)),
+		claims:   map[string]*claim{},
+	}
+	for i := range cfg.Sites {
+		g.addSite(cfg.Sites[i])
+	}
+	for i := range cfg.Workers {
+		w := newWorker(cfg.Workers[i], cfg.Actuators[cfg.Workers[i].ID])
+		w.feeder = g.byFeeder[w.Feeder]
+		w.feeder.workers = append(w.feeder.workers, w)
+		w.feeder.full += w.full()
+		g.workers = append(g.workers, w)
+		g.byWorker[w.ID] = w
+	}
+	for i := range cfg.Meters {
+		m := newMeter(cfg.Meters[i])
+		g.meters = append(g.meters, m)
+		f := g.byFeeder[m.Feeder]
+		f.meters = append(f.meters, m)
+	}
+	if err := g.load(ctx); err != nil {
+		return nil, fmt.Errorf("reading the governor's journal: %w", err)
+	}
+	return g, nil
+}
+
+func (g *Governor) addSite(s fleet.Site) {
+	st := &site{Site: s}
+	for i := range s.Feeders {
+		f := newFeeder(s.Feeders[i], g.cfg.History)
+		st.feeders = append(st.feeders, f)
+		g.feeders = append(g.feeders, f)
+		g.byFeeder[f.ID] = f
+	}
+	g.sites = append(g.sites, st)
+}
+
+// Run reads meters, plans, orders and verifies until ctx ends. Setpoints stay as they are when it
+// returns: tenants keep their power. It waits for everything that it started.
+func (g *Governor) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	for _, m := range g.meters {
+		wg.Go(func() { m.run(ctx, &g.cfg) }) // ends with ctx
+	}
+	wg.Go(func() { g.keepSaved(ctx) }) // ends with ctx
+	defer wg.Wait()
+	defer g.sends.Wait()
+	g.mu.Lock()
+	g.started = time.Now()
+	g.mu.Unlock()
+
+	tick := time.NewTicker(g.cfg.Tick)
+	defer tick.Stop()
+	due := time.NewTimer(time.Hour)
+	defer due.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			g.step(time.Now())
+		case <-g.poke:
+			g.step(time.Now())
+		case <-g.nudge:
+		case <-due.C:
+		}
+		due.Reset(g.dispatch(ctx, time.Now()))
+	}
+}
+
+// wake makes Run look at once.
+func (g *Governor) wake() {
+	select {
+	case g.poke <- struct{}{}:
+	default:
+	}
+}
+
+// step is one look at everything: what is, what should be, and the difference as orders.
+func (g *Governor) step(now time.Time) {
+	g.mu.Lock()
+	before := g.seq
+	for _, w := range g.workers {
+		g.observe(w, now)
+	}
+	for _, f := range g.feeders {
+		f.measure(&g.cfg, now)
+		g.verify(f, now)
+		f.explain(now)
+	}
+	g.endCurtailments(now)
+	caps := g.capsNow(now)
+	if g.ready {
+		g.replan(caps, now)
+	}
+	g.prove(now)
+	g.declare(now)
+	for _, f := range g.feeders {
+		f.remember(caps, now)
+	}
+	news := g.seq > before
+	g.mu.Unlock()
+	if news {
+		g.bell.ring()
+	}
+}
+
+// replan makes the plan and turns it into orders where the arm allows.
+func (g *Governor) replan(caps []fleet.Cap, now time.Time) {
+	snap := g.snapshot(now)
+	plan := g.planner.Plan(&snap, caps, now)
+	for _, w := range g.workers {
+		w.want = w.present()
+	}
+	for i := range plan.Setpoints {
+		sp := plan.Setpoints[i]
+		g.byWorker[sp.Worker].want = sp
+	}
+	for i := range plan.Feeders {
+		f := g.feeders[i]
+		f.plan = plan.Feeders[i]
+		g.noteShort(f, now)
+		if f.arm == fleet.Act && (f.now.read || now.Sub(g.started) > g.cfg.Stale) {
+			g.order(f, caps, now)
+		}
+	}
+}
+
+// snapshot is what the planner is shown. Feeders and workers keep the configuration's order.
+func (g *Governor) snapshot(now time.Time) fleet.Snapshot {
+	snap := fleet.Snapshot{MsatPerHash: g.price()}
+	for _, f := range g.feeders {
+		snap.Feeders = append(snap.Feeders, fleet.FeederState{
+			Feeder: &f.Feeder, Base: f.base, Tenants: f.now.tenants,
+			Margin: f.margin(&g.cfg), Keep: f.permille(g.cfg.KeepPermille), Excess: f.excess,
+			SleepFirst: now.Sub(f.calmSince) < g.cfg.Reoptimise,
+		})
+	}
+	snap.Workers = make([]fleet.WorkerState, 0, len(g.workers))
+	for _, w := range g.workers {
+		snap.Workers = append(snap.Workers, w.state(now))
+	}
+	return snap
+}
+
+func (g *Governor) price() float64 {
+	if g.cfg.MsatPerHash == nil {
+		return 0
+	}
+	return g.cfg.MsatPerHash()
+}
+
+// noteShort tells people when a plan cannot keep the bound, and when it can again.
+func (g *Governor) noteShort(f *feeder, now time.Time) {
+	short := f.plan.Short > 0
+	if short == f.short {
+		return
+	}
+	f.short = short
+	if short {
+		g.event(now, Event{Level: Warn, Feeder: f.ID, Message: fmt.Sprintf(
+			"mining cannot be brought below %v: %v too much", f.plan.Bound, f.plan.Short)})
+		return
+	}
+	g.event(now, Event{Feeder: f.ID, Message: "mining can be kept below its bound again"})
+}

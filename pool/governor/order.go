@@ -1,0 +1,324 @@
+package governor
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/hashlease/hashlease/pool/fleet"
+	"github.com/hashlease/hashlease/pool/unit"
+)
+
+const (
+	retryFirst = 500 * time.Millisecond
+	retryMost  = 30 * time.Second
+)
+
+// order turns the newest plan of a feeder into orders: reductions at once, returns
+// only as far as the worst case leaves room, the meters are fresh and the ramp allows.
+func (g *Governor) order(f *feeder, caps []fleet.Cap, now time.Time) {
+	hold := f.mustHold(caps, now)
+	var down, up []*worker
+	for _, w := range f.workers {
+		if w.actuator == nil || w.stuck || w.Pinned || w.quietYet(now) {
+			continue
+		}
+		switch w.direction(hold) {
+		case toMore:
+			up = append(up, w)
+		case toLess:
+			down = append(down, w)
+		case toNothing:
+		}
+	}
+	for i, w := range down {
+		w.want.FailHold = hold && w.want.Mode != fleet.Free
+		g.issue(w, w.want, now, g.cfg.Spread*time.Duration(i)/time.Duration(len(down)))
+	}
+	if n := g.noteReduction(f, down, now); n != "" {
+		g.event(now, Event{Feeder: f.ID, Message: n})
+	}
+	g.restore(f, up, hold, now)
+}
+
+// direction is where an order would move a worker.
+type direction uint8
+
+const (
+	toNothing direction = iota
+	toLess              // or the same, said anew
+	toMore
+)
+
+// direction compares what the plan wants with what is in force.
+func (w *worker) direction(hold bool) direction {
+	switch same := w.want.Mode == w.order.Mode && w.want.Watts == w.order.Watts; {
+	case same && !w.ordered() && !w.found:
+		return toMore // it may be asleep since another process's order
+	case same && !w.reduced():
+		return toNothing
+	case same && w.ordered() && w.order.FailHold == hold:
+		return toNothing
+	case w.want.Watts > w.order.Watts:
+		return toMore
+	default:
+		return toLess
+	}
+}
+
+// noteReduction describes a bulk of real reductions for people and starts the
+// clock of the claims behind it.
+func (g *Governor) noteReduction(f *feeder, down []*worker, now time.Time) string {
+	var freed unit.Watts
+	n := 0
+	for _, w := range down {
+		if d := w.from - w.order.Watts; d > 0 && !w.settled {
+			freed += d
+			n++
+		}
+	}
+	if n == 0 {
+		return ""
+	}
+	reasons := ""
+	for _, c := range g.claims {
+		if c.cap.Feeder != f.ID || !c.counts(now) || !c.proof.FirstOrder.IsZero() {
+			continue
+		}
+		c.proof.FirstOrder = now
+		c.touch(g)
+		if len(reasons) < 200 {
+			reasons += " " + c.cap.Claim
+		}
+	}
+	if reasons != "" {
+		reasons = ", for" + reasons
+	}
+	return fmt.Sprintf("%v ordered free of %d workers%s", freed, n, reasons)
+}
+
+// mustHold says whether a reduction on this feeder must outlast us: a tenant's claim or draw, or
+// the limit itself, is behind it. An operator's curtailment alone is released when we are gone.
+func (f *feeder) mustHold(caps []fleet.Cap, now time.Time) bool {
+	var operators unit.Watts
+	for i := range caps {
+		c := &caps[i]
+		if c.Feeder != f.ID || now.Before(c.Begins()) {
+			continue
+		}
+		if c.Tenant != "" {
+			return true
+		}
+		operators += c.Watts
+	}
+	return f.now.tenant > f.tolerance() || f.plan.Full > f.plan.Bound+operators
+}
+
+// restore lets workers return. Never over a limit by our act: if every return on its way
+// succeeded and every reduction on its way failed, mining must still fit under the bound, by
+// what was ordered and by what the meter shows.
+func (g *Governor) restore(f *feeder, up []*worker, hold bool, now time.Time) {
+	rate := float64(f.permille(g.cfg.RestorePermille))
+	if !f.tokensAt.IsZero() {
+		f.tokens += rate * now.Sub(f.tokensAt).Seconds()
+	}
+	f.tokens = min(f.tokens, rate)
+	f.tokensAt = now
+	if len(up) == 0 || !f.now.fresh {
+		return // without a meter nobody returns
+	}
+	byOrders, byMeter := f.excess, f.now.mining
+	for _, w := range f.workers {
+		byOrders += w.worst(now)
+		if !w.settled {
+			byMeter += w.rising()
+		}
+	}
+	most := f.plan.Bound - f.margin(&g.cfg)/2
+	slices.SortStableFunc(up, func(a, b *worker) int { return cmp.Compare(b.gain(), a.gain()) })
+	for _, w := range up {
+		least := w.least(now)
+		more, worse := max(0, w.want.Watts-least), max(0, w.want.Watts-w.worst(now))
+		if f.tokens <= 0 || byMeter+more > most || byOrders+worse > most {
+			continue
+		}
+		f.tokens -= float64(more)
+		byMeter += more
+		byOrders += worse
+		w.want.FailHold = hold && w.want.Mode != fleet.Free
+		g.issue(w, w.want, now, 0)
+	}
+}
+
+// gain is the hashrate a watt that the wanted return brings.
+func (w *worker) gain() float64 {
+	return float64(w.want.Hashrate-w.order.Hashrate) / float64(max(1, w.want.Watts-w.order.Watts))
+}
+
+// least is the least that the worker may draw now.
+func (w *worker) least(now time.Time) unit.Watts {
+	if w.unsure(now) {
+		return w.Sleep
+	}
+	if w.speaks {
+		return min(w.order.Watts, w.reported)
+	}
+	return w.order.Watts
+}
+
+// rising is what an order on its way may still add to what the meter shows.
+func (w *worker) rising() unit.Watts {
+	at := w.from
+	if w.speaks {
+		at = max(at, min(w.reported, w.order.Watts))
+	}
+	return max(0, w.order.Watts-at)
+}
+
+// issue makes sp the worker's order in force, to be sent after a delay.
+func (g *Governor) issue(w *worker, sp fleet.Setpoint, now time.Time, delay time.Duration) {
+	changed := sp.Mode != w.order.Mode || sp.Watts != w.order.Watts || !w.ordered()
+	if changed {
+		w.from = w.least(now)
+		if sp.Watts < w.order.Watts || !w.ordered() && w.found {
+			w.from = w.worst(now)
+		}
+		w.settled = w.from == sp.Watts && !w.unsure(now)
+		w.evidence = fleet.NoOrder
+	}
+	w.confirmed = max(w.confirmed, min(w.worst(now), w.full()))
+	if w.settled {
+		w.confirmed = sp.Watts
+	}
+	if sp.Mode != w.order.Mode && (sp.Mode == fleet.Paused || w.order.Mode == fleet.Paused) {
+		w.since = now
+	}
+	sp.Term, sp.Command = g.cfg.Term, w.order.Command+1
+	sp.ValidFor = g.cfg.ValidFor
+	w.order, w.found = sp, true
+	w.orderedAt, w.dueAt, w.retryAt = now, now.Add(delay), now
+	w.sentAt, w.acked, w.ack, w.failures = time.Time{}, false, fleet.Ack{}, 0
+	w.mark(now)
+}
+
+// mark notes where the share counters stand.
+func (w *worker) mark(now time.Time) {
+	w.work = workMark{at: now}
+	if n := len(w.links); n > 0 {
+		w.work.link = w.links[n-1]
+		_, w.work.work = w.work.link.Counted()
+	}
+}
+
+// dispatch starts the sends that are due, reductions first, and says when to look again.
+func (g *Governor) dispatch(ctx context.Context, now time.Time) time.Duration {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	next := time.Hour
+	for _, reductions := range []bool{true, false} {
+		for _, w := range g.workers {
+			if w.reduced() != reductions {
+				continue
+			}
+			wait, ok := g.sendDue(w, now)
+			switch {
+			case !ok:
+			case wait > 0:
+				next = min(next, wait)
+			case g.sending < g.cfg.Sends:
+				g.send(ctx, w, now)
+			}
+		}
+	}
+	return next
+}
+
+// sendDue says in how long the worker is to be told something, or told again.
+func (g *Governor) sendDue(w *worker, now time.Time) (time.Duration, bool) {
+	switch {
+	case !w.ordered(), w.sending, w.actuator == nil, w.feeder.arm != fleet.Act:
+		return 0, false
+	case !w.acked:
+		return max(w.dueAt.Sub(now), w.retryAt.Sub(now), 0), true
+	case w.reduced():
+		return max(w.touchedAt.Add(g.cfg.ValidFor/3).Sub(now), w.retryAt.Sub(now), 0), true
+	}
+	return 0, false
+}
+
+// send tells one device, without waiting for it.
+func (g *Governor) send(ctx context.Context, w *worker, now time.Time) {
+	sp, a, links := w.order, w.actuator, w.links
+	refresh := !w.sentAt.IsZero() && sp.Command == w.order.Command && w.acked
+	if w.sentAt.IsZero() {
+		w.sentAt = now
+		if w.reduced() {
+			w.feeder.reducedAt = now
+		}
+		g.counts.orders++
+		w.evidence = max(w.evidence, fleet.Requested)
+	}
+	if refresh {
+		g.counts.refreshes++
+	}
+	w.sending = true
+	g.sending++
+	expect := fleet.Expectation{
+		Seq: uint64(sp.Command), Hashrate: sp.Hashrate * unit.Hashrate(g.cfg.HashScale),
+	}
+	if sp.Mode != fleet.Free {
+		expect.SharesPerMinute = g.cfg.DispatchShares
+	}
+	g.sends.Go(func() { // ends within SendTimeout
+		ctx, cancel := context.WithTimeout(ctx, g.cfg.SendTimeout)
+		defer cancel()
+		if !refresh {
+			for _, l := range links {
+				l.Expect(expect)
+			}
+		}
+		ack, err := a.Set(ctx, sp)
+		g.sent(w, sp, ack, err)
+	})
+}
+
+// sent notes the outcome of a send.
+func (g *Governor) sent(w *worker, sp fleet.Setpoint, ack fleet.Ack, err error) {
+	now := time.Now()
+	g.mu.Lock()
+	w.sending = false
+	g.sending--
+	if err == nil && ack.Command != sp.Command {
+		err = fmt.Errorf("device acknowledged command %d, not %d", ack.Command, sp.Command)
+	}
+	current := sp.Command == w.order.Command
+	nudge := !current || g.sending == g.cfg.Sends-1
+	switch {
+	case err != nil:
+		g.counts.failures++
+		if current {
+			w.retryAt = now.Add(min(retryFirst<<min(w.failures, 10), retryMost))
+			w.failures++
+		}
+	case current:
+		w.acked, w.ack, w.touchedAt, w.failures = true, ack, now, 0
+		if w.ackedAt.Before(w.orderedAt) {
+			w.ackedAt = now
+		}
+		w.evidence = max(w.evidence, fleet.Acknowledged)
+	}
+	g.mu.Unlock()
+	if err != nil {
+		g.log.Debug("setting a worker's power failed", slog.String("worker", string(w.ID)),
+			slog.Uint64("command", uint64(sp.Command)), slog.Any("error", err))
+	}
+	if nudge {
+		select {
+		case g.nudge <- struct{}{}:
+		default:
+		}
+	}
+}

@@ -1,0 +1,188 @@
+package governor
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/hashlease/hashlease/pool/fleet"
+	"github.com/hashlease/hashlease/pool/unit"
+)
+
+// silence is the rate of work, against what is usual, below which a worker's hashrate counts as down.
+const silence = 0.5
+
+// verify judges every order on its way and every worker that should stay down.
+func (g *Governor) verify(f *feeder, now time.Time) {
+	shown := g.shownByMeter(f)
+	for _, w := range f.workers {
+		switch {
+		case !w.ordered():
+		case w.stuck:
+			g.retryStuck(w, now)
+		case w.settled:
+			g.watch(w, shown, now)
+		case w.order.Watts >= w.from && w.confirmed <= w.order.Watts:
+			g.awaitRise(w, now)
+		default:
+			g.awaitFall(f, w, shown, now)
+		}
+	}
+}
+
+// shownByMeter says that the feeder's meter shows everything that was ordered: mining is at
+// what the orders add up to if all of those on their way have worked.
+func (g *Governor) shownByMeter(f *feeder) func(*worker) bool {
+	now := time.Now()
+	var model unit.Watts
+	for _, w := range f.workers {
+		st := w.state(now)
+		model += w.counted(&st)
+	}
+	return func(w *worker) bool {
+		if !f.now.fresh || w.sentAt.IsZero() || f.now.at.Before(w.sentAt.Add(w.shedIn())) {
+			return false
+		}
+		allowance := max(f.tolerance(), (w.from-w.order.Watts)/2)
+		return f.now.mining <= model+max(0, f.excess)+allowance
+	}
+}
+
+// shedIn is the time that a reduction may take by the device's own word.
+func (w *worker) shedIn() time.Duration { return max(w.capability.ShedIn, w.ack.Eta) }
+
+// awaitRise waits for a return. That it may draw its new watts is counted from the order on, so all
+// there is to find out is when it no longer adds to what the meter shows.
+func (g *Governor) awaitRise(w *worker, now time.Time) {
+	up := w.speaks && w.reported >= w.order.Watts*9/10
+	late := now.After(w.orderedAt.Add(2*max(w.capability.ReturnIn, w.ack.Eta) + g.cfg.ShedGrace))
+	if !up && !late {
+		return
+	}
+	w.settled, w.confirmed = true, w.order.Watts
+	w.feeder.settledAt = now
+	w.evidence = fleet.Acknowledged
+	if up {
+		w.evidence = fleet.WattsDown
+	}
+}
+
+// awaitFall waits for a reduction to show. The device's word ends the wait; without one the
+// feeder's meter does. If neither comes in time, the worker is named.
+func (g *Governor) awaitFall(f *feeder, w *worker, shown func(*worker) bool, now time.Time) {
+	down := w.speaks && w.reported <= w.order.Watts+w.slackWatts()
+	hash := g.hashDown(w, now)
+	switch {
+	case down:
+		w.evidence = fleet.WattsDown
+	case hash:
+		w.evidence = fleet.HashDown
+	case w.acked:
+		w.evidence = fleet.Acknowledged
+	case !w.sentAt.IsZero():
+		w.evidence = fleet.Requested
+	}
+	late := now.After(w.orderedAt.Add(2*w.shedIn() + g.cfg.ShedGrace))
+	confirmed := shown(w)
+	switch {
+	case down, confirmed && (late || !w.speaks), late && hash && !w.speaks:
+		w.settle(now)
+		if confirmed {
+			w.evidence = fleet.MeterConfirmed
+		}
+	case late:
+		g.giveUp(f, w, now)
+	}
+}
+
+// settle takes a reduction as done.
+func (w *worker) settle(now time.Time) {
+	w.feeder.settledAt = now
+	w.settled = true
+	w.confirmed = w.order.Watts
+	w.stuck = false
+}
+
+// hashDown says whether the worker's shares have fallen silent, or nearly, since the order: seen long
+// enough that silence at its old rate would be one chance in a thousand.
+func (g *Governor) hashDown(w *worker, now time.Time) bool {
+	if len(w.links) == 0 || w.work.link == nil {
+		return false
+	}
+	span := now.Sub(w.work.at)
+	if g.cfg.DispatchShares > 0 && span < time.Duration(6.9/g.cfg.DispatchShares*float64(time.Minute)) {
+		return false
+	}
+	_, work := w.work.link.Counted()
+	usual := float64(w.Curve.Full().Hashrate) * g.cfg.HashScale * span.Seconds()
+	target := float64(w.order.Hashrate) * g.cfg.HashScale * span.Seconds()
+	return float64(work-w.work.work) < target+silence*(usual-target)
+}
+
+// giveUp counts the worker as drawing what it drew, so that the next plan takes the
+// next-cheapest, and says what is known of it.
+func (g *Governor) giveUp(f *feeder, w *worker, now time.Time) {
+	w.stuck, w.settled = true, true
+	w.stuckUntil = now.Add(g.cfg.RetryStuck)
+	w.evidence = min(w.evidence, fleet.HashDown)
+	said := "says nothing of its draw"
+	if w.speaks {
+		said = fmt.Sprintf("says it draws %v", w.reported)
+	}
+	g.event(now, Event{Level: Warn, Feeder: f.ID, Worker: w.ID, Message: fmt.Sprintf(
+		"stuck: ordered to %v %.0f s ago, evidence: %v, it %s; others give way instead",
+		w.order.Watts, now.Sub(w.orderedAt).Seconds(), w.evidence, said)})
+}
+
+// retryStuck frees a worker that did as ordered after all, and tells it again after a while.
+func (g *Governor) retryStuck(w *worker, now time.Time) {
+	if w.speaks && w.reported <= w.order.Watts+w.slackWatts() {
+		w.settle(now)
+		w.evidence = fleet.WattsDown
+		g.event(now, Event{Feeder: w.feeder.ID, Worker: w.ID, Message: "does as ordered again"})
+		return
+	}
+	if now.Before(w.stuckUntil) {
+		return
+	}
+	w.stuck = false
+	g.again(w, now)
+}
+
+// again repeats the order in force with a new command.
+func (g *Governor) again(w *worker, now time.Time) {
+	sp := w.order
+	w.asserts++
+	w.assertedAt = now
+	g.issue(w, sp, now, 0)
+	w.settled = false
+	w.confirmed = w.full()
+}
+
+// watch looks after a worker whose order has taken effect: does it stay there?
+func (g *Governor) watch(w *worker, shown func(*worker) bool, now time.Time) {
+	if !w.reduced() {
+		return
+	}
+	if w.asserts > 0 && now.Sub(w.assertedAt) > 10*time.Minute {
+		w.asserts = 0
+	}
+	if !w.speaks || w.reported <= w.order.Watts+max(2*w.slackWatts(), 100) {
+		if shown(w) && w.evidence != fleet.NoOrder {
+			w.evidence = fleet.MeterConfirmed
+		}
+		return
+	}
+	if shown(w) {
+		return // its word alone stands against the meter
+	}
+	w.confirmed = w.full()
+	if w.asserts >= maxAsserts {
+		w.evidence = fleet.Acknowledged
+		g.giveUp(w.feeder, w, now)
+		w.stuckUntil = now.Add(10 * g.cfg.RetryStuck)
+		return
+	}
+	g.event(now, Event{Level: Warn, Feeder: w.feeder.ID, Worker: w.ID, Message: fmt.Sprintf(
+		"woke by itself: ordered to %v, says it draws %v; told again", w.order.Watts, w.reported)})
+	g.again(w, now)
+}

@@ -1,0 +1,194 @@
+package governor
+
+import (
+	"slices"
+	"time"
+
+	"github.com/hashlease/hashlease/pool/fleet"
+	"github.com/hashlease/hashlease/pool/unit"
+)
+
+const (
+	// reportGrace is how long a new session may take to say what its machine draws.
+	reportGrace = 3 * time.Second
+	// maxAsserts is how often a machine that acts on its own is told again before it is left alone.
+	maxAsserts = 3
+)
+
+// worker is a machine with what it was told and what is known of it.
+type worker struct {
+	fleet.Worker
+	feeder    *feeder
+	outOfBand fleet.Actuator // nil: the session's
+
+	// What is there.
+	links      []*fleet.Link
+	via        *fleet.Link    // the session behind actuator; nil if it is out of band
+	actuator   fleet.Actuator // nil: it takes no orders now
+	capability fleet.Capability
+	reachedAt  time.Time // since when it takes orders
+	lostAt     time.Time // since when it does not
+	reported   unit.Watts
+	speaks     bool // it has reported watts
+
+	// What was ordered. Command 0: nothing in this term; mode and watts are then as found.
+	order     fleet.Setpoint
+	found     bool       // the device has said in which state it was found
+	from      unit.Watts // least that it may have drawn when the order was made
+	confirmed unit.Watts // most that it may draw by what has been confirmed
+	orderedAt time.Time
+	dueAt     time.Time // when to send it, spread over a bulk
+	sentAt    time.Time // first send of this command
+	sending   bool
+	acked     bool
+	ack       fleet.Ack
+	ackedAt   time.Time
+	touchedAt time.Time // last good send
+	retryAt   time.Time
+	failures  int
+	since     time.Time // last pause or wake by order
+	settled   bool      // the order has taken effect, or will not
+	evidence  fleet.Evidence
+	work      workMark
+
+	stuck      bool
+	stuckUntil time.Time
+	asserts    int
+	assertedAt time.Time
+
+	want fleet.Setpoint // by the newest plan
+}
+
+// workMark is a point in a worker's share counters.
+type workMark struct {
+	link *fleet.Link
+	work uint64
+	at   time.Time
+}
+
+func newWorker(w fleet.Worker, a fleet.Actuator) *worker {
+	n := &worker{Worker: w, outOfBand: a, reported: -1, settled: true}
+	n.confirmed = n.full()
+	n.order = fleet.Setpoint{Worker: w.ID, Watts: n.full(), Hashrate: w.Curve.Full().Hashrate}
+	n.want = n.order
+	return n
+}
+
+func (w *worker) full() unit.Watts { return w.Curve.Full().Watts }
+
+// present is the state in force: as ordered, or as found.
+func (w *worker) present() fleet.Setpoint { return w.order }
+
+// ordered says whether the worker got an order in this term.
+func (w *worker) ordered() bool { return w.order.Command > 0 }
+
+// reduced says whether the state in force is below full power.
+func (w *worker) reduced() bool { return w.order.Mode != fleet.Free }
+
+// slackWatts is what a reported draw may be off without meaning anything.
+func (w *worker) slackWatts() unit.Watts { return max(50, w.full()/20) }
+
+// unsure says whether the worker's draw is assumed rather than known.
+func (w *worker) unsure(now time.Time) bool {
+	if w.actuator == nil {
+		return !w.holds(now)
+	}
+	return !w.ordered() && !w.found
+}
+
+// holds says whether a worker out of reach still keeps its last order: it holds alone
+// and was told to, or its dead man has not run out.
+func (w *worker) holds(now time.Time) bool {
+	if !w.ordered() || !w.acked {
+		return false
+	}
+	return w.capability.HoldsAlone && w.order.FailHold || now.Before(w.touchedAt.Add(w.order.ValidFor))
+}
+
+// worst is the most that the worker may draw by our act: what was last confirmed or what is
+// ordered, whichever is more; full power while nothing is known.
+func (w *worker) worst(now time.Time) unit.Watts {
+	if w.unsure(now) {
+		return w.full()
+	}
+	return max(w.confirmed, w.order.Watts)
+}
+
+// state is what the planner is shown.
+func (w *worker) state(now time.Time) fleet.WorkerState {
+	return fleet.WorkerState{
+		Worker: &w.Worker, Capability: w.capability,
+		Reachable: w.actuator != nil && !w.stuck && !w.quietYet(now),
+		Mode:      w.order.Mode, Watts: w.order.Watts,
+		Draw: w.worst(now), Since: w.since,
+	}
+}
+
+// counted is what the planner counts the worker with.
+func (w *worker) counted(st *fleet.WorkerState) unit.Watts {
+	if st.Reachable && !w.Pinned {
+		return w.Draw(w.order.Mode, w.order.Watts)
+	}
+	return st.Draw
+}
+
+// quietYet says that the session is so new that it has not said what its machine draws. There is
+// time to wait for it as long as the feeder is within its limit anyway.
+func (w *worker) quietYet(now time.Time) bool {
+	young := now.Sub(w.reachedAt) < reportGrace
+	return young && !w.ordered() && !w.speaks && w.outOfBand == nil && w.feeder.fits()
+}
+
+// fits says that the meters show the feeder under its bound, whatever the orders are.
+func (f *feeder) fits() bool {
+	return f.now.fresh && f.plan.Bound > 0 && f.now.mining <= f.plan.Bound
+}
+
+// observe looks at a worker's sessions: who takes orders, and what it says that it draws.
+func (g *Governor) observe(w *worker, now time.Time) {
+	w.links = g.cfg.Registry.Links(w.ID)
+	a := w.outOfBand
+	var via *fleet.Link
+	w.reported, w.speaks = -1, false
+	for _, l := range slices.Backward(w.links) { // newest first
+		if a == nil {
+			if a = l.Actuator(); a != nil {
+				via = l
+			}
+		}
+		if r, ok := l.Reported(); ok && !w.speaks {
+			w.reported, w.speaks = r, true
+		}
+	}
+	switch {
+	case a != nil && w.actuator == nil:
+		w.reachedAt = now
+	case a == nil && w.actuator != nil:
+		w.lostAt = now
+	}
+	if via != w.via && a != nil {
+		w.acked, w.retryAt = false, now // a new session is told again
+	}
+	w.actuator, w.via = a, via
+	if a != nil {
+		w.capability = a.Capability()
+	}
+	if w.speaks && !w.ordered() {
+		w.find()
+	}
+}
+
+// find takes a device's word for the state that it is in, before it gets its first order.
+func (w *worker) find() {
+	sp := fleet.Setpoint{Worker: w.ID}
+	switch {
+	case w.reported <= w.Sleep+w.slackWatts():
+		sp.Mode = fleet.Paused
+	case w.reported < w.full()-2*w.slackWatts():
+		sp.Mode = fleet.Capped
+	}
+	sp.Watts = w.Draw(sp.Mode, w.reported)
+	sp.Hashrate = w.Rate(sp.Mode, w.reported)
+	w.order, w.found = sp, true
+	w.confirmed = max(sp.Watts, w.reported)
+}
