@@ -1,0 +1,90 @@
+package main
+
+// goal is one value of one benchmark, and what it should reach on two quiet cores.
+type goal struct {
+	name   string // in tables and JSON
+	pkg    string
+	bench  string  // full name without the number of processors
+	metric string  // as the benchmark prints it
+	per    float64 // measured units in one of ours; 0 means 1
+	unit   string
+	goal   float64
+	higher bool // more is better
+}
+
+func (g goal) scale() float64 {
+	if g.per == 0 {
+		return 1
+	}
+	return 1 / g.per
+}
+
+func (g goal) better() string {
+	if g.higher {
+		return "higher"
+	}
+	return "lower"
+}
+
+var goals = []goal{
+	{
+		name: "share_standard", pkg: "./pool", bench: "BenchmarkSubmit_Standard",
+		metric: "ns/op", unit: "ns", goal: 900,
+	},
+	{
+		name: "share_standard_allocs", pkg: "./pool", bench: "BenchmarkSubmit_Standard",
+		metric: "allocs/op", unit: "allocs",
+	},
+	{
+		name: "share_extended_12", pkg: "./pool", bench: "BenchmarkSubmit_Extended",
+		metric: "ns/op", unit: "ns", goal: 3600,
+	},
+	{
+		name: "share_extended_12_allocs", pkg: "./pool", bench: "BenchmarkSubmit_Extended",
+		metric: "allocs/op", unit: "allocs",
+	},
+	{
+		name: "noise_responder", pkg: "./stratum/noise", bench: "BenchmarkAccept/fresh",
+		metric: "ns/op", per: 1e3, unit: "us", goal: 700,
+	},
+	{
+		name: "noise_responder_stocked", pkg: "./stratum/noise", bench: "BenchmarkAccept/stock",
+		metric: "ns/op", per: 1e3, unit: "us", goal: 450,
+	},
+	{
+		name: "frame_seal_open_24", pkg: "./stratum/noise", bench: "BenchmarkFrame_SealOpen/payload=24",
+		metric: "ns/op", unit: "ns", goal: 750,
+	},
+	{
+		name: "frame_seal_open_256", pkg: "./stratum/noise", bench: "BenchmarkFrame_SealOpen/payload=256",
+		metric: "ns/op", unit: "ns", goal: 950,
+	},
+	{
+		name: "admission_1k", pkg: "./lease", bench: "BenchmarkAdmission/check/booked=1000",
+		metric: "ns/op", unit: "ns", goal: 2000,
+	},
+	{
+		name: "admission_100k", pkg: "./lease", bench: "BenchmarkAdmission/check/booked=100000",
+		metric: "ns/op", unit: "ns", goal: 4000,
+	},
+	{
+		name: "booking_1k", pkg: "./lease", bench: "BenchmarkAdmission/book/booked=1000",
+		metric: "ns/op", unit: "ns", goal: 8000,
+	},
+	{
+		name: "booking_100k", pkg: "./lease", bench: "BenchmarkAdmission/book/booked=100000",
+		metric: "ns/op", unit: "ns", goal: 12000,
+	},
+	{
+		name: "plan_1k", pkg: "./pool/fleet", bench: "BenchmarkPlan/workers=1000/sleepfirst=false",
+		metric: "ns/op", per: 1e6, unit: "ms", goal: 2,
+	},
+	{
+		name: "plan_10k", pkg: "./pool/fleet", bench: "BenchmarkPlan/workers=10000/sleepfirst=false",
+		metric: "ns/op", per: 1e6, unit: "ms", goal: 10,
+	},
+	{
+		name: "journal_append_256", pkg: "./storage/bolt", bench: "BenchmarkBolt_Append/callers=256",
+		metric: "records/s", unit: "records/s", goal: 50_000, higher: true,
+	},
+}
