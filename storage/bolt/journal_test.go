@@ -243,6 +243,34 @@ func TestJournal_OutlivesAFullDisk(t *testing.T) {
 	}
 }
 
+// Ensure a file that breaks under a running journal gives errors, stops all writing and still closes.
+func TestJournal_StopsWhenTheFileBreaks(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal.db")
+	j := reopen(t, path, bolt.Options{})
+	for range 10 {
+		write(t, j, "a", 100)
+	}
+	if err := os.Truncate(path, 2*4096); err != nil {
+		t.Fatal(err)
+	}
+	err := j.Replay(t.Context(), "a", 0, func(storage.Seq, []byte) error { return nil })
+	if !errors.Is(err, storage.ErrCorrupt) {
+		t.Errorf("replay: %v, want ErrCorrupt", err)
+	}
+	for range 2 {
+		_, err := j.Append(t.Context(), storage.Write{Stream: "a", Expect: 1000, Records: [][]byte{{1}}})
+		if !errors.Is(err, storage.ErrFailed) {
+			t.Errorf("append: %v, want ErrFailed", err)
+		}
+	}
+	if last, err := j.Last(t.Context(), "a"); last != 1000 || err != nil {
+		t.Errorf("last is %d (%v), want 1000", last, err)
+	}
+	if err := j.Close(); err != nil {
+		t.Errorf("close: %v", err)
+	}
+}
+
 // Ensure every leader gets a term that no earlier one had, also over restarts.
 func TestJournal_LeadsWithGrowingTerms(t *testing.T) {
 	path := create(t)
