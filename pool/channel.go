@@ -155,24 +155,39 @@ func (c *Channel) Tip() (Tip, bool) { return c.tip, c.tipped }
 // Assign gives a job to the channel under an id that is not in use. It is active at once if it
 // fits on the channel's tip, and a future job otherwise.
 func (c *Channel) Assign(j *Job, id uint32, now time.Time) Assignment {
+	if !c.tipped || !j.fitsOn(c.tip) {
+		return c.AssignFuture(j, id)
+	}
+	a := c.prepare(j, id)
+	c.begin(a, now)
+	return Assignment{
+		JobID: id, Job: j, MinTime: a.minTime, Version: j.Version, Root: a.root, Target: a.target,
+	}
+}
+
+// AssignFuture gives a job to the channel as a future one even if it fits on the channel's tip. It is
+// for a job that Activate names next: one that fits on any block of its height does not tell a
+// new tip of the same height from the old one.
+func (c *Channel) AssignFuture(j *Job, id uint32) Assignment {
+	a := c.prepare(j, id)
+	c.future = append(c.future, a)
+	if len(c.future) > MaxFutureJobs {
+		c.age(c.future[0])
+		c.future = slices.Delete(c.future, 0, 1)
+	}
+	return Assignment{
+		JobID: id, Job: j, Future: true, Version: j.Version, Root: a.root, Target: c.vardiff.target,
+	}
+}
+
+// prepare is a job under an id. Roots are computed now, so that there is nothing to hash at the tip.
+func (c *Channel) prepare(j *Job, id uint32) *assigned {
 	a := &assigned{id: id, job: j}
 	if c.cfg.Kind == Standard {
 		c.coinbase = j.AppendCoinbase(c.coinbase[:0], c.cfg.Prefix, nil)
 		a.root = foldPath(doubleHash(c.coinbase), j.Path)
 	}
-	out := Assignment{JobID: id, Job: j, Version: j.Version, Root: a.root}
-	if out.Future = !c.tipped || !j.fitsOn(c.tip); out.Future {
-		c.future = append(c.future, a)
-		if len(c.future) > MaxFutureJobs {
-			c.age(c.future[0])
-			c.future = slices.Delete(c.future, 0, 1)
-		}
-		out.Target = c.vardiff.target
-		return out
-	}
-	c.begin(a, now)
-	out.MinTime, out.Target = a.minTime, a.target
-	return out
+	return a
 }
 
 // Activate makes a future job the only valid one, on a new tip. All others die.

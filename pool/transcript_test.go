@@ -168,12 +168,16 @@ func (p *transcript) fresh(a args) string {
 	return fmt.Sprintf("job %d\n", j.Seq)
 }
 
-// assign JOB ID [times=N]: with times, ids count up
+// assign JOB ID [times=N] [future=1]: with times, ids count up
 func (p *transcript) assign(a args) string {
 	id := p.id(a.words[1])
 	var out pool.Assignment
 	for range a.number("times", 1) {
-		out = p.c.Assign(p.jobs[a.words[0]], id, p.now)
+		if a.number("future", 0) != 0 {
+			out = p.c.AssignFuture(p.jobs[a.words[0]], id)
+		} else {
+			out = p.c.Assign(p.jobs[a.words[0]], id, p.now)
+		}
 		if id < uint32(len(p.ids)) {
 			p.ids[id] = out.Job
 		}
