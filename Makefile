@@ -34,6 +34,7 @@ race: ## run the tests under the race detector
 
 lint: ## check style, rooms and proto files
 	$(TOOL) golangci-lint run ./...
+	cd tools && go tool golangci-lint run --config ../.golangci.yml ./...
 	cd proto && go tool -modfile=../tools/go.mod buf lint
 
 fuzz: ## fuzz every target for FUZZTIME (10s)

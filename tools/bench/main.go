@@ -67,7 +67,7 @@ func (o *options) run(ctx context.Context, goals []goal) error {
 		mine := slices.DeleteFunc(slices.Clone(goals), func(g goal) bool { return g.pkg != pkg })
 		args := o.args(pkg, mine)
 		command := shell(args)
-		fmt.Fprintln(o.stderr, command)
+		fmt.Fprintln(o.stderr, command) //nolint:errcheck // progress
 		cmd := exec.CommandContext(ctx, "go", args...)
 		cmd.Dir, cmd.Stderr = o.root, o.stderr
 		output, err := cmd.Output()
@@ -83,7 +83,8 @@ func (o *options) run(ctx context.Context, goals []goal) error {
 	if err := o.print(results); err != nil {
 		return err
 	}
-	fmt.Fprintf(o.stderr, "medians of %d runs, %v in all\n", o.count, time.Since(began).Round(time.Second))
+	took := time.Since(began).Round(time.Second)
+	fmt.Fprintf(o.stderr, "medians of %d runs, %v in all\n", o.count, took) //nolint:errcheck // progress
 	return o.write(results)
 }
 
@@ -143,8 +144,7 @@ func pick(measured map[string]map[string][]float64, goals []goal, command string
 }
 
 func (o *options) print(results []result) error {
-	w := tabwriter.NewWriter(o.stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "WHAT\tMEASURED\tGOAL\tUNIT\tMET\t")
+	text := "WHAT\tMEASURED\tGOAL\tUNIT\tMET\t\n"
 	for _, r := range results {
 		bound, met := "<=", "yes"
 		if r.Better == "higher" {
@@ -153,7 +153,12 @@ func (o *options) print(results []result) error {
 		if !r.met() {
 			met = "no"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s %s\t%s\t%s\t\n", r.Name, number(r.Value), bound, number(r.Goal), r.Unit, met)
+		text += fmt.Sprintf("%s\t%s\t%s %s\t%s\t%s\t\n",
+			r.Name, number(r.Value), bound, number(r.Goal), r.Unit, met)
+	}
+	w := tabwriter.NewWriter(o.stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+	if _, err := io.WriteString(w, text); err != nil {
+		return err
 	}
 	return w.Flush()
 }

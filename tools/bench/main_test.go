@@ -22,7 +22,7 @@ func TestPick_TakesMediansInTheGoalsUnit(t *testing.T) {
 		{name: "a", bench: "BenchmarkA", metric: "ns/op", unit: "ns", goal: 20},
 		{name: "a_allocs", bench: "BenchmarkA", metric: "allocs/op", unit: "allocs"},
 		{name: "b", bench: "BenchmarkB/size=1", metric: "ns/op", per: 1e3, unit: "us", goal: 6},
-		{name: "r", bench: "BenchmarkB/size=1", metric: "records/s", unit: "records/s", goal: 7, higher: true},
+		{name: "r", bench: "BenchmarkB/size=1", metric: "records/s", unit: "1/s", goal: 7, higher: true},
 	}
 	got, err := pick(parse(output), goals, "go test")
 	if err != nil {
@@ -32,7 +32,7 @@ func TestPick_TakesMediansInTheGoalsUnit(t *testing.T) {
 		{"a", 20.5, "ns", 20, "lower", "go test"},
 		{"a_allocs", 0, "allocs", 0, "lower", "go test"},
 		{"b", 5, "us", 6, "lower", "go test"},
-		{"r", 7.5, "records/s", 7, "higher", "go test"},
+		{"r", 7.5, "1/s", 7, "higher", "go test"},
 	}
 	met := []bool{false, true, true, true}
 	for i, w := range want {
