@@ -26,6 +26,7 @@ type Config struct {
 	Console    Listener   `toml:"console"`
 	TLS        TLS        `toml:"tls"`
 	Admin      Admin      `toml:"admin"`
+	Lease      Lease      `toml:"lease"`
 	Tenants    []Tenant   `toml:"tenant"`
 	Sites      []Site     `toml:"site"`
 	Workers    []Worker   `toml:"worker"`
@@ -75,6 +76,11 @@ type TLS struct {
 // Admin is the operator's access.
 type Admin struct {
 	KeyHash string `toml:"key_hash"` // SHA-256 of the key, hexadecimal
+}
+
+// Lease is the terms of new leases.
+type Lease struct {
+	Price unit.Msat `toml:"price_msat_per_kwh"` // for energy at the tenant's meter; 0: free
 }
 
 // Tenant is somebody who may lease power.

@@ -171,7 +171,7 @@ func TestValidate_ListsEveryFault(t *testing.T) {
 	c.GRPC.Listen = c.Console.Listen
 	c.Admin.KeyHash = "12"
 	c.Tenants = append(c.Tenants,
-		config.Tenant{ID: "b", KeyHash: hash}, config.Tenant{ID: "A_", KeyHash: hash})
+		config.Tenant{ID: "b", KeyHash: hash}, config.Tenant{ID: "A+", KeyHash: hash})
 	c.Nodes[0].URL = "ftp://x"
 	c.Nodes[1].URL = "http://node.example:8332"
 	c.Nodes[1].Certificate = ""
@@ -194,7 +194,7 @@ func TestValidate_ListsEveryFault(t *testing.T) {
 		`console.listen: :9443 is used by grpc.listen already`,
 		`admin.key_hash: the SHA-256`,
 		`tenant "b" is there twice`,
-		`tenant 4: id: "A_": byte 1 is 'A': a-z 0-9 - are accepted`,
+		`tenant 4: id: "A+": 1 to 40 of a-z 0-9 - _ are accepted`,
 		`node 1: url: http://host:port or https://host:port is accepted`,
 		`node node.example:8332: address: node.example:8332 is not on this machine: TLS`,
 		`node 3: password_file: given beside password`,

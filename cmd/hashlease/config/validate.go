@@ -1,13 +1,14 @@
 package config
 
 import (
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
 	"net/url"
 	"strconv"
 
+	"github.com/hashlease/hashlease/lease"
+	"github.com/hashlease/hashlease/lease/leaserpc"
 	"github.com/hashlease/hashlease/pool"
 	"github.com/hashlease/hashlease/pool/fleet"
 	"github.com/hashlease/hashlease/pool/node"
@@ -18,7 +19,6 @@ const (
 	MaxNodes   = 16
 	MaxTenants = 10_000
 	MaxMeters  = 10_000
-	MaxTenant  = 40 // bytes of a tenant's id
 )
 
 // Validate lists every fault at once, each with the name of the field and what is accepted. It opens
@@ -125,7 +125,8 @@ func (v *validation) keys(c *Config) {
 }
 
 func (v *validation) keyHash(field, text string) {
-	if b, err := hex.DecodeString(text); err != nil || len(b) != 32 {
+	var h leaserpc.Hash
+	if err := h.UnmarshalText([]byte(text)); err != nil {
 		v.faultf("%s: the SHA-256 of a key in 64 hexadecimal digits is needed; "+
 			"hashlease init and hashlease tenant add make keys", field)
 	}
@@ -133,16 +134,11 @@ func (v *validation) keyHash(field, text string) {
 
 // ValidTenant says whether id can name a tenant.
 func ValidTenant(id string) error {
-	if id == "" || len(id) > MaxTenant {
-		return fmt.Errorf("%q has %d bytes: 1 to %d are accepted", id, len(id), MaxTenant)
+	if !lease.ValidName(id) {
+		return fmt.Errorf("%q: 1 to %d of a-z 0-9 - _ are accepted", id, lease.MaxName)
 	}
-	for i := range len(id) {
-		if c := id[i]; !(c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-') {
-			return fmt.Errorf("%q: byte %d is %q: a-z 0-9 - are accepted", id, i+1, c)
-		}
-	}
-	if id == "admin" {
-		return errors.New(`"admin" is the operator's own name: choose another`)
+	if id == leaserpc.Admin {
+		return fmt.Errorf("%q is the operator's own name: choose another", id)
 	}
 	return nil
 }
@@ -182,6 +178,9 @@ func (v *validation) nodes(c *Config) {
 }
 
 func (v *validation) power(c *Config) {
+	if c.Lease.Price < 0 || c.Lease.Price > 1e15 {
+		v.faultf("lease: price_msat_per_kwh is %d: 0 to 1e15 is accepted", c.Lease.Price)
+	}
 	for i := range c.Sites {
 		s := &c.Sites[i]
 		if s.Tariff < 0 || s.Tariff > 1e15 {
