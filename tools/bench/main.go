@@ -144,7 +144,8 @@ func pick(measured map[string]map[string][]float64, goals []goal, command string
 }
 
 func (o *options) print(results []result) error {
-	text := "WHAT\tMEASURED\tGOAL\tUNIT\tMET\t\n"
+	var text strings.Builder
+	text.WriteString("WHAT\tMEASURED\tGOAL\tUNIT\tMET\t\n")
 	for _, r := range results {
 		bound, met := "<=", "yes"
 		if r.Better == "higher" {
@@ -153,11 +154,11 @@ func (o *options) print(results []result) error {
 		if !r.met() {
 			met = "no"
 		}
-		text += fmt.Sprintf("%s\t%s\t%s %s\t%s\t%s\t\n",
+		fmt.Fprintf(&text, "%s\t%s\t%s %s\t%s\t%s\t\n",
 			r.Name, number(r.Value), bound, number(r.Goal), r.Unit, met)
 	}
 	w := tabwriter.NewWriter(o.stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	if _, err := io.WriteString(w, text); err != nil {
+	if _, err := io.WriteString(w, text.String()); err != nil {
 		return err
 	}
 	return w.Flush()
