@@ -53,6 +53,11 @@ type chain struct {
 
 func (c *chain) tip() header { return c.recent[len(c.recent)-1] }
 
+// knows reports whether the block is part of the chain's end.
+func (c *chain) knows(hash chainhash.Hash) bool {
+	return slices.ContainsFunc(c.recent, func(k header) bool { return k.hash == hash })
+}
+
 // extend puts h on top of the block that it builds on and drops what was above that. It
 // reports false if that block is not known.
 func (c *chain) extend(h header) bool {

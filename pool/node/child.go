@@ -148,6 +148,12 @@ func (c *Child) launch() (<-chan struct{}, error) {
 	if err != nil {
 		return nil, err
 	}
+	out, err := os.OpenFile(c.output(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = out.Close() }() // the process has a copy by then
+	cmd.Stdout, cmd.Stderr = out, out
 	started := make(chan error, 1)
 	exited := make(chan struct{})
 	go func() { // ends with the process
@@ -194,14 +200,8 @@ func (c *Child) command() (*exec.Cmd, error) {
 	if c.cfg.Address != "" {
 		args = append(args, "--miningaddr="+c.cfg.Address)
 	}
-	out, err := os.OpenFile(c.output(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = out.Close() }() // the process gets a copy
 	cmd := exec.Command(c.cfg.Path, args...)
-	cmd.Dir, cmd.Stdout, cmd.Stderr = c.cfg.Dir, out, out
-	cmd.SysProcAttr = childAttr()
+	cmd.Dir, cmd.SysProcAttr = c.cfg.Dir, childAttr()
 	return cmd, nil
 }
 

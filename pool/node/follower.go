@@ -241,10 +241,13 @@ func (f *follower) expected(best chainhash.Hash) bool {
 func (f *follower) advance(h header, publish bool) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.pending = nil
-	if h.hash == f.chain.tip().hash {
+	if f.chain.knows(h.hash) { // our own, or news of an older block that come late
+		if h.hash == f.chain.tip().hash {
+			f.pending = nil
+		}
 		return true
 	}
+	f.pending = nil
 	if !f.chain.extend(h) {
 		return false
 	}

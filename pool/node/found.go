@@ -4,17 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"strings"
 	"time"
 
 	"github.com/hashlease/hashlease/pool"
 )
 
-// Outcome texts begin with one of these words.
+// Outcome texts of a block.
 const (
-	OutcomeAccepted = "accepted" // on a node's best chain
-	OutcomeRefused  = "refused"  // by all nodes
+	OutcomeAccepted = "accepted"  // on a node's best chain
+	OutcomeRefused  = "refused: " // by all nodes; their reasons follow
 )
 
 const (
@@ -159,7 +158,7 @@ func (r *Relay) judge(f *found, i int, err error) {
 	a := &f.attempts[i]
 	switch {
 	case err == nil:
-		f.outcome = OutcomeAccepted + ": by node " + r.nodes[i].Name()
+		f.outcome = OutcomeAccepted
 		r.stats.Accepted++
 	case errors.Is(err, ErrRefused):
 		a.refused = r.nodes[i].Name() + ": " + err.Error()
@@ -183,78 +182,6 @@ func (r *Relay) refuseLocked(f *found) {
 	if len(reasons) == 0 || len(reasons) < len(f.attempts) && time.Since(f.since) < patience {
 		return
 	}
-	f.outcome = OutcomeRefused + ": " + strings.Join(reasons, "; ")
+	f.outcome = OutcomeRefused + strings.Join(reasons, "; ")
 	r.stats.Refused++
-}
-
-// keepBooks journals what was found and what became of it, until ctx ends. What cannot be
-// journaled is tried again: the spool keeps it.
-func (r *Relay) keepBooks(ctx context.Context) {
-	wait := firstResend
-	for ctx.Err() == nil {
-		err := r.enter(ctx)
-		if ctx.Err() != nil {
-			return
-		}
-		if err == nil {
-			wait = firstResend
-			select {
-			case <-ctx.Done():
-			case <-r.books:
-			}
-			continue
-		}
-		r.log.Error("a found block could not be journaled", slog.Any("error", err))
-		pause(ctx, wait)
-		wait = min(2*wait, longestResend)
-	}
-}
-
-// enter brings the journal up to date.
-func (r *Relay) enter(ctx context.Context) error {
-	for {
-		f, entered, outcome := r.unbooked()
-		if f == nil {
-			return nil
-		}
-		b := f.block
-		if !entered {
-			if err := r.blocks.Found(ctx, b); err != nil {
-				return fmt.Errorf("journaling block %v: %w", b.Hash, err)
-			}
-			r.mu.Lock()
-			f.entered = true
-			r.mu.Unlock()
-			r.log.Info("block found", slog.String("block", b.Hash.String()),
-				slog.Int("height", int(b.Height)), slog.String("worker", string(b.Worker)))
-			continue
-		}
-		if err := r.blocks.Outcome(ctx, b.Hash, outcome); err != nil {
-			return fmt.Errorf("journaling the outcome of block %v: %w", b.Hash, err)
-		}
-		if err := r.spool.remove(b.Hash); err != nil {
-			return err
-		}
-		r.mu.Lock()
-		delete(r.found, b.Hash)
-		r.mu.Unlock()
-		r.log.Info("block settled", slog.String("block", b.Hash.String()),
-			slog.Int("height", int(b.Height)), slog.String("outcome", outcome))
-	}
-}
-
-// unbooked is the oldest block of which something is not journaled.
-func (r *Relay) unbooked() (oldest *found, entered bool, outcome string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, f := range r.found {
-		settled := f.outcome != "" && f.spooled
-		if (!f.entered || settled) && (oldest == nil || f.serial < oldest.serial) {
-			oldest = f
-		}
-	}
-	if oldest == nil {
-		return nil, false, ""
-	}
-	return oldest, oldest.entered, oldest.outcome
 }

@@ -57,8 +57,8 @@ func parseEnvelope(text []byte) (envelope, error) {
 	var e envelope
 	var failure []byte
 	s := scanner{b: text}
-	s.object(func(key string) {
-		switch key {
+	s.object(func(key []byte) {
+		switch string(key) {
 		case "id":
 			if !s.null() {
 				e.id = uint64(s.integer())

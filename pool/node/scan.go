@@ -49,8 +49,8 @@ func (s *scanner) accept(c byte) bool {
 }
 
 // object calls member for each member of the object that is next. member must
-// consume the value. null counts as an empty object.
-func (s *scanner) object(member func(key string)) {
+// consume the value. null counts as an empty object. key aliases the input.
+func (s *scanner) object(member func(key []byte)) {
 	if s.null() {
 		return
 	}
@@ -67,7 +67,7 @@ func (s *scanner) object(member func(key string)) {
 			s.fail("colon")
 			return
 		}
-		member(string(key))
+		member(key)
 		if s.accept('}') {
 			return
 		}
@@ -189,7 +189,7 @@ func (s *scanner) skip(depth int) {
 	}
 	switch s.peek() {
 	case '{':
-		s.object(func(string) { s.skip(depth + 1) })
+		s.object(func([]byte) { s.skip(depth + 1) })
 	case '[':
 		s.array(func() { s.skip(depth + 1) })
 	case '"':

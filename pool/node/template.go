@@ -46,7 +46,8 @@ type decoder struct {
 // names the field. It keeps nothing of the text.
 func decodeTemplate(text []byte, p *chaincfg.Params) (*pool.Template, error) {
 	d := decoder{scanner: scanner{b: text}, params: p, seen: make(map[string]bool)}
-	d.object(func(key string) {
+	d.object(func(name []byte) {
+		key := clip(string(name))
 		if d.seen[key] {
 			d.refuse(key, "given twice")
 			return
@@ -177,14 +178,13 @@ func (d *decoder) rule(name string) {
 func (d *decoder) transaction() {
 	field := func(name string) string { return fmt.Sprintf("transactions[%d].%s", len(d.t.Txs), name) }
 	var tx pool.Tx
-	var id *chainhash.Hash
-	d.object(func(key string) {
-		switch key {
+	var id chainhash.Hash
+	d.object(func(key []byte) {
+		switch string(key) {
 		case "data":
 			tx.Raw = d.raw(field)
 		case "txid":
-			h := d.hash("transactions[].txid")
-			id = &h
+			id = d.hash("transactions[].txid")
 		case "fee":
 			tx.Fee = d.number("transactions[].fee", 0, maxMoney)
 		default:
@@ -199,7 +199,7 @@ func (d *decoder) transaction() {
 		d.refuse(field("data"), "%v", err)
 		return
 	}
-	if id == nil || *id != shape.id {
+	if id != shape.id {
 		d.refuse(field("txid"), "%v, the data's is %v", id, shape.id)
 		return
 	}

@@ -1,0 +1,35 @@
+package node
+
+import (
+	"context"
+)
+
+// HoldTemplates makes each call for a template wait for a value from the
+// returned channel, so that a test sees what is published before the answer.
+func (f *follower) HoldTemplates() chan<- struct{} {
+	gate, open := make(chan struct{}), f.open
+	f.open = func(ctx context.Context, c Config) (link, error) {
+		l, err := open(ctx, c)
+		if err != nil {
+			return nil, err
+		}
+		return heldLink{l, gate}, nil
+	}
+	return gate
+}
+
+type heldLink struct {
+	link
+	gate <-chan struct{}
+}
+
+func (h heldLink) call(ctx context.Context, method string, params ...any) ([]byte, error) {
+	if method == "getblocktemplate" {
+		select {
+		case <-h.gate:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	return h.link.call(ctx, method, params...)
+}
