@@ -128,9 +128,8 @@ func (p probe) run(ctx context.Context) finding {
 		return finding{What: p.what, OK: true, Found: found}
 	}
 	f := finding{What: p.what, Found: err.Error()}
-	var fixable *fixable
-	if errors.As(err, &fixable) {
-		f.Fix = fixable.fix
+	if known, ok := errors.AsType[*fixable](err); ok {
+		f.Fix = known.fix
 	}
 	return f
 }

@@ -3,13 +3,10 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -22,14 +19,17 @@ import (
 
 	"github.com/hashlease/hashlease/cmd/hashlease/config"
 	"github.com/hashlease/hashlease/pool"
+	"github.com/hashlease/hashlease/pool/device"
 	"github.com/hashlease/hashlease/pool/fleet"
 	"github.com/hashlease/hashlease/pool/node"
-	"github.com/hashlease/hashlease/pool/unit"
 	"github.com/hashlease/hashlease/stratum/noise"
 )
 
-// maxReadingAge is how old a meter's reading may be, and how far ahead of us its clock.
-const maxReadingAge = time.Minute
+// Bounds of a meter's reading: how long it may take, and how far its clock may be from ours.
+const (
+	meterFor      = 5 * time.Second
+	maxReadingAge = 3 * time.Second
+)
 
 // checkPrivate wants a file that only its owner can read.
 func checkPrivate(path string) (string, error) {
@@ -49,7 +49,8 @@ func checkPayout(cfg *config.Config) (string, error) {
 		return "", err
 	}
 	if cfg.Payout == "" {
-		return "", fixf(errors.New("none is set: found blocks could not be paid"), "set payout to an address of %s", cfg.Network)
+		return "", fixf(errors.New("none is set: found blocks could not be paid"),
+			"set payout to an address of %s", cfg.Network)
 	}
 	script, err := pool.PayoutScript(cfg.Payout, params)
 	if err != nil {
@@ -62,7 +63,7 @@ func checkAuthority(cfg *config.Config) (string, error) {
 	path := cfg.Path(cfg.Stratum.AuthorityKey)
 	text, err := readSmall(path, maxKeyFile)
 	if errors.Is(err, fs.ErrNotExist) {
-		return "", fixf(err, "put the copy back; hashlease serve makes a new one, which miners do not know")
+		return "", fixf(err, "put the copy back; hashlease init makes a new one in an empty directory")
 	}
 	if err != nil {
 		return "", err
@@ -96,7 +97,7 @@ func checkTLS(cfg *config.Config, now time.Time) (string, error) {
 		return "server's certificate is good until " + pair.Leaf.NotAfter.Local().Format(time.DateOnly), nil
 	}
 	if _, err := readKey(filepath.Join(dir, caKeyFile)); err != nil {
-		return "", fixf(fmt.Errorf("the server's certificate must be renewed: %w", err), "put %s back", caKeyFile)
+		return "", fixf(fmt.Errorf("renewing the server's certificate: %w", err), "put %s back", caKeyFile)
 	}
 	return "server's certificate will be renewed at the next start", nil
 }
@@ -136,7 +137,8 @@ func checkStorage(cfg *config.Config) (string, error) {
 func checkJournal(path string) error {
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: true, Timeout: 200 * time.Millisecond})
 	if errors.Is(err, berrors.ErrTimeout) {
-		return fixf(fmt.Errorf("%s is in use by another process", path), "stop hashlease serve, if it is meant to be off")
+		return fixf(fmt.Errorf("%s is in use by another process", path),
+			"stop hashlease serve, if it is meant to be off")
 	}
 	if err != nil {
 		return fixf(fmt.Errorf("opening journal %s: %w", path, err), "put the backup back")
@@ -156,9 +158,13 @@ func tryWrite(dir string) error {
 func portProbes(cfg *config.Config) []probe {
 	var out []probe
 	for _, l := range []struct{ what, address string }{
-		{"stratum port", cfg.Stratum.Listen}, {"grpc port", cfg.GRPC.Listen}, {"console port", cfg.Console.Listen},
+		{"stratum port", cfg.Stratum.Listen},
+		{"grpc port", cfg.GRPC.Listen},
+		{"console port", cfg.Console.Listen},
 	} {
-		out = append(out, probe{l.what, func(ctx context.Context) (string, error) { return checkPort(ctx, l.address) }})
+		out = append(out, probe{l.what, func(ctx context.Context) (string, error) {
+			return checkPort(ctx, l.address)
+		}})
 	}
 	return out
 }
@@ -213,7 +219,7 @@ func checkNode(ctx context.Context, kind config.NodeKind, nc node.Config) (strin
 		err = p.Probe(ctx)
 	}
 	if err != nil {
-		return "", fixf(err, "start the node, let it catch up, and compare url, user, password and network with its own")
+		return "", fixf(err, "start the node, let it catch up, compare url, user, password and network")
 	}
 	return fmt.Sprintf("ready on %s, gives templates", nc.Network.Name), nil
 }
@@ -236,38 +242,19 @@ func meterProbes(cfg *config.Config) []probe {
 // checkMeter reads once.
 func checkMeter(ctx context.Context, url string) (string, error) {
 	r, err := readMeter(ctx, url)
-	if err != nil {
+	switch {
+	case errors.Is(err, device.ErrStale):
+		return "", fixf(err, "set the clocks of meter and server (NTP)")
+	case err != nil:
 		return "", fixf(err, "start the meter's interface, and compare the url with its own")
 	}
-	return judgeReading(r, time.Now())
+	return r.Watts.String(), nil
 }
 
-// readMeter is replaced by pool/device's.
 func readMeter(ctx context.Context, url string) (fleet.Reading, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	meter, err := device.NewHTTPMeter(device.HTTPMeterConfig{URL: url, Timeout: meterFor, MaxAge: maxReadingAge})
 	if err != nil {
 		return fleet.Reading{}, err
 	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return fleet.Reading{}, err
-	}
-	defer resp.Body.Close()
-	var body struct {
-		Watts  unit.Watts  `json:"watts"`
-		Energy unit.Joules `json:"energy_joules"`
-		Time   time.Time   `json:"time"`
-	}
-	if err := json.NewDecoder(io.LimitReader(resp.Body, 4096)).Decode(&body); err != nil {
-		return fleet.Reading{}, err
-	}
-	return fleet.Reading{Watts: body.Watts, Energy: body.Energy, At: body.Time}, nil
-}
-
-func judgeReading(r fleet.Reading, now time.Time) (string, error) {
-	if age := now.Sub(r.At); age > maxReadingAge || age < -maxReadingAge {
-		return "", fixf(fmt.Errorf("%v, but read at %s: %v away from our clock", r.Watts, r.At.Format(time.RFC3339),
-			age.Round(time.Second)), "set the clocks of the meter and of this machine (NTP)")
-	}
-	return fmt.Sprintf("%v, %v old", r.Watts, now.Sub(r.At).Round(time.Millisecond)), nil
+	return meter.Read(ctx)
 }

@@ -9,7 +9,7 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 3 refused by the service, 4 no con
 
 // cli is the grammar of the command line.
 type cli struct {
-	Demo  demoCmd  `cmd:"" help:"Run everything on this machine: a node, a simulated site, leases and the console."`
+	Demo  demoCmd  `cmd:"" help:"Run everything here: a node, a simulated site, leases and the console."`
 	Init  initCmd  `cmd:"" help:"Write a commented configuration, keys and certificates."`
 	Check checkCmd `cmd:"" help:"Try node, meters, ports, payout address and keys, and say what to fix."`
 	Serve serveCmd `cmd:"" help:"Run the server."`

@@ -98,7 +98,7 @@ func (f *clientFlags) key() (string, error) {
 func (f *clientFlags) transport(host string) (credentials.TransportCredentials, error) {
 	if f.Insecure {
 		if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-			return nil, usagef("--insecure sends the key in plaintext: only localhost is accepted, not %q", host)
+			return nil, usagef("--insecure sends the key in plaintext: only localhost is accepted")
 		}
 		return insecure.NewCredentials(), nil
 	}
@@ -130,7 +130,7 @@ func readSmall(path string, limit int64) ([]byte, error) {
 	return b, err
 }
 
-func (c *client) close() { c.conn.Close() } //nolint:errcheck,gosec // nothing to do about it at the end
+func (c *client) close() { c.conn.Close() } //nolint:errcheck // nothing to do about it at the end
 
 // call is the context of one call with one answer.
 func (c *client) call(ctx context.Context) (context.Context, context.CancelFunc) {
@@ -186,6 +186,11 @@ func (c *client) feederName(ctx context.Context, s string) (string, error) {
 		}
 	}
 	return "", usagef("feeder %q: no site has it; hashlease capacity lists them", s)
+}
+
+// feederWord is SITE/FEEDER of a feeder's resource name.
+func feederWord(name string) string {
+	return strings.Replace(strings.TrimPrefix(name, "sites/"), "/feeders/", "/", 1)
 }
 
 // short is the last part of a resource name.

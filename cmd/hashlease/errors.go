@@ -43,11 +43,7 @@ func report(e *env, err error) int {
 		e.notef("hashlease: %v\n", err)
 		return exitUsage
 	}
-	var answer interface {
-		error
-		GRPCStatus() *status.Status
-	}
-	if errors.As(err, &answer) {
+	if answer, ok := errors.AsType[answer](err); ok {
 		// What commands added around the answer stays, the library's own words around it go.
 		message := plainMessage(answer.GRPCStatus().Message())
 		message = strings.Replace(err.Error(), answer.Error(), message, 1)
@@ -61,8 +57,14 @@ func report(e *env, err error) int {
 	return exitFailed
 }
 
-var transportWords = regexp.MustCompile(
-	`^connection error: desc = "(?:transport: )?(?:Error while dialing: |authentication handshake failed: )?(.*)"$`)
+// answer is an error that a service gave, or the library in its place.
+type answer interface {
+	error
+	GRPCStatus() *status.Status
+}
+
+var transportWords = regexp.MustCompile(`^connection error: desc = "(?:transport: )?` +
+	`(?:Error while dialing: |authentication handshake failed: )?(.*)"$`)
 
 // plainMessage is a status message without the transport's layers.
 func plainMessage(s string) string {
@@ -95,17 +97,18 @@ func reportStatus(e *env, s *status.Status, message string) int {
 	case codes.PermissionDenied, codes.NotFound, codes.AlreadyExists, codes.ResourceExhausted,
 		codes.FailedPrecondition, codes.Aborted, codes.OutOfRange:
 		return exitRefused
+	default:
+		return exitFailed
 	}
-	return exitFailed
 }
 
 func connectHint(message string) string {
 	switch {
 	case strings.Contains(message, "certificate signed by unknown authority"),
 		strings.Contains(message, "certificate is not trusted"):
-		return "Give the server's authority with --ca FILE (ca.pem of its tls directory) or in HASHLEASE_CA.\n"
+		return "Give the server's authority, ca.pem of its tls directory, with --ca or in HASHLEASE_CA.\n"
 	case strings.Contains(message, "x509:"), strings.Contains(message, "tls:"):
-		return "The certificate is for other names: use one of them, or add this one to tls.hosts and restart.\n"
+		return "If the certificate is for other names: use one of them, or add this one to tls.hosts.\n"
 	case strings.Contains(message, "first record does not look like a TLS handshake"):
 		return "The server speaks plaintext there: --insecure is for that, on this machine only.\n"
 	}

@@ -161,7 +161,8 @@ func defaultNodeURL(kind config.NodeKind, network string) string {
 	}
 	if kind == config.Core {
 		ports = map[string]string{
-			"mainnet": "8332", "testnet3": "18332", "testnet4": "48332", "signet": "38332", "regtest": "18443",
+			"mainnet": "8332", "testnet3": "18332", "testnet4": "48332", "signet": "38332",
+			"regtest": "18443",
 		}
 		return "http://127.0.0.1:" + cmp.Or(ports[network], "8332")
 	}
@@ -176,7 +177,8 @@ func (m *made) write() error {
 			if err != nil {
 				return fmt.Errorf("looking for %s: %w", path, err)
 			}
-			return fmt.Errorf("%s exists already and nothing is overwritten: choose another --dir, or move it away", path)
+			return fmt.Errorf("%s exists already and nothing is overwritten: choose another --dir, "+
+				"or move it away", path)
 		}
 	}
 	var done []string

@@ -80,7 +80,9 @@ func (c *leaseCreateCmd) Run(ctx context.Context, e *env) error {
 	return c.book(ctx, e, cl, req)
 }
 
-func (c *leaseCreateCmd) book(ctx context.Context, e *env, cl *client, req *hashleasev1.CreateLeaseRequest) error {
+func (c *leaseCreateCmd) book(
+	ctx context.Context, e *env, cl *client, req *hashleasev1.CreateLeaseRequest,
+) error {
 	call, cancel := cl.call(ctx)
 	defer cancel()
 	l, err := cl.leases.CreateLease(call, req)
@@ -96,14 +98,18 @@ func (c *leaseCreateCmd) book(ctx context.Context, e *env, cl *client, req *hash
 	if !c.Wait || c.DryRun {
 		return printLease(e, l)
 	}
-	w := watcher{cl: cl, env: e, json: c.JSON, name: l.GetName(), until: hashleasev1.LeaseState_LEASE_STATE_ACTIVE}
+	w := watcher{
+		cl: cl, env: e, json: c.JSON, name: l.GetName(),
+		until: hashleasev1.LeaseState_LEASE_STATE_ACTIVE,
+	}
 	return w.run(ctx)
 }
 
 // unsure adds how to find out whether a change happened, where the answer was lost.
 func unsure(err error, requestID string) error {
 	if code := status.Code(err); code == codes.Unavailable || code == codes.DeadlineExceeded {
-		return fmt.Errorf("%w (it may have happened: repeat with --request-id %s, nothing is done twice)", err, requestID)
+		return fmt.Errorf("%w\nIf it was sent it may have happened. A repeat with --request-id %s is safe",
+			err, requestID)
 	}
 	return err
 }
@@ -156,7 +162,7 @@ func (c *leaseListCmd) Run(ctx context.Context, e *env) error {
 	for len(all) < c.Limit {
 		call, cancel := cl.call(ctx)
 		r, err := cl.leases.ListLeases(call, &hashleasev1.ListLeasesRequest{
-			PageSize: int32(min(pageSize, c.Limit-len(all))), PageToken: token, //nolint:gosec // at most pageSize
+			PageSize: int32(min(pageSize, c.Limit-len(all))), PageToken: token,
 		})
 		cancel()
 		if err != nil {
@@ -172,7 +178,7 @@ func (c *leaseListCmd) Run(ctx context.Context, e *env) error {
 	}
 	t := newTable(e.stdout, "LEASE", "FEEDER", "POWER", "START", "END", "STATE", "REASON")
 	for _, l := range all {
-		t.row(cl.shortLease(l.GetName()), strings.TrimPrefix(l.GetFeeder(), "sites/"), unit.Watts(l.GetWatts()).String(),
+		t.row(cl.shortLease(l.GetName()), feederWord(l.GetFeeder()), unit.Watts(l.GetWatts()).String(),
 			clock(l.GetStartTime()), clock(l.GetEndTime()), stateWord(l.GetState()), l.GetStateReason())
 	}
 	return t.flush()
@@ -243,8 +249,7 @@ func stateWord(s hashleasev1.LeaseState) string {
 func printLease(e *env, l *hashleasev1.Lease) error {
 	t := newTable(e.stdout, "lease", l.GetName())
 	t.row("state", stateWord(l.GetState())+reasonOf(l))
-	t.row("site", strings.TrimPrefix(l.GetSite(), "sites/"))
-	t.row("feeder", strings.TrimPrefix(l.GetFeeder(), "sites/"))
+	t.row("feeder", feederWord(l.GetFeeder()))
 	t.row("power", unit.Watts(l.GetWatts()).String())
 	t.row("start", clock(l.GetStartTime()))
 	t.row("end", clock(l.GetEndTime()))
@@ -278,7 +283,7 @@ func reasonOf(l *hashleasev1.Lease) string {
 // newUUID is a random UUID (RFC 9562 version 4).
 func newUUID() string {
 	var b [16]byte
-	rand.Read(b[:]) //nolint:errcheck // never fails
+	rand.Read(b[:]) // never fails
 	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
@@ -287,7 +292,8 @@ func newUUID() string {
 func parseState(s string) (hashleasev1.LeaseState, error) {
 	v, ok := hashleasev1.LeaseState_value["LEASE_STATE_"+strings.ToUpper(s)]
 	if !ok || v == 0 {
-		return 0, errors.New("scheduled, preparing, active, degraded, ending, completed, cancelled or failed is accepted")
+		return 0, errors.New("scheduled, preparing, active, degraded, ending, completed, cancelled " +
+			"or failed is accepted")
 	}
 	return hashleasev1.LeaseState(v), nil
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -27,10 +28,14 @@ type env struct {
 }
 
 // printf writes to standard output. A reader that went away is not the command's failure.
-func (e *env) printf(format string, args ...any) { fmt.Fprintf(e.stdout, format, args...) } //nolint:errcheck // see above
+func (e *env) printf(format string, args ...any) {
+	fmt.Fprintf(e.stdout, format, args...) //nolint:errcheck // see above
+}
 
 // notef writes what is not the result, such as progress, to standard error.
-func (e *env) notef(format string, args ...any) { fmt.Fprintf(e.stderr, format, args...) } //nolint:errcheck // as printf
+func (e *env) notef(format string, args ...any) {
+	fmt.Fprintf(e.stderr, format, args...) //nolint:errcheck // as printf
+}
 
 // Main is the whole program: it runs one command and returns the exit status (see errors.go).
 func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
@@ -68,14 +73,13 @@ func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io
 
 // usageOf makes a parser's error say where help is.
 func usageOf(err error) error {
-	command := "hashlease"
-	var pe *kong.ParseError
-	if errors.As(err, &pe) && pe.Context != nil {
+	words := []string{"Try: hashlease"}
+	if pe, ok := errors.AsType[*kong.ParseError](err); ok && pe.Context != nil {
 		for _, p := range pe.Context.Path {
 			if p.Command != nil {
-				command += " " + p.Command.Name
+				words = append(words, p.Command.Name)
 			}
 		}
 	}
-	return &usageError{fmt.Errorf("%w\nTry: %s --help", err, command)}
+	return &usageError{fmt.Errorf("%w\n%s --help", err, strings.Join(words, " "))}
 }

@@ -28,7 +28,9 @@ func (c *sharesCmd) Run(ctx context.Context, e *env) error {
 		return fmt.Errorf("asking for shares: %w", err)
 	}
 	workers := r.GetWorkers()
-	slices.SortFunc(workers, func(a, b *hashleasev1.WorkerShares) int { return cmp.Compare(a.GetWorker(), b.GetWorker()) })
+	slices.SortFunc(workers, func(a, b *hashleasev1.WorkerShares) int {
+		return cmp.Compare(a.GetWorker(), b.GetWorker())
+	})
 	if c.JSON {
 		return jsonList(e, workers)
 	}
@@ -83,7 +85,7 @@ func (c *blocksCmd) Run(ctx context.Context, e *env) error {
 
 // bitcoins is satoshi as BTC with all eight places.
 func bitcoins(sats int64) string {
-	sign, u := "", uint64(sats) //nolint:gosec // two's complement, as -u below undoes
+	sign, u := "", uint64(sats)
 	if sats < 0 {
 		sign, u = "-", -u
 	}
@@ -150,11 +152,12 @@ func latencyText(l *hashleasev1.Latency) string {
 }
 
 func printFeeders(e *env, feeders []*hashleasev1.FeederStatus) error {
-	t := newTable(e.stdout, "FEEDER", "ARM", "LIMIT", "TOTAL", "MINING", "BASE", "TENANTS", "BOUND", "CURTAILED", "STATE")
+	t := newTable(e.stdout,
+		"FEEDER", "ARM", "LIMIT", "TOTAL", "MINING", "BASE", "TENANTS", "BOUND", "CURTAILED", "STATE")
 	for _, f := range feeders {
 		watts := func(w int64) string { return unit.Watts(w).String() }
-		t.row(strings.Replace(strings.TrimPrefix(f.GetFeeder(), "sites/"), "/feeders/", "/", 1), armWord(f.GetArm()),
-			watts(f.GetLimitWatts()), watts(f.GetTotalWatts()), watts(f.GetMiningWatts()), watts(f.GetBaseWatts()),
+		t.row(feederWord(f.GetFeeder()), armWord(f.GetArm()), watts(f.GetLimitWatts()),
+			watts(f.GetTotalWatts()), watts(f.GetMiningWatts()), watts(f.GetBaseWatts()),
 			watts(f.GetTenantWatts()), watts(f.GetBoundWatts()),
 			fmt.Sprintf("%d of %d", f.GetWorkersCurtailed(), f.GetWorkers()), f.GetState())
 	}

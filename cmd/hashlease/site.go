@@ -18,7 +18,7 @@ import (
 const maxListed = 20
 
 type siteCmd struct {
-	Curtail curtailCmd `cmd:"" help:"Lower a site's mining power for a while, and wait for the meter's proof."`
+	Curtail curtailCmd `cmd:"" help:"Lower a site's mining for a while, and wait for the meter's proof."`
 	Arm     armCmd     `cmd:"" help:"Say what may be done on a feeder: observe, advise or act."`
 }
 
@@ -91,8 +91,8 @@ func (c *curtailCmd) print(e *env, r *hashleasev1.CurtailSiteResponse) error {
 		e.notef("%s\n", line)
 		return nil
 	}
-	e.printf("%s\nProven: the meters show %v freed, %s after the first order.\n", line,
-		unit.Watts(p.GetBaselineWatts()-p.GetMiningWatts()), seconds(time.Duration(p.GetSeconds()*float64(time.Second))))
+	e.printf("%s\nProven: the meters show %v freed, %.1f s after the first order.\n", line,
+		unit.Watts(p.GetBaselineWatts()-p.GetMiningWatts()), p.GetSeconds())
 	return nil
 }
 

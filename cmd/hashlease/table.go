@@ -8,7 +8,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protojson"
@@ -45,11 +44,15 @@ func (t *table) row(cells ...string) {
 func (t *table) flush() error {
 	var b strings.Builder
 	for _, row := range t.rows {
-		line := ""
+		pad := 0
 		for i, c := range row {
-			line += c + strings.Repeat(" ", t.widths[i]-utf8.RuneCountInString(c)+2)
+			if c != "" {
+				b.WriteString(strings.Repeat(" ", pad) + c)
+				pad = -utf8.RuneCountInString(c)
+			}
+			pad += t.widths[i] + 2
 		}
-		b.WriteString(strings.TrimRight(line, " ") + "\n")
+		b.WriteByte('\n')
 	}
 	_, err := io.WriteString(t.out, b.String())
 	return err
@@ -121,6 +124,3 @@ func jsonOf(m proto.Message) ([]byte, error) {
 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
-
-// seconds is a length of time for people, to a tenth of a second.
-func seconds(d time.Duration) string { return d.Round(100 * time.Millisecond).String() }

@@ -29,7 +29,8 @@ func (c *tenantAddCmd) Run(e *env) error {
 	}
 	for _, t := range cfg.Tenants {
 		if t.ID == c.Name {
-			return fmt.Errorf("tenant %q is in %s already: to give it a new key, remove it there first", c.Name, c.Config)
+			return fmt.Errorf("tenant %q is in %s already: to give it a new key, remove it there first",
+				c.Name, c.Config)
 		}
 	}
 	key, hash, err := newKey(c.Name)

@@ -163,8 +163,8 @@ func openTLS(dir string, hosts []string, now time.Time) (*tlsFiles, error) {
 		return nil, fmt.Errorf("the authority's certificate (hashlease init makes it): %w", err)
 	}
 	if now.After(ca.NotAfter) {
-		return nil, fmt.Errorf("the authority's certificate ended on %s: move %s away, let hashlease init make "+
-			"a new one, and give its ca.pem to every client", ca.NotAfter.Format(time.DateOnly), dir)
+		return nil, fmt.Errorf("the authority's certificate ended on %s: move %s away, let hashlease init "+
+			"make a new one, and give its ca.pem to every client", ca.NotAfter.Format(time.DateOnly), dir)
 	}
 	names := append(localNames(), hosts...)
 	out := &tlsFiles{CA: ca}
@@ -175,7 +175,7 @@ func openTLS(dir string, hosts []string, now time.Time) (*tlsFiles, error) {
 	}
 	key, err := readKey(filepath.Join(dir, caKeyFile))
 	if err != nil {
-		return nil, fmt.Errorf("the server's certificate must be renewed and the authority's key is needed: %w", err)
+		return nil, fmt.Errorf("renewing the server's certificate needs the authority's key: %w", err)
 	}
 	certPEM, keyPEM, err := (&issuer{ca, key}).server(names, now)
 	if err != nil {
@@ -207,7 +207,9 @@ func fresh(cert, ca *x509.Certificate, names []string, now time.Time) bool {
 	if now.Before(cert.NotBefore) || now.After(renewAt) {
 		return false
 	}
-	return !slices.ContainsFunc(names, func(n string) bool { return cert.VerifyHostname(bracketed(n)) != nil })
+	return !slices.ContainsFunc(names, func(n string) bool {
+		return cert.VerifyHostname(bracketed(n)) != nil
+	})
 }
 
 // bracketed is an address in the form that VerifyHostname takes for one.

@@ -11,7 +11,7 @@ var version string
 type versionCmd struct{}
 
 // Run prints the version of the program and of what it was built with.
-func (versionCmd) Run(e *env) error {
+func (versionCmd) Run(e *env) error { //nolint:unparam // kong wants an error
 	e.printf("hashlease %s %s %s/%s\n", programVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	return nil
 }

@@ -73,11 +73,11 @@ func (w *watcher) run(ctx context.Context) error {
 	wait, lost, met := rewatchFirst, time.Time{}, false
 	for {
 		done, err := w.stream(ctx)
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case done || err == nil:
+		if done {
 			return err
+		}
+		if ctx.Err() != nil {
+			return nil //nolint:nilerr // whoever stops a watch got what was wanted
 		}
 		code := status.Code(err)
 		met = met || w.heard
@@ -104,7 +104,8 @@ func (w *watcher) run(ctx context.Context) error {
 func (w *watcher) stream(ctx context.Context) (done bool, err error) {
 	ctx, cancel := context.WithCancel(w.cl.stream(ctx))
 	defer cancel()
-	s, err := w.cl.leases.WatchLeases(ctx, &hashleasev1.WatchLeasesRequest{AfterRevision: w.after, Name: w.name})
+	req := &hashleasev1.WatchLeasesRequest{AfterRevision: w.after, Name: w.name}
+	s, err := w.cl.leases.WatchLeases(ctx, req)
 	if err != nil {
 		return false, err
 	}
@@ -144,7 +145,8 @@ func (w *watcher) reached(l *hashleasev1.Lease) (bool, error) {
 		return true, nil
 	case state >= hashleasev1.LeaseState_LEASE_STATE_COMPLETED,
 		state == hashleasev1.LeaseState_LEASE_STATE_ENDING && w.until < state:
-		return true, fmt.Errorf("the lease is %s%s and will not be %s", stateWord(state), reasonOf(l), stateWord(w.until))
+		return true, fmt.Errorf("the lease is %s%s and will not be %s",
+			stateWord(state), reasonOf(l), stateWord(w.until))
 	}
 	return false, nil
 }
