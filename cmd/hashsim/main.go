@@ -22,7 +22,7 @@ const about = "Simulate a mining site: real Stratum V2, real SHA-256d at a decla
 // cli is the command line.
 type cli struct {
 	Pool      string `placeholder:"ADDR" help:"HOST:PORT or stratum2+tcp://HOST:PORT/AUTHORITY to mine at."`
-	Authority string `placeholder:"KEY" help:"The pool's authority key; without it any server is accepted."`
+	Authority string `placeholder:"KEY" help:"The authority key of the pool, or any."`
 	Config    string `placeholder:"FILE" type:"existingfile" help:"Simulate what this server's file describes."`
 
 	Miners   int     `default:"200" help:"ASICs of the demonstration site (without --config)."`
@@ -45,8 +45,8 @@ type tenantFlags struct {
 	Name   string        `placeholder:"NAME" help:"A tenant with a meter on every feeder."`
 	GRPC   string        `name:"grpc" placeholder:"ADDR" help:"The server's gRPC port, to follow its leases."`
 	Key    string        `env:"HASHLEASE_KEY" placeholder:"KEY" help:"The tenant's API key."`
-	CA     string        `name:"ca" placeholder:"FILE" help:"The server's authority, PEM; else loopback only."`
-	Watts  unit.Watts    `default:"0" help:"Lease this much; 0: only draw what others lease for it."`
+	CA     string        `name:"ca" placeholder:"FILE" help:"The server's authority, PEM, if not loopback."`
+	Watts  unit.Watts    `default:"0" help:"Lease this much; 0: draw what others lease for it."`
 	Site   string        `default:"north" help:"Where."`
 	For    time.Duration `default:"60s" help:"How long a slot is."`
 	Notice time.Duration `default:"15s" help:"How long before its start a slot is asked for."`

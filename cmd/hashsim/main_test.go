@@ -14,6 +14,7 @@ import (
 
 	"github.com/hashlease/hashlease/cmd/hashlease/config"
 	"github.com/hashlease/hashlease/cmd/hashsim/sim"
+	"github.com/hashlease/hashlease/pool/fleet"
 	"github.com/hashlease/hashlease/stratum/noise"
 )
 
@@ -38,7 +39,8 @@ func TestRun_EndsCleanlyOnInterrupt(t *testing.T) {
 		t.Fatalf("code %d, %s", code, errs)
 	}
 	for _, says := range []string{
-		"8 ASICs on 4 feeders", "scale 1 : 4e+10", "200 TH/s really grinds 5 kH/s", "0/8", "over limit", "\nf4 ",
+		"8 ASICs on 4 feeders", "scale 1 : 4e+10", "200 TH/s really grinds 5 kH/s",
+		"0/8", "over limit", "\nf4 ",
 	} {
 		if !strings.Contains(out, says) {
 			t.Errorf("%q is not in\n%s", says, out)
@@ -80,7 +82,7 @@ func TestRun_RefusesBadFlags(t *testing.T) {
 			t.Errorf("%v: code %d, %s", c.args, code, errs)
 		}
 	}
-	code, _, errs := execute(t.Context(), "--pool", nobody, "--meters", "127.0.0.1:0", "--scale", "0.5")
+	code, _, errs := execute(t.Context(), "--pool", nobody, "--scale", "0.5")
 	if code != 1 || !strings.Contains(errs, "scale is 0.5") {
 		t.Errorf("code %d, %s", code, errs)
 	}
@@ -105,7 +107,14 @@ func TestConfig_ComesFromTheServersFile(t *testing.T) {
 	server.Admin.KeyHash = hash
 	server.Tenants = []config.Tenant{{ID: "acme", KeyHash: hash}}
 	plan := sim.DemoSite(6, "acme")
-	plan.Describe(&server, "127.0.0.1:9200", 4e10)
+	meters := map[fleet.FeederID][]config.Meter{}
+	for _, m := range plan.Meters() {
+		meters[m.Feeder] = append(meters[m.Feeder], config.Meter{
+			Role: m.Role, Tenant: m.Tenant, URL: "http://127.0.0.1:9200" + m.Path,
+		})
+	}
+	server.Sites, server.Workers = config.FromFleet(plan.Sites, plan.Workers, meters)
+	server.Simulation.HashScale = 1 / 4e10
 	text, err := config.Encode(&server)
 	if err != nil {
 		t.Fatal(err)

@@ -53,6 +53,8 @@ type MinerStats struct {
 	Power     sv2.PowerCommand  // the newest that was followed
 }
 
+var errNoPool = errors.New("there is no pool yet")
+
 // maxCodes bounds the reject codes that are counted apart; the rest are "other".
 const maxCodes = 32
 
@@ -126,8 +128,8 @@ func (m *Miner) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if m.sessions.Load() > before {
-			backoff = m.cfg.MinBackoff // it had worked
+		if m.sessions.Load() > before || errors.Is(err, errNoPool) {
+			backoff = m.cfg.MinBackoff // it had worked, or there was nothing to spare
 		}
 		if err != nil {
 			m.cfg.Log.Debug("connection ended", slog.String("worker", m.cfg.Identity), slog.Any("error", err))
@@ -162,7 +164,7 @@ func (m *Miner) connect(ctx context.Context) error {
 		pool.Address, m.redirect = m.redirect.Address, nil
 	}
 	if pool.Address == "" {
-		return nil
+		return errNoPool
 	}
 	conn, err := dial(ctx, pool)
 	if err != nil {

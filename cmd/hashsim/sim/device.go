@@ -25,14 +25,6 @@ func (s State) String() string {
 	return [...]string{"mining", "ramp-down", "sleep", "ramp-up"}[s&3]
 }
 
-// Fault is what is wrong with a device. The zero value is a healthy one.
-type Fault struct {
-	Ignore   bool          `json:"ignore,omitempty"`    // answers orders and does nothing
-	Silent   bool          `json:"silent,omitempty"`    // neither follows, answers nor reports
-	SelfWake time.Duration `json:"self_wake,omitempty"` // wakes by itself after this much sleep
-	Report   float64       `json:"report,omitempty"`    // factor on reported watts; 0 is 1
-}
-
 // How devices of one model differ (docs/hashsim.md).
 const (
 	jitterWatts = 0.03  // of the curve's watts, fixed for a device's life
@@ -145,23 +137,30 @@ func (d *device) goal(mode fleet.Mode, watts unit.Watts) float64 {
 	return d.full()
 }
 
-// order starts a transition at t and says when it ends. A new order stops an unfinished one
-// where it is.
+// order starts a transition at t. An order for what the device is doing already changes nothing, one
+// that goes further the same way loses no time, and one that turns around stops the old transition at once.
 func (d *device) order(t time.Duration, mode fleet.Mode, watts unit.Watts, wait, ramp time.Duration) {
 	from, to := d.planned(t), d.goal(mode, watts)
+	if to == d.to {
+		d.mode = mode
+		return
+	}
 	delay, own := d.firmware.ReturnDelay, d.firmware.ReturnRamp
 	if to < from {
 		delay, own = d.firmware.ShedDelay, d.firmware.ShedRamp
 	}
+	begin := t + wait + d.paced(delay)
+	if t < d.end && (to < from) == (d.to < d.from) {
+		begin = max(t+wait, min(d.begin, begin))
+	}
 	d.from, d.to, d.mode = from, to, mode
-	d.begin = t + wait + d.paced(delay)
-	d.end = d.begin + max(ramp, d.paced(own))
+	d.begin, d.end = begin, begin+max(ramp, d.paced(own))
 	if from == to {
 		d.begin, d.end = t, t
 	}
 	d.sleepSelf = 0
 	if mode == fleet.Paused && d.fault.SelfWake > 0 {
-		d.sleepSelf = d.end + d.fault.SelfWake
+		d.sleepSelf = d.end + time.Duration(d.fault.SelfWake)
 	}
 }
 

@@ -79,6 +79,31 @@ func TestDevice_SettlesWithinItsDeclaredTime(t *testing.T) {
 	})
 }
 
+// Ensure that a repeated order, under whatever command, neither delays nor restarts the transition, and that
+// a lower cap on the way down starts at once.
+func TestDevice_OrdersTheSameWayLoseNoTime(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		d, at := drawDevice(r)
+		mode := fleet.Mode(rapid.IntRange(0, 2).Draw(r, "mode"))
+		d.order(at, mode, 2500, 0, 0)
+		end := d.end
+		for d.end > at {
+			at += time.Second
+			if d.order(at, mode, 2500, 0, 0); d.end != end {
+				r.Fatalf("a repetition moved the end from %v to %v", end, d.end)
+			}
+		}
+		d.order(at, fleet.Free, 0, 0, 0)
+		at += time.Hour
+		d.order(at, fleet.Capped, unit.Watts(d.full()-300), 0, 0)
+		middle := (d.begin + d.end) / 2
+		d.order(middle, fleet.Paused, 0, 0, 0)
+		if d.begin != middle {
+			r.Fatalf("going on down begins at %v, ordered at %v", d.begin, middle)
+		}
+	})
+}
+
 // Ensure that a cap is kept to the watt: the device holds measured power, whatever its curve.
 func TestDevice_CapsAreExactWithinItsRange(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
@@ -131,7 +156,7 @@ func TestDevice_JitterIsFixedByName(t *testing.T) {
 func TestDevice_WakesItselfWhenFaulty(t *testing.T) {
 	m := fleet.Models()[0]
 	d := newDevice(fleet.Worker{ID: "a.b", Model: m.Name, Curve: m.Curve(curvePoints), Sleep: m.Sleep})
-	d.fault.SelfWake = time.Minute
+	d.fault.SelfWake = Span(time.Minute)
 	d.order(0, fleet.Paused, 0, 0, 0)
 	wake := d.end + time.Minute
 	d.wakeIfDue(wake - 1)

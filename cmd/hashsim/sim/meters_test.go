@@ -108,10 +108,29 @@ func TestMeters_RefuseBadRequests(t *testing.T) {
 		{"PUT", "/v1/loads/x/t", `{"watts":1}`, 400, `does not exist`},
 		{"PUT", "/v1/faults/a.b", `{}`, 400, `worker \"a.b\" does not exist`},
 		{"PUT", "/v1/faults/a.b", `{"report":-1}`, 400, `must not be negative`},
+		{"PUT", "/v1/faults/a.b", `{"self_wake":"soon"}`, 400, `as 90s`},
 	} {
 		code, body := call(t, h, c.method, c.path, c.body)
 		if code != c.code || !strings.Contains(body, c.says) || !strings.HasPrefix(body, `{"error":`) {
 			t.Errorf("%s %s %s: %d %s", c.method, c.path, c.body, code, body)
+		}
+	}
+}
+
+// Ensure that a device can be made faulty and healed by hand.
+func TestMeters_FaultsCanBeSetByHand(t *testing.T) {
+	p := DemoSite(1)
+	_, h := newTestMeters(t, p, 0)
+	path := "/v1/faults/" + string(p.Workers[0].ID)
+	for _, c := range []struct{ body, shows string }{
+		{`{"ignore":true,"self_wake":"90s"}`, `"fault":{"ignore":true,"self_wake":"1m30s"}}`},
+		{`{}`, `"fault":{}}`},
+	} {
+		if code, body := call(t, h, "PUT", path, c.body); code != 204 {
+			t.Fatalf("%d %s", code, body)
+		}
+		if _, body := call(t, h, "GET", "/v1/devices", ""); !strings.Contains(body, c.shows) {
+			t.Errorf("after %s: %s", c.body, body)
 		}
 	}
 }

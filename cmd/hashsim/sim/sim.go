@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -105,7 +106,7 @@ func (s *Sim) newMachine(i int, w fleet.Worker) machine {
 		Nominal:  p.device.hashrate(p.device.full()) / unit.Hashrate(s.cfg.Scale),
 		Extended: s.cfg.Extended > 0 && (i+1)%s.cfg.Extended == 0,
 		Vendor:   p.device.firmware.Vendor, Hardware: w.Model, Firmware: p.device.firmware.Name,
-		Power: p, Grinder: s.grinder, Log: s.cfg.Log,
+		Power: p, Grinder: s.grinder, Log: s.cfg.Log, MaxBackoff: 2 * time.Second,
 	})}
 }
 
@@ -242,6 +243,9 @@ func (s *Sim) Stats() Stats {
 // AddTenant gives the site a tenant; it acts while Run does if added before,
 // else the caller runs it.
 func (s *Sim) AddTenant(cfg TenantConfig) (*Tenant, error) {
+	if !slices.Contains(s.cfg.Plan.Tenants, cfg.Name) {
+		return nil, fmt.Errorf("tenant %q has no meters: one of %q is accepted", cfg.Name, s.cfg.Plan.Tenants)
+	}
 	if cfg.Log == nil {
 		cfg.Log = s.cfg.Log
 	}
@@ -266,7 +270,8 @@ func (s *Sim) tenantList() []*Tenant {
 }
 
 // Leases are the tenants' own reports of their leases.
-func (s *Sim) Leases() (all []LeaseReport) {
+func (s *Sim) Leases() []LeaseReport {
+	all := []LeaseReport{}
 	for _, t := range s.tenantList() {
 		all = append(all, t.Reports()...)
 	}

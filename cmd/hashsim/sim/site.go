@@ -215,7 +215,7 @@ func (s *site) setFault(id pool.WorkerID, f Fault) error {
 	d.fault = f
 	d.sleepSelf = 0
 	if f.SelfWake > 0 && d.mode == fleet.Paused {
-		d.sleepSelf = max(t, d.end) + f.SelfWake
+		d.sleepSelf = max(t, d.end) + time.Duration(f.SelfWake)
 	}
 	return nil
 }

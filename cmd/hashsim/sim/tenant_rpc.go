@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"time"
 
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
@@ -155,18 +157,28 @@ func (t *Tenant) create(ctx context.Context, d Demand) {
 	request := &hashleasev1.CreateLeaseRequest{Lease: lease, RequestId: uuid()}
 	for ctx.Err() == nil {
 		err := t.createOnce(ctx, request)
-		switch status.Code(err) {
-		case codes.OK:
+		if err == nil {
 			return
-		case codes.Unavailable, codes.DeadlineExceeded, codes.Aborted, codes.Unknown:
-			if time.Now().Before(lease.GetEndTime().AsTime()) {
-				wait(ctx, retryAfter)
-				continue
-			}
-		default: // an answer: asking again would bring the same
 		}
-		t.refused(lease, err, now)
-		return
+		if !passing(err) || time.Now().After(lease.GetEndTime().AsTime()) {
+			t.refused(lease, err, now)
+			return
+		}
+		wait(ctx, retryAfter)
+	}
+}
+
+// passing reports whether asking again may bring another answer.
+func passing(err error) bool {
+	s := status.Convert(err)
+	switch s.Code() {
+	case codes.Unavailable, codes.DeadlineExceeded, codes.Aborted, codes.Unknown:
+		return true
+	default:
+		return slices.ContainsFunc(s.Details(), func(d any) bool {
+			_, ok := d.(*errdetails.RetryInfo)
+			return ok
+		})
 	}
 }
 
