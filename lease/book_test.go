@@ -199,6 +199,8 @@ func (m *model) check(t *rapid.T) {
 			t.Fatalf("%s was ACTIVE and is %v", l.UID, l.State)
 		case l.State == lease.Active && (l.ActiveAt.IsZero() || !l.ShortSince.IsZero()):
 			t.Fatalf("%s is ACTIVE since %v, short since %v", l.UID, l.ActiveAt, l.ShortSince)
+		case l.Delivered > l.EnergyBound() && l.State != lease.Ending && l.State != lease.Completed:
+			t.Fatalf("%s was delivered %d J of %d", l.UID, l.Delivered, l.EnergyBound())
 		case l.Shortfall > l.Slot.End.Sub(l.Slot.Start):
 			t.Fatalf("%s has %v of shortfall in %v", l.UID, l.Shortfall, l.Slot.End.Sub(l.Slot.Start))
 		}

@@ -61,7 +61,8 @@ type Lease struct {
 	OrderAt   time.Time `json:"order_at"` // when ordering is due: Start less the feeder's notice
 
 	OrderedAt time.Time `json:"ordered_at,omitzero"` // when the first order to a miner left
-	ActiveAt  time.Time `json:"active_at,omitzero"`  // when a meter first showed the watts free
+	ProvenAt  time.Time `json:"proven_at,omitzero"`  // when a meter first showed the watts free
+	ActiveAt  time.Time `json:"active_at,omitzero"`  // when they were first the tenant's to draw
 	GoneAt    time.Time `json:"gone_at,omitzero"`    // when the tenant's meter showed it off
 	EndedAt   time.Time `json:"ended_at,omitzero"`   // when it reached its last state
 

@@ -210,14 +210,21 @@ func (s *step) measured(p Prove, l *Lease) time.Time {
 	return at
 }
 
-// note copies what a proof says. Energy only grows, and never beyond what was promised.
+// note copies what a proof says. Energy only grows, also when who counts it was restarted and is a
+// little behind, and never beyond what was promised.
 func (l *Lease) note(p Prove, now time.Time) {
+	if p.At.IsZero() { // a word without a reading behind it, as an operator's
+		p.At = now
+	}
 	if l.OrderedAt.IsZero() && !p.FirstOrder.IsZero() {
 		l.OrderedAt = p.FirstOrder.UTC().Truncate(time.Millisecond)
 	}
 	l.Drawn = max(0, p.Drawn)
 	l.Delivered = max(l.Delivered, min(p.Delivered, l.EnergyBound()))
 	l.Proven = p.Free
+	if p.Free && l.ProvenAt.IsZero() {
+		l.ProvenAt = p.At.UTC().Truncate(time.Millisecond)
+	}
 	if p.Free && now.Before(l.Slot.End) {
 		l.Freed = p.Freed
 	}

@@ -7,14 +7,16 @@ const maxStep = 5 * time.Second
 
 // clock makes service time: it never goes back, not even over a restart, and a jump of the
 // wall clock that the monotonic clock does not share makes it suspect. A
-// suspect clock goes on by monotonic time after a jump forward, and stands still after one back.
+// suspect clock goes on by elapsed time after a jump forward, and stands still after one back until
+// the wall clock has caught up. A jump that is taken back is forgotten.
 //
 // It is owned by the loop.
 type clock struct {
 	wall    func() time.Time
 	last    time.Time // service time of the last read
 	mono    time.Time // when that was, with the monotonic reading
-	seen    time.Time // what the wall clock said then
+	trusted time.Time // what the wall clock said when it was last trusted
+	since   time.Time // when that was, with the monotonic reading
 	suspect bool
 }
 
@@ -24,43 +26,41 @@ func newClock(wall func() time.Time, high time.Time) *clock {
 	if wall == nil {
 		wall = time.Now
 	}
-	c := &clock{wall: wall, mono: time.Now(), seen: wall().Round(0)}
-	c.last = c.seen
-	if high.After(c.last) {
-		c.last = high
-		c.suspect = high.Sub(c.seen) > maxStep
-	}
+	c := &clock{wall: wall, last: high}
+	c.accept()
 	return c
 }
 
 // read is service time now, and whether timers may fire and slots may be booked by it.
 func (c *clock) read() (time.Time, bool) {
 	mono, wall := time.Now(), c.wall().Round(0)
-	elapsed := mono.Sub(c.mono)
-	jump := wall.Sub(c.seen) - elapsed
-	c.mono, c.seen = mono, wall
-	if jump > maxStep || jump < -maxStep {
-		c.suspect = true
-	}
-	ahead := wall.Sub(c.last)
+	expected := c.trusted.Add(mono.Sub(c.since))
+	c.mono = mono
 	switch {
-	case c.suspect && ahead > maxStep+elapsed: // wall ran away: only elapsed time counts
-		c.last = c.last.Add(elapsed)
-	case ahead < -maxStep: // wall is far behind: stand still until it catches up
+	case c.last.Sub(wall) > maxStep: // far behind: stand still
 		c.suspect = true
-	case ahead > 0:
-		c.last, c.suspect = wall, false
+	case wall.Sub(expected) > maxStep: // ran away: only elapsed time counts
+		c.suspect = true
+		c.advance(expected)
 	default:
 		c.suspect = false
+		c.trusted, c.since = wall, mono
+		c.advance(wall)
 	}
 	return c.last.UTC(), !c.suspect
 }
 
-// accept believes the wall clock as it is, on an operator's word. Time does not go back even so.
-func (c *clock) accept() {
-	c.mono, c.seen = time.Now(), c.wall().Round(0)
-	if c.seen.After(c.last) {
-		c.last = c.seen
+func (c *clock) advance(to time.Time) {
+	if to.After(c.last) {
+		c.last = to
 	}
-	c.suspect = c.last.Sub(c.seen) > maxStep
+}
+
+// accept believes the wall clock as it is, at the start or on an operator's word. Time does
+// not go back even so.
+func (c *clock) accept() {
+	c.mono, c.trusted = time.Now(), c.wall().Round(0)
+	c.since = c.mono
+	c.advance(c.trusted)
+	c.suspect = c.last.Sub(c.trusted) > maxStep
 }
