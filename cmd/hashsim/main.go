@@ -23,7 +23,7 @@ const about = "Simulate a mining site: real Stratum V2, real SHA-256d at a decla
 type cli struct {
 	Pool      string `placeholder:"ADDR" help:"HOST:PORT or stratum2+tcp://HOST:PORT/AUTHORITY to mine at."`
 	Authority string `placeholder:"KEY" help:"The authority key of the pool, or any."`
-	Config    string `placeholder:"FILE" type:"existingfile" help:"Simulate what this server's file describes."`
+	Config    string `placeholder:"FILE" type:"existingfile" help:"Simulate what a server's file describes."`
 
 	Miners   int     `default:"200" help:"ASICs of the demonstration site (without --config)."`
 	Extended int     `help:"Every n-th ASIC opens an extended channel; 0: none does."`
