@@ -57,7 +57,8 @@ func (s *session) followLocked(c *channel, r *pool.Round, now time.Time) {
 	c.round = r.Seq
 	if !c.live || c.tip != r.Tip {
 		if c.next != r.First {
-			s.assignLocked(c, r.First, now)
+			s.nextJob++
+			s.announceLocked(c, c.pool.AssignFuture(r.First, s.nextJob))
 		}
 		if err := c.pool.Activate(c.nextID, r.Tip, now); err != nil {
 			return // the job is not one of this tip: a newer round is on its way
@@ -81,11 +82,14 @@ func (s *session) followLocked(c *channel, r *pool.Round, now time.Time) {
 // assignLocked gives a job to the channel and sends it: future if its tip is not there yet.
 func (s *session) assignLocked(c *channel, j *pool.Job, now time.Time) {
 	s.nextJob++
-	a := c.pool.Assign(j, s.nextJob, now)
+	s.announceLocked(c, c.pool.Assign(j, s.nextJob, now))
+}
+
+func (s *session) announceLocked(c *channel, a pool.Assignment) {
 	if a.Future {
-		c.next, c.nextID = j, a.JobID
+		c.next, c.nextID = a.Job, a.JobID
 	} else {
-		c.current = j
+		c.current = a.Job
 	}
 	if c.kind == pool.Standard {
 		s.sendLocked(sv2.NewMiningJob{
@@ -97,7 +101,7 @@ func (s *session) assignLocked(c *channel, j *pool.Job, now time.Time) {
 	s.sendLocked(sv2.NewExtendedMiningJob{
 		ChannelID: c.id, JobID: a.JobID, Future: a.Future, MinTime: a.MinTime,
 		Version: a.Version, VersionRolling: true,
-		MerklePath: j.Path, CoinbasePrefix: j.Prefix, CoinbaseSuffix: j.Suffix,
+		MerklePath: a.Job.Path, CoinbasePrefix: a.Job.Prefix, CoinbaseSuffix: a.Job.Suffix,
 	})
 }
 

@@ -2,12 +2,67 @@ package main
 
 import (
 	"context"
-	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+
+	"github.com/hashlease/hashlease/cmd/hashlease/config"
 )
 
 type serveCmd struct {
 	Config string `help:"Configuration file." default:"hashlease.toml" type:"path" placeholder:"FILE"`
+	Debug  bool   `help:"Log each session too."`
 }
 
-// Run serves until the context ends.
-func (c *serveCmd) Run(context.Context, *env) error { return errors.New("not built in yet") }
+// Run serves until the context ends, then drains.
+func (c *serveCmd) Run(ctx context.Context, e *env) error {
+	cfg, err := config.Load(c.Config)
+	if err != nil {
+		return err
+	}
+	level := slog.LevelInfo
+	if c.Debug {
+		level = slog.LevelDebug
+	}
+	log := slog.New(slog.NewTextHandler(e.stderr, &slog.HandlerOptions{Level: level}))
+	s, err := openServer(ctx, &cfg, log)
+	if err != nil {
+		return err
+	}
+	e.printf("hashlease %s\n%s", version, s.banner())
+	defer e.notef("stopped\n")
+	return s.run(ctx)
+}
+
+// banner tells where everything is.
+func (s *server) banner() string {
+	return fmt.Sprintf("stratum   %s\ngrpc      %s\nconsole   %s\nCA        SHA-256 %s\nlog in    %s (works once)\n",
+		s.stratumURL(), reachable(s.grpcAt), s.consoleURL(), fingerprint(s.tls.CA), s.loginURL())
+}
+
+// stratumURL is what miners are pointed at: with the key that vouches for the server.
+func (s *server) stratumURL() string {
+	return fmt.Sprintf("stratum2+tcp://%s/%s", reachable(s.stratumAt), s.keys.authority.Public())
+}
+
+func (s *server) consoleURL() string { return "https://" + reachable(s.consoleAt) }
+
+// reachable is an address that somebody on this machine can use: a listener on every
+// interface is shown as localhost.
+func reachable(ln net.Listener) string {
+	host, port, err := net.SplitHostPort(ln.Addr().String())
+	if ip := net.ParseIP(host); err == nil && ip != nil && ip.IsUnspecified() {
+		return net.JoinHostPort("localhost", port)
+	}
+	return ln.Addr().String()
+}
+
+func (s *server) loginURL() string { return s.consoleURL() }
+
+// port is a listener's port number.
+func port(ln net.Listener) int32 {
+	if a, ok := ln.Addr().(*net.TCPAddr); ok {
+		return int32(a.Port)
+	}
+	return 0
+}

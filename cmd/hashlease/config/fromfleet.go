@@ -1,0 +1,37 @@
+package config
+
+import "github.com/hashlease/hashlease/pool/fleet"
+
+// FromFleet describes sites and workers as a file does: the opposite of Fleet. Workers of a known model
+// are written by its name, others with their curve.
+func FromFleet(
+	sites []fleet.Site, workers []fleet.Worker, meters map[fleet.FeederID][]Meter,
+) ([]Site, []Worker) {
+	outSites := make([]Site, 0, len(sites))
+	for _, s := range sites {
+		site := Site{ID: s.ID, Name: s.Name}
+		for _, f := range s.Feeders {
+			site.Feeder = append(site.Feeder, Feeder{
+				ID: f.ID, Limit: f.Limit, Reserve: f.Reserve, Base: f.Base,
+				Overload: Overload{Watts: f.Overload.Watts, For: Duration(f.Overload.For)},
+				Notice:   Duration(f.Notice), Arm: f.Arm, Meters: meters[f.ID],
+			})
+		}
+		outSites = append(outSites, site)
+	}
+	outWorkers := make([]Worker, 0, len(workers))
+	for _, w := range workers {
+		sleep := w.Sleep
+		out := Worker{
+			ID: string(w.ID), Feeder: w.Feeder, Model: w.Model, Sleep: &sleep,
+			MinRun: Duration(w.MinRun), MinOff: Duration(w.MinOff), Wear: w.Wear, Pinned: w.Pinned,
+		}
+		if _, known := fleet.ModelNamed(w.Model); !known {
+			for _, p := range w.Curve {
+				out.Curve = append(out.Curve, Point{Watts: p.Watts, Hashrate: p.Hashrate})
+			}
+		}
+		outWorkers = append(outWorkers, out)
+	}
+	return outSites, outWorkers
+}

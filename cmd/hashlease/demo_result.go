@@ -1,0 +1,199 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/btcsuite/btcd/chainhash/v2"
+
+	"github.com/hashlease/hashlease/lease"
+	"github.com/hashlease/hashlease/stratum"
+)
+
+// demoResult is what an unattended demo prints: every figure is measured in that run.
+type demoResult struct {
+	Seconds         float64           `json:"seconds"`
+	Miners          int               `json:"miners"`
+	Scale           float64           `json:"scale"`
+	BlocksSubmitted uint64            `json:"blocks_submitted"`
+	BlocksAccepted  uint64            `json:"blocks_accepted"` // asked back from btcd by hash, on its best chain
+	SharesSubmitted uint64            `json:"shares_submitted"`
+	SharesAccepted  uint64            `json:"shares_accepted"`
+	SharesRejected  map[string]uint64 `json:"shares_rejected"`
+	Leases          map[string]int    `json:"leases"` // by final state
+	Slots           []slotResult      `json:"slots"`
+	WattsOrdered    int64             `json:"watts_ordered"`        // sum over leases
+	WattsFreed      int64             `json:"watts_freed_at_meter"` // of these
+	OrderToProof    []float64         `json:"seconds_order_to_proof"`
+	StartToActive   []float64         `json:"seconds_start_to_active"`
+	OverLimit       float64           `json:"seconds_over_limit"`
+	Ungoverned      float64           `json:"seconds_over_limit_ungoverned"`
+	StepSeconds     float64           `json:"integration_step_seconds"`
+	FilledPercent   float64           `json:"full_mining_and_base_percent_of_limit"`
+	TipToLastJob    latencyResult     `json:"tip_to_last_job_ms"`
+	ShareToAck      latencyResult     `json:"share_to_ack_ms"`
+	Faults          []string          `json:"faults"` // what was not as it must be; empty if all was
+}
+
+type latencyResult struct {
+	Count uint64  `json:"count"`
+	P50   float64 `json:"p50"`
+	P99   float64 `json:"p99"`
+}
+
+// slotResult is one lease's story.
+type slotResult struct {
+	Feeder        string  `json:"feeder"`
+	Watts         int64   `json:"watts"`
+	Freed         int64   `json:"freed_watts"`
+	State         string  `json:"state"`
+	OrderToProof  float64 `json:"order_to_proof_s"`
+	StartToActive float64 `json:"start_to_active_s"`
+	Delivered     int64   `json:"delivered_joules"`
+}
+
+func millis(l stratum.Latency) latencyResult {
+	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+	return latencyResult{l.Count, ms(l.P50), ms(l.P99)}
+}
+
+// newDemoResult collects the figures of the governed run.
+func newDemoResult(d *demo) *demoResult {
+	st, fleetStats, truth := d.server.stratum.Stats(), d.sim.Stats(), d.sim.MarkTruth()
+	r := &demoResult{
+		Seconds: time.Since(d.began).Seconds(), Miners: d.cmd.Miners, Scale: d.sim.Scale(),
+		SharesSubmitted: fleetStats.Submitted, SharesAccepted: st.Durable, SharesRejected: st.Rejected,
+		OverLimit: truth.SecondsOverLimit, StepSeconds: truth.StepSeconds, FilledPercent: d.filled(),
+		TipToLastJob: millis(st.TipToLastJob), ShareToAck: millis(st.ShareToAck),
+		Leases: map[string]int{}, Faults: []string{},
+	}
+	for _, l := range d.server.leases.Leases(1000) {
+		r.addLease(l)
+	}
+	return r
+}
+
+func (r *demoResult) addLease(l *lease.Lease) {
+	s := slotResult{
+		Feeder: string(l.Feeder), Watts: int64(l.Watts), Freed: int64(l.Freed),
+		State: l.State.String(), Delivered: int64(l.Delivered),
+	}
+	if !l.ActiveAt.IsZero() {
+		s.StartToActive = max(0, l.ActiveAt.Sub(l.Slot.Start).Seconds())
+		r.StartToActive = append(r.StartToActive, s.StartToActive)
+	}
+	if !l.ProvenAt.IsZero() && !l.OrderedAt.IsZero() {
+		s.OrderToProof = l.ProvenAt.Sub(l.OrderedAt).Seconds()
+		r.OrderToProof = append(r.OrderToProof, s.OrderToProof)
+	}
+	r.Leases[s.State]++
+	r.WattsOrdered += s.Watts
+	r.WattsFreed += s.Freed
+	r.Slots = append(r.Slots, s)
+}
+
+// filled is how full the limits are when everything mines.
+func (d *demo) filled() float64 {
+	var used, limit float64
+	for _, f := range d.feeders() {
+		used += float64(f.Full + f.Base)
+		limit += float64(f.Limit)
+	}
+	return 100 * used / limit
+}
+
+// askNodes asks btcd for every found block by its hash: the server's own word does not count.
+func (r *demoResult) askNodes(ctx context.Context, d *demo) error {
+	for _, b := range d.server.blocks.List() {
+		r.BlocksSubmitted++
+		confirmations, err := d.confirmations(ctx, b.Hash)
+		if err != nil {
+			return err
+		}
+		if confirmations >= 1 {
+			r.BlocksAccepted++
+		}
+	}
+	return nil
+}
+
+func (d *demo) confirmations(ctx context.Context, hash chainhash.Hash) (int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	answer, err := d.nodes[0].Call(ctx, "getblock", hash.String(), 1)
+	if err != nil {
+		return 0, nil //nolint:nilerr // an unknown block has no confirmation
+	}
+	var block struct {
+		Confirmations int64 `json:"confirmations"`
+	}
+	if err := json.Unmarshal(answer, &block); err != nil {
+		return 0, fmt.Errorf("reading btcd's answer to getblock: %w", err)
+	}
+	return block.Confirmations, nil
+}
+
+// judge lists what is not as it must be.
+func (r *demoResult) judge() {
+	must := func(ok bool, format string, args ...any) {
+		if !ok {
+			r.Faults = append(r.Faults, fmt.Sprintf(format, args...))
+		}
+	}
+	completed := r.Leases[lease.Completed.String()]
+	must(r.BlocksAccepted >= 1, "no block is on btcd's best chain")
+	must(10*r.BlocksAccepted >= 9*r.BlocksSubmitted, "btcd has only %d of %d blocks", r.BlocksAccepted, r.BlocksSubmitted)
+	must(r.SharesAccepted > 0 && r.SharesAccepted <= r.SharesSubmitted,
+		"%d shares are durable of %d submitted", r.SharesAccepted, r.SharesSubmitted)
+	for code, n := range r.SharesRejected {
+		must(code == "stale-share" || n == 0, "%d shares were rejected as %s", n, code)
+	}
+	must(completed >= 1 && completed == len(r.Slots), "leases ended as %v: all must be COMPLETED", r.Leases)
+	must(len(r.OrderToProof) == completed, "only %d leases were proven at the meter", len(r.OrderToProof))
+	must(r.WattsFreed > 0, "no watts were freed at the meter")
+	must(r.OverLimit == 0, "the limit was passed for %.2f s", r.OverLimit)
+	must(r.Ungoverned > 0, "without the governor the limit was not passed: the measure proves nothing")
+	must(r.FilledPercent >= 98, "full mining and base load are %.1f %% of the limit: 98 is asked for", r.FilledPercent)
+	must(r.TipToLastJob.Count > 0 && r.ShareToAck.Count > 0, "no latency was measured")
+}
+
+// report prints the results and fails if any is not as it must be.
+func (d *demo) report(r *demoResult) error {
+	r.judge()
+	if d.cmd.JSON {
+		b, err := json.Marshal(r)
+		if err != nil {
+			return err
+		}
+		d.env.printf("%s\n", b)
+	} else {
+		d.env.printf("%s", r.table())
+	}
+	if len(r.Faults) > 0 {
+		for _, f := range r.Faults {
+			d.env.notef("not as it must be: %s\n", f)
+		}
+		return errReported
+	}
+	return nil
+}
+
+func (r *demoResult) table() string {
+	return fmt.Sprintf(`
+%.0f s with %d ASICs at 1:%.0e, limits filled to %.1f %%
+blocks      %d found, %d on btcd's best chain
+shares      %d submitted, %d durable, rejected %v
+leases      %v, %d W ordered, %d W freed at the meter
+proof       order to proof %.2f s, start to ACTIVE %.2f s
+over limit  %.2f s governed, %.2f s in the control run without the governor
+latency ms  tip to last job p50 %.1f p99 %.1f, share to ack p50 %.0f p99 %.0f
+`, r.Seconds, r.Miners, r.Scale, r.FilledPercent, r.BlocksSubmitted, r.BlocksAccepted,
+		r.SharesSubmitted, r.SharesAccepted, r.SharesRejected, r.Leases, r.WattsOrdered, r.WattsFreed,
+		r.OrderToProof, r.StartToActive, r.OverLimit, r.Ungoverned,
+		r.TipToLastJob.P50, r.TipToLastJob.P99, r.ShareToAck.P50, r.ShareToAck.P99)
+}
+
+var errInterrupted = errors.New("interrupted before the end")

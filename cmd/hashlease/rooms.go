@@ -1,0 +1,181 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/hashlease/hashlease/lease/leaserpc"
+	"github.com/hashlease/hashlease/pool/fleet"
+	"github.com/hashlease/hashlease/pool/governor"
+	"github.com/hashlease/hashlease/pool/node"
+	"github.com/hashlease/hashlease/pool/poolrpc"
+	"github.com/hashlease/hashlease/pool/unit"
+	hashleasev1 "github.com/hashlease/hashlease/proto/hashlease/v1"
+	"github.com/hashlease/hashlease/stratum"
+)
+
+// openGRPC makes the one gRPC server: the tenants' services and the operator's, behind the same
+// interceptors.
+func (s *server) openGRPC(context.Context) (err error) {
+	s.tls, err = openTLS(s.cfg.Path(s.cfg.TLS.Dir), s.cfg.TLS.Hosts, time.Now())
+	if err != nil {
+		return err
+	}
+	keys, err := s.keyring()
+	if err != nil {
+		return err
+	}
+	s.grpc, err = leaserpc.NewServer(leaserpc.Config{
+		Service: s.leases, Keys: keys, Log: s.log,
+		TLS: credentials.NewServerTLSFromCert(&s.tls.Certificate),
+	})
+	if err != nil {
+		return err
+	}
+	operator, err := poolrpc.New(poolrpc.Config{
+		Shares: s.credits.Totals, Blocks: s.blocks.List, Status: s.status, Curtail: s.curtail,
+		SetArm: func(ctx context.Context, _ fleet.SiteID, f fleet.FeederID, a fleet.Arm) error {
+			return s.governor.SetArm(ctx, f, a)
+		},
+	})
+	if err != nil {
+		return err
+	}
+	hashleasev1.RegisterOperatorServiceServer(s.grpc, operator)
+	return nil
+}
+
+func (s *server) keyring() ([]leaserpc.Key, error) {
+	var keys []leaserpc.Key
+	var errs []error
+	add := func(owner, text string) {
+		var h leaserpc.Hash
+		if err := h.UnmarshalText([]byte(text)); err != nil {
+			errs = append(errs, fmt.Errorf("key of %s: %w", owner, err))
+			return
+		}
+		keys = append(keys, leaserpc.Key{Owner: owner, Hash: h})
+	}
+	add(leaserpc.Admin, s.cfg.Admin.KeyHash)
+	for _, t := range s.cfg.Tenants {
+		add(t.ID, t.KeyHash)
+	}
+	return keys, errors.Join(errs...)
+}
+
+// ready says whether miners can have work.
+func (s *server) ready() bool { return s.watch.State().Phase == node.Ready }
+
+// status collects the present figures for the operator.
+func (s *server) status(context.Context) (*hashleasev1.GetStatusResponse, error) {
+	st := s.stratum.Stats()
+	relay := s.relay.Stats()
+	out := &hashleasev1.GetStatusResponse{
+		Time: timestamppb.Now(),
+		Pool: &hashleasev1.PoolStatus{
+			Height: s.watch.Stats().Height, NodeState: s.watch.State().String(),
+			Hashrate: float64(st.Hashrate), Sessions: int64(st.Sessions), Channels: int64(st.Channels),
+			SharesAccepted: st.Durable, SharesRejected: st.Rejected,
+			BlocksFound: int64(relay.Found), BlocksAccepted: int64(relay.Accepted),
+			TipToLastJob: latency(st.TipToLastJob), ShareToAck: latency(st.ShareToAck),
+			AuthorityKey: s.keys.authority.Public().String(), StratumPort: port(s.stratumAt),
+		},
+	}
+	for _, site := range s.governor.Status().Sites {
+		for i := range site.Feeders {
+			out.Feeders = append(out.Feeders, feederStatus(site.ID, &site.Feeders[i]))
+		}
+	}
+	return out, nil
+}
+
+func feederStatus(site fleet.SiteID, f *governor.FeederStatus) *hashleasev1.FeederStatus {
+	out := &hashleasev1.FeederStatus{
+		Feeder: fmt.Sprintf("sites/%s/feeders/%s", site, f.ID), Arm: hashleasev1.Arm(f.Arm) + 1,
+		LimitWatts: int64(f.Limit), TotalWatts: int64(f.Total), MiningWatts: int64(f.Mining),
+		BaseWatts: int64(f.Base), TenantWatts: int64(f.Tenant), BoundWatts: int64(f.Bound),
+		OrderedWatts: int64(f.Ordered), Workers: int32(len(f.Workers)), WorkersCurtailed: int32(f.Curtailed),
+		State: f.State,
+	}
+	if !f.ReadingAt.IsZero() {
+		out.ReadingTime = timestamppb.New(f.ReadingAt)
+	}
+	return out
+}
+
+func latency(l stratum.Latency) *hashleasev1.Latency {
+	ms := func(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+	return &hashleasev1.Latency{Count: l.Count, P50Ms: ms(l.P50), P99Ms: ms(l.P99), MaxMs: ms(l.Max)}
+}
+
+// curtail hands an operator's wish to the governor and its reports back.
+func (s *server) curtail(
+	ctx context.Context, c poolrpc.Curtailment, send func(*hashleasev1.CurtailSiteResponse) error,
+) error {
+	wish := governor.Curtailment{Site: c.Site, Watts: c.Watts, For: c.For, DryRun: c.DryRun}
+	return s.governor.Curtail(ctx, wish, func(u governor.CurtailUpdate) error {
+		if u.Preview != nil {
+			return send(&hashleasev1.CurtailSiteResponse{
+				Event: &hashleasev1.CurtailSiteResponse_Preview{Preview: preview(u.Preview)},
+			})
+		}
+		return send(&hashleasev1.CurtailSiteResponse{
+			Event: &hashleasev1.CurtailSiteResponse_Progress{Progress: progress(u.Progress)},
+		})
+	})
+}
+
+func preview(p *governor.Preview) *hashleasev1.CurtailPreview {
+	out := &hashleasev1.CurtailPreview{
+		CostMsatPerHour: int64(p.Cost), FreedWatts: int64(p.Freed), Leases: p.Claims,
+	}
+	for _, w := range p.Workers {
+		out.Workers = append(out.Workers, &hashleasev1.CurtailedWorker{
+			Worker: string(w.Worker), Feeder: string(w.Feeder), FromWatts: int64(w.From), ToWatts: int64(w.To),
+		})
+	}
+	return out
+}
+
+func progress(p *governor.Progress) *hashleasev1.CurtailProgress {
+	return &hashleasev1.CurtailProgress{
+		Time: timestamppb.New(p.At), BaselineWatts: int64(p.Baseline), MiningWatts: int64(p.Mining),
+		Proven: p.Proven, Seconds: p.Elapsed.Seconds(), Message: p.Message,
+	}
+}
+
+// meters are the configured branches with something to read them.
+func (s *server) meters() (list []governor.Meter) {
+	for i := range s.cfg.Sites {
+		for _, f := range s.cfg.Sites[i].Feeder {
+			for _, m := range f.Meters {
+				list = append(list, governor.Meter{
+					Name:   fmt.Sprintf("%s %v %s", f.ID, m.Role, m.Tenant),
+					Feeder: f.ID, Role: m.Role, Tenant: m.Tenant, Meter: urlMeter(m.URL),
+				})
+			}
+		}
+	}
+	return list
+}
+
+type urlMeter string
+
+func (u urlMeter) Read(ctx context.Context) (fleet.Reading, error) { return readMeter(ctx, string(u)) }
+
+func (s *server) openConsole(context.Context) error {
+	s.web = &http.Server{
+		Handler: http.NotFoundHandler(), ReadHeaderTimeout: 10 * time.Second,
+		TLSConfig: &tls.Config{Certificates: []tls.Certificate{s.tls.Certificate}, MinVersion: tls.VersionTLS12},
+	}
+	return nil
+}
+
+var _ unit.Watts

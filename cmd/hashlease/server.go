@@ -1,0 +1,304 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/hashlease/hashlease/cmd/hashlease/config"
+	"github.com/hashlease/hashlease/lease/service"
+	"github.com/hashlease/hashlease/pool"
+	"github.com/hashlease/hashlease/pool/fleet"
+	"github.com/hashlease/hashlease/pool/governor"
+	"github.com/hashlease/hashlease/pool/ledger"
+	"github.com/hashlease/hashlease/pool/node"
+	"github.com/hashlease/hashlease/storage"
+	"github.com/hashlease/hashlease/storage/bolt"
+	"github.com/hashlease/hashlease/stratum"
+)
+
+// server is the whole product in one process: every room, opened in order, run together, and
+// closed in the opposite order.
+type server struct {
+	cfg  *config.Config
+	log  *slog.Logger
+	term storage.Term
+
+	shares, book *bolt.Journal
+	credits      *ledger.Shares
+	blocks       *ledger.Blocks
+	entries      *ledger.Entries
+
+	sources   []node.Source
+	relay     *node.Relay
+	watch     *node.Watch
+	feed      *pool.Feed
+	assembler *pool.Assembler
+
+	registry *fleet.Registry
+	governor *governor.Governor
+	leases   *service.Service
+
+	keys    *identities
+	stratum *stratum.Server
+	tls     *tlsFiles
+	grpc    *grpc.Server
+	web     *http.Server
+
+	stratumAt, grpcAt, consoleAt net.Listener
+
+	closers []func() error // in the order of opening
+}
+
+// openServer opens journals, rooms and ports. Nothing runs yet; after an error nothing stays open.
+func openServer(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *server, err error) {
+	s := &server{cfg: cfg, log: log, feed: pool.NewFeed(), registry: fleet.NewRegistry()}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.close())
+		}
+	}()
+	for _, open := range []struct {
+		what string
+		open func(context.Context) error
+	}{
+		{"opening the journals", s.openJournals},
+		{"opening the ledger", s.openLedger},
+		{"preparing the node", s.openNode},
+		{"preparing the governor", s.openGovernor},
+		{"preparing the lease service", s.openLeases},
+		{"preparing the Stratum server", s.openStratum},
+		{"preparing the gRPC server", s.openGRPC},
+		{"preparing the console", s.openConsole},
+		{"opening ports", s.listen},
+	} {
+		if err := open.open(ctx); err != nil {
+			return nil, fmt.Errorf("%s: %w", open.what, err)
+		}
+	}
+	return s, nil
+}
+
+func (s *server) openJournals(ctx context.Context) error {
+	dir := s.cfg.Path(s.cfg.Storage.Dir)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	var err error
+	for _, j := range []struct {
+		name string
+		to   **bolt.Journal
+	}{{"book.db", &s.book}, {"shares.db", &s.shares}} {
+		if *j.to, err = bolt.Open(filepath.Join(dir, j.name), bolt.Options{}); err != nil {
+			return err
+		}
+		s.closers = append(s.closers, (*j.to).Close)
+	}
+	s.term, err = s.book.Lead(ctx)
+	return err
+}
+
+func (s *server) openLedger(ctx context.Context) (err error) {
+	if s.credits, err = ledger.NewShares(ctx, s.shares, s.book, ledger.DefaultConfig()); err != nil {
+		return err
+	}
+	if s.blocks, err = ledger.NewBlocks(ctx, s.book); err != nil {
+		return err
+	}
+	s.entries, err = ledger.NewEntries(ctx, s.book)
+	return err
+}
+
+func (s *server) openNode(context.Context) error {
+	configs, err := s.cfg.NodeConfigs()
+	if err != nil {
+		return err
+	}
+	for i, c := range configs {
+		source, err := newSource(s.cfg.Nodes[i].Kind, c)
+		if err != nil {
+			return err
+		}
+		s.sources = append(s.sources, source)
+	}
+	spool := filepath.Join(s.cfg.Path(s.cfg.Storage.Dir), "blocks")
+	if s.relay, err = node.NewRelay(spool, s.blocks, s.log, s.sources...); err != nil {
+		return err
+	}
+	params, err := node.ParseNetwork(s.cfg.Network)
+	if err != nil {
+		return err
+	}
+	script, err := pool.PayoutScript(s.cfg.Payout, params)
+	if err != nil {
+		return err
+	}
+	coinbase := pool.CoinbaseConfig{Script: script, Tag: s.cfg.Stratum.Tag}
+	if s.assembler, err = pool.NewAssembler(coinbase, uint16(s.term)); err != nil {
+		return err
+	}
+	s.watch = node.NewWatch(s.relay, s.assembler, s.feed, s.log)
+	return nil
+}
+
+func newSource(kind config.NodeKind, c node.Config) (node.Source, error) {
+	if kind == config.Core {
+		return node.NewCore(c)
+	}
+	return node.NewBtcd(c)
+}
+
+func (s *server) openGovernor(ctx context.Context) error {
+	sites, workers, err := s.cfg.Fleet()
+	if err != nil {
+		return err
+	}
+	cfg := governor.DefaultConfig()
+	cfg.Sites, cfg.Workers, cfg.Meters = sites, workers, s.meters()
+	cfg.Registry, cfg.Journal, cfg.Term, cfg.Log = s.registry, s.book, uint32(s.term), s.log
+	cfg.Tariff, cfg.HashScale, cfg.MsatPerHash = s.cfg.Tariffs(), s.cfg.HashScale(), s.msatPerHash
+	s.governor, err = governor.New(ctx, cfg)
+	return err
+}
+
+// msatPerHash is what one hash earns now: the template's value over the hashes that a block takes.
+func (s *server) msatPerHash() float64 {
+	r := s.feed.Current()
+	if r == nil {
+		return 0
+	}
+	return float64(r.Best().Template.Value) * 1000 / float64(r.Tip.Target().Work())
+}
+
+func (s *server) openLeases(context.Context) (err error) {
+	sites, _, err := s.cfg.Fleet()
+	if err != nil {
+		return err
+	}
+	cfg := service.DefaultConfig()
+	cfg.Sites, cfg.Term, cfg.Log = sites, uint32(s.term), s.log
+	cfg.Price = s.cfg.Lease.Price
+	s.leases, err = service.New(cfg, s.book, s.governor, s.entries)
+	return err
+}
+
+func (s *server) openStratum(context.Context) (err error) {
+	if s.keys, err = openIdentities(s.cfg.Path(s.cfg.Stratum.AuthorityKey)); err != nil {
+		return err
+	}
+	cfg := stratum.DefaultConfig()
+	cfg.MinDifficulty, cfg.SharesPerMinute = s.cfg.Stratum.MinDifficulty, s.cfg.Stratum.SharesPerMinute
+	s.stratum, err = stratum.New(cfg, stratum.Rooms{
+		Feed: s.feed, Assembler: s.assembler, Registry: s.registry, Authorize: anyWorker{},
+		Credit: s.credits, Blocks: s.relay, Identity: s.keys.current,
+	}, s.log)
+	return err
+}
+
+// anyWorker lets every well-formed identity mine: its shares are credited under the account
+// that it names. What a worker may be ordered to do depends on the configured fleet, not on this.
+type anyWorker struct{}
+
+// Authorize implements stratum.Authorizer.
+func (anyWorker) Authorize(_ context.Context, identity string, _ stratum.Device) (pool.WorkerID, error) {
+	_, worker, err := pool.ParseIdentity(identity)
+	return worker, err
+}
+
+// listen binds every port before anything is served, so that a taken one is found at the start.
+func (s *server) listen(context.Context) (err error) {
+	for _, l := range []struct {
+		name, addr string
+		to         *net.Listener
+	}{
+		{"stratum", s.cfg.Stratum.Listen, &s.stratumAt},
+		{"grpc", s.cfg.GRPC.Listen, &s.grpcAt},
+		{"console", s.cfg.Console.Listen, &s.consoleAt},
+	} {
+		if *l.to, err = net.Listen("tcp", l.addr); err != nil {
+			return fmt.Errorf("%s.listen: %w; choose another port or stop what uses it", l.name, err)
+		}
+		s.closers = append(s.closers, ignoreClosed((*l.to).Close))
+	}
+	return nil
+}
+
+func ignoreClosed(closer func() error) func() error {
+	return func() error {
+		if err := closer(); err != nil && !errors.Is(err, net.ErrClosed) {
+			return err
+		}
+		return nil
+	}
+}
+
+// close closes what was opened, newest first.
+func (s *server) close() error {
+	var errs []error
+	for i := len(s.closers) - 1; i >= 0; i-- {
+		errs = append(errs, s.closers[i]())
+	}
+	s.closers = nil
+	return errors.Join(errs...)
+}
+
+// drainLimit bounds an orderly end.
+const drainLimit = 20 * time.Second
+
+// run serves until ctx ends, then drains: miners are acknowledged and sent
+// away, the ledger is brought up to date, calls are finished, and only then do the journals close.
+// Orders in force stay as they are.
+func (s *server) run(ctx context.Context) error {
+	// The rooms outlive ctx: they have to serve while the server drains.
+	rooms, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	g := newGroup(stop)
+	for _, source := range s.sources {
+		g.run("node", func() error { return source.Run(rooms) })
+	}
+	g.run("relay", func() error { return s.relay.Run(rooms) })
+	g.run("watch", func() error { return s.watch.Run(rooms) })
+	g.run("ledger", func() error { return s.credits.Run(rooms) })
+	g.run("governor", func() error { return s.governor.Run(rooms) })
+	g.run("lease service", func() error { return s.leases.Run(rooms) })
+	g.run("identities", func() error { return s.keys.run(rooms) })
+	g.run("stratum", func() error { return s.stratum.Run(rooms) })
+	g.run("stratum port", func() error { return s.stratum.Serve(s.stratumAt) })
+	g.run("grpc port", func() error { return s.grpc.Serve(s.grpcAt) })
+	g.run("console port", func() error { return s.web.ServeTLS(s.consoleAt, "", "") })
+
+	select {
+	case <-ctx.Done():
+	case <-rooms.Done(): // a room failed
+	}
+	drained := s.drain()
+	stop()
+	return errors.Join(g.wait(), drained, s.close())
+}
+
+func (s *server) drain() error {
+	ctx, cancel := context.WithTimeout(context.Background(), drainLimit)
+	defer cancel()
+	err := errors.Join(s.stratum.Shutdown(ctx), s.credits.Flush(ctx))
+	done := make(chan struct{})
+	go func() { // ends when the calls have, or Stop cuts them
+		s.grpc.GracefulStop()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(2 * time.Second): // streams have no end of their own
+		s.grpc.Stop()
+		<-done
+	}
+	_ = s.web.Close() // event streams have no end of their own either
+	return errors.Join(err, s.leases.Shutdown(ctx))
+}
