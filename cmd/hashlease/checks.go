@@ -252,7 +252,8 @@ func checkMeter(ctx context.Context, url string) (string, error) {
 }
 
 func readMeter(ctx context.Context, url string) (fleet.Reading, error) {
-	meter, err := device.NewHTTPMeter(device.HTTPMeterConfig{URL: url, Timeout: meterFor, MaxAge: maxReadingAge})
+	cfg := device.HTTPMeterConfig{URL: url, Timeout: meterFor, MaxAge: maxReadingAge}
+	meter, err := device.NewHTTPMeter(cfg)
 	if err != nil {
 		return fleet.Reading{}, err
 	}
