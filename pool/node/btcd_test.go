@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -15,6 +16,7 @@ import (
 	"github.com/btcsuite/btcd/address/v2"
 	"github.com/btcsuite/btcd/chaincfg/v2"
 	"github.com/btcsuite/btcd/wire/v2"
+	"github.com/btcsuite/websocket"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
@@ -408,6 +410,85 @@ func TestBtcd_PrivateSignetPair(t *testing.T) {
 		})
 		if got.Height != 2 {
 			t.Errorf("height %d", got.Height)
+		}
+	}
+}
+
+// Ensure a new tip is found by asking when notifications stop.
+func TestBtcd_PollsWhenNothingIsAnnounced(t *testing.T) {
+	t.Parallel()
+	c := startChild(t, network(t, "regtest"))
+	cfg := c.Config()
+	cfg.Poll = 10 * time.Millisecond
+	b, err := node.NewBtcd(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Mute()
+	run(t, b.Run)
+	next(t, b, nil)
+	call(t, c, "generate", 1)
+	nextWhere(t, b, func(got *pool.Template) bool { return got.Height == 2 && !got.Partial })
+	call(t, c, "generate", 100) // more than the headers that we keep
+	nextWhere(t, b, func(got *pool.Template) bool { return got.Height == 102 && !got.Partial })
+	if s := b.Stats(); s.Partials < 1 || s.Connections != 1 {
+		t.Errorf("stats %+v", s)
+	}
+}
+
+// Ensure a reorganisation is followed.
+func TestBtcd_FollowsReorganisation(t *testing.T) {
+	t.Parallel()
+	b := follow(t, startChild(t, network(t, "regtest")).Config())
+	tmpl := next(t, b, nil)
+	short, first := solve(t, tmpl), solve(t, tmpl)
+	if err := b.SubmitBlock(t.Context(), short); err != nil {
+		t.Fatal(err)
+	}
+	nextWhere(t, b, func(got *pool.Template) bool { return got.Prev == short.Hash && !got.Partial })
+	above := *tmpl
+	above.Prev, above.Height, above.Time = first.Hash, 2, tmpl.Time+1
+	second := solve(t, &above)
+	if err := b.SubmitBlock(t.Context(), first); !errors.Is(err, node.ErrRefused) {
+		t.Fatalf("side chain: %v", err)
+	}
+	if err := b.SubmitBlock(t.Context(), second); err != nil {
+		t.Fatal(err)
+	}
+	got := nextWhere(t, b, func(got *pool.Template) bool { return got.Prev == second.Hash && !got.Partial })
+	if err := b.SubmitBlock(t.Context(), solve(t, got)); got.Height != 3 || err != nil {
+		t.Errorf("height %d, %v", got.Height, err)
+	}
+}
+
+// Ensure a server that speaks websocket but no sense is a state, never a crash.
+func TestBtcd_SurvivesHostileNode(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ answer, want string }{
+		{"[]", "broken: calling notifyblocks: connection to the node is closed"},
+		{`{"method":"filteredblockconnected","params":[1]}`, "broken: calling notifyblocks"},
+		{`{"method":"filteredblockconnected","params":[1,"00"]}`, "broken: calling notifyblocks"},
+		{`{"id":1,"result":null,"error":{"code":-1,"message":"` + strings.Repeat("x", 999) + `"}}`, "..."},
+		{strings.Repeat(`{"id":1,"result":[`, 100), "broken"},
+	} {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			ws, err := websocket.Upgrade(w, r, nil, 0, 0)
+			if err != nil {
+				return
+			}
+			defer ws.Close()
+			_, _, _ = ws.ReadMessage()
+			_ = ws.WriteMessage(websocket.TextMessage, []byte(tt.answer))
+			_, _, _ = ws.ReadMessage()
+		}))
+		t.Cleanup(s.Close)
+		b := follow(t, node.Config{
+			Network: network(t, "regtest"), Address: strings.TrimPrefix(s.URL, "http://"),
+			User: "u", Password: "p",
+		})
+		_, err := b.Next(t.Context(), nil)
+		if !errors.Is(err, pool.ErrNodeNotReady) || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("error %v, want %q", err, tt.want)
 		}
 	}
 }

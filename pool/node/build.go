@@ -57,7 +57,7 @@ func buildTo(ctx context.Context, dir, path string, progress func(string)) error
 	}
 	defer func() { _ = os.RemoveAll(work) }()
 	out := filepath.Join(work, "btcd"+exeSuffix())
-	cmd := exec.CommandContext(ctx, "go", "build", "-v", "-trimpath", "-o", out, btcdModule)
+	cmd := exec.CommandContext(ctx, "go", "build", "-v", "-o", out, btcdModule)
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		return err

@@ -47,9 +47,9 @@ type Child struct {
 	// guarded by mu
 	mu       sync.Mutex
 	rpc, p2p string
+	settled  bool          // others may know the ports
 	process  *os.Process   // nil while it does not run
 	exited   chan struct{} // closed when the process has ended
-	status   error         // how it ended; readable after exited
 }
 
 // NewChild checks the configuration. Start starts the process.
@@ -112,6 +112,7 @@ func (c *Child) Start(ctx context.Context) error {
 			err = c.ready(ctx, exited)
 		}
 		if err == nil {
+			c.settle()
 			return nil
 		}
 		c.Kill()
@@ -121,12 +122,18 @@ func (c *Child) Start(ctx context.Context) error {
 	}
 }
 
-// movePorts finds other ports if somebody took ours before the first start. A child that has
-// files already keeps its ports: others may know them.
+// settle keeps the ports from now on.
+func (c *Child) settle() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.settled = true
+}
+
+// movePorts finds other ports if somebody took ours before the first start.
 func (c *Child) movePorts() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if free(c.rpc) && free(c.p2p) {
+	if c.settled || free(c.rpc) && free(c.p2p) {
 		return false
 	}
 	rpc, p2p, err := freePorts()
@@ -165,9 +172,9 @@ func (c *Child) launch() (<-chan struct{}, error) {
 		if err != nil {
 			return
 		}
-		err = cmd.Wait()
+		_ = cmd.Wait() // how it ended is in its output
 		c.mu.Lock()
-		c.process, c.status = nil, err
+		c.process = nil
 		c.mu.Unlock()
 	}()
 	if err := <-started; err != nil {

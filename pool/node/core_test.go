@@ -104,7 +104,7 @@ func TestCore_UnderstandsRefusals(t *testing.T) {
 	}
 	check(solve(t, &greedy), node.ErrRefused, "bad-cb-amount")
 	check(&broken, node.ErrRefused, "Block decode failed")
-	check(solve(t, &above), pool.ErrNodeNotReady, "waits for its parent")
+	check(solve(t, &above), pool.ErrNodeNotReady, "behind: node does not know the chain so far")
 	if err := c.SubmitBlock(t.Context(), winner); err != nil {
 		t.Fatal(err)
 	}

@@ -20,6 +20,7 @@ var (
 	errDenied = errors.New("node does not accept the user and password")
 	errBroken = errors.New("node answers out of form")
 	errClosed = errors.New("connection to the node is closed")
+	errBehind = errors.New("node does not know the chain so far")
 )
 
 // rpcError is what a node answered instead of a result.

@@ -18,6 +18,22 @@ func (f *follower) HoldTemplates() chan<- struct{} {
 	return gate
 }
 
+// Mute makes the node announce nothing any more.
+func (f *follower) Mute() {
+	open := f.open
+	f.open = func(ctx context.Context, c Config) (link, error) {
+		l, err := open(ctx, c)
+		if err != nil {
+			return nil, err
+		}
+		return mutedLink{l}, nil
+	}
+}
+
+type mutedLink struct{ link }
+
+func (mutedLink) wake() <-chan struct{} { return nil }
+
 type heldLink struct {
 	link
 	gate <-chan struct{}

@@ -84,6 +84,27 @@ func dial(ctx context.Context, c Config) (net.Conn, error) {
 	return (&tls.Dialer{Config: secure}).DialContext(ctx, "tcp", c.Address)
 }
 
+// maxUpgrade is the longest answer to the request for a websocket.
+const maxUpgrade = 64 << 10
+
+// capped bounds what is read before a connection is a websocket, which has bounds of its own.
+type capped struct {
+	net.Conn
+	left int // bytes that may still be read; below zero: any number
+}
+
+func (c *capped) Read(p []byte) (int, error) {
+	if c.left < 0 {
+		return c.Conn.Read(p)
+	}
+	if c.left == 0 {
+		return 0, fieldError("(http)", "answer of more than %d bytes", maxUpgrade)
+	}
+	n, err := c.Conn.Read(p[:min(len(p), c.left)])
+	c.left -= n
+	return n, err
+}
+
 // upgrade makes a websocket of a connection.
 func upgrade(ctx context.Context, conn net.Conn, c Config) (*websocket.Conn, error) {
 	user, password, err := c.credentials()
@@ -93,13 +114,15 @@ func upgrade(ctx context.Context, conn net.Conn, c Config) (*websocket.Conn, err
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	login := base64.StdEncoding.EncodeToString([]byte(user + ":" + password))
-	ws, resp, err := websocket.NewClient(conn, &url.URL{Scheme: "ws", Host: c.Address, Path: "/ws"},
+	bound := &capped{conn, maxUpgrade}
+	ws, resp, err := websocket.NewClient(bound, &url.URL{Scheme: "ws", Host: c.Address, Path: "/ws"},
 		http.Header{"Authorization": {"Basic " + login}}, socketBuffer, socketBuffer)
 	if resp != nil && resp.Body != nil {
 		_ = resp.Body.Close()
 	}
 	switch {
 	case err == nil:
+		bound.left = -1
 		return ws, nil
 	case ctx.Err() != nil:
 		return nil, fmt.Errorf("opening the websocket: %w", ctx.Err())

@@ -22,7 +22,7 @@ const (
 	NoPeers                   // has nobody to send a block to
 	WrongNetwork              // on another network than configured
 	Broken                    // its answers are not acceptable
-	Behind                    // its chain is shorter than another node's
+	Behind                    // does not know a block that it should
 	Stopped                   // Run has ended
 )
 
@@ -83,6 +83,8 @@ func phaseOf(err error) Phase {
 		return Denied
 	case errors.Is(err, errBroken):
 		return Broken
+	case errors.Is(err, errBehind):
+		return Behind
 	case errors.Is(err, context.Canceled):
 		return Stopped
 	}

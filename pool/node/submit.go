@@ -20,20 +20,31 @@ import (
 // The block becomes the tip at once, because a node needs 160 ms to check a full one;
 // a refusal takes that back.
 func (f *follower) SubmitBlock(ctx context.Context, b *pool.Block) error {
-	f.mu.Lock()
-	l, state := f.link, f.state
-	f.mu.Unlock()
-	if l == nil {
-		return &notReady{name: f.cfg.Name, state: state}
+	l, err := f.current()
+	if err != nil {
+		return err
 	}
 	f.count.submissions.Add(1)
 	f.stepAhead(b)
-	err := f.bounded(ctx, func(ctx context.Context) error { return submit(ctx, l, b) })
+	err = f.bounded(ctx, func(ctx context.Context) error { return submit(ctx, l, b) })
 	f.settle(b, err)
 	if err == nil || errors.Is(err, ErrRefused) {
 		return err
 	}
 	return asNotReady(f.cfg.Name, err)
+}
+
+// current is the connection, or why there is none.
+func (f *follower) current() (link, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case f.link != nil:
+		return f.link, nil
+	case f.state.Phase == Ready: // the connection was lost this moment
+		return nil, &notReady{name: f.cfg.Name, state: State{Phase: Away}}
+	}
+	return nil, &notReady{name: f.cfg.Name, state: f.state}
 }
 
 // stepAhead makes our own block the tip if it is on top of the tip and solves it.
@@ -91,11 +102,9 @@ func (f *follower) settle(b *pool.Block, err error) {
 // Confirmations is how many blocks of the node's best chain stand on the block, itself
 // included. It is 0 for a block that is not on it.
 func (f *follower) Confirmations(ctx context.Context, hash chainhash.Hash, height int32) (int32, error) {
-	f.mu.Lock()
-	l, state := f.link, f.state
-	f.mu.Unlock()
-	if l == nil {
-		return 0, &notReady{name: f.cfg.Name, state: state}
+	l, err := f.current()
+	if err != nil {
+		return 0, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, f.cfg.Timeout)
 	defer cancel()
@@ -145,7 +154,8 @@ func confirm(ctx context.Context, l link, b *pool.Block) error {
 	case err != nil:
 		return fmt.Errorf("confirming block %v: %w", b.Hash, err)
 	case at == nil:
-		return fmt.Errorf("block %v waits for its parent %v: the node is at height %d", b.Hash, b.Prev, best)
+		return fmt.Errorf("%w: block %v waits for its parent %v: the node is at height %d",
+			errBehind, b.Hash, b.Prev, best)
 	case *at != b.Hash:
 		return fmt.Errorf("%w: it lost the race: block %v has height %d", ErrRefused, at, b.Height)
 	}
