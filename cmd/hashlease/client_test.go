@@ -180,8 +180,8 @@ func TestLeaseCreate_AsksForWhatTheFlagsSay(t *testing.T) {
 			State: hashleasev1.LeaseState_LEASE_STATE_SCHEDULED, EndTime: r.GetLease().GetEndTime(),
 		}, nil
 	}
-	d.want(exitOK, "SCHEDULED", "", "lease", "create", "north", "100.5kW", "--feeder", "n1",
-		"--start", "2030-01-02T03:04:05Z", "--for", "90s")
+	d.want(exitOK, "SCHEDULED", "", "lease", "create", "--site", "north", "--watts", "100.5kW",
+		"--feeder", "n1", "--start", "2030-01-02T03:04:05Z", "--for", "90s")
 	l := got.GetLease()
 	if l.GetSite() != "sites/north" || l.GetFeeder() != "sites/north/feeders/n1" || l.GetWatts() != 100_500 {
 		t.Errorf("asked for %v", l)
@@ -193,10 +193,11 @@ func TestLeaseCreate_AsksForWhatTheFlagsSay(t *testing.T) {
 	if len(got.GetRequestId()) != 36 || d.srv.key != "Bearer "+testKey {
 		t.Errorf("request id %q, authorization %q", got.GetRequestId(), d.srv.key)
 	}
-	d.want(exitOK, "2030-01-02 03:05:35 UTC", "", "lease", "create", "north", "1kW",
+	d.want(exitOK, "2030-01-02 03:05:35 UTC", "", "lease", "create", "--site", "north", "--watts", "1kW",
 		"--start", "2030-01-02T03:04:05Z", "--end", "2030-01-02T03:05:35Z")
 	d.want(exitOK, `{"name":"tenants/acme/leases/l1","site":"","feeder":"sites/north/feeders/n1",`+
-		`"watts":"1000",`, "It would be booked", "lease", "create", "sites/north", "1kW", "--for", "1m", "--json", "--dry-run")
+		`"watts":"1000",`, "It would be booked",
+		"lease", "create", "--site", "sites/north", "--watts", "1kW", "--for", "1m", "--json", "--dry-run")
 	if at := got.GetLease().GetStartTime(); at != nil || !got.GetValidateOnly() {
 		t.Errorf("now is asked for as %v, validate only %v", at, got.GetValidateOnly())
 	}
@@ -214,7 +215,7 @@ func TestLeaseCreate_SaysWhyItWasRefused(t *testing.T) {
 		}
 		return s.Err()
 	}
-	args := []string{"lease", "create", "north", "1MW", "--for", "1m"}
+	args := []string{"lease", "create", "--site", "north", "--watts", "1MW", "--for", "1m"}
 	refusal = with(status.New(codes.ResourceExhausted, "no room"),
 		&errdetails.ErrorInfo{Reason: "NO_CAPACITY", Metadata: map[string]string{"max_free_watts": "400"}},
 		&errdetails.BadRequest{})

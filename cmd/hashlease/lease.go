@@ -33,8 +33,8 @@ type leaseCmd struct {
 //nolint:revive // tags are one line
 type leaseCreateCmd struct {
 	clientFlags
-	Site      string     `arg:"" help:"The site's id; hashlease capacity lists them."`
-	Power     unit.Watts `arg:"" help:"Power, as 100kW."`
+	Site      string     `help:"The site's id; hashlease capacity lists them." required:"" placeholder:"SITE"`
+	Watts     unit.Watts `help:"Power, as 100kW." required:"" placeholder:"POWER"`
 	Start     moment     `help:"When it begins: now, +10m, or RFC 3339." default:"now" placeholder:"TIME"`
 	For       span       `help:"How long, as 90s or 2h." placeholder:"DURATION" xor:"end" required:""`
 	End       moment     `help:"When it ends, in place of --for." placeholder:"TIME" xor:"end" required:""`
@@ -47,11 +47,11 @@ type leaseCreateCmd struct {
 // Run books a lease.
 func (c *leaseCreateCmd) Run(ctx context.Context, e *env) error {
 	now := time.Now()
-	if c.Power <= 0 {
-		return usagef("power is %v: above 0 is accepted", c.Power)
+	if c.Watts <= 0 {
+		return usagef("--watts is %v: above 0 is accepted", c.Watts)
 	}
 	req := &hashleasev1.CreateLeaseRequest{
-		Lease:     &hashleasev1.Lease{Site: siteName(c.Site), Watts: int64(c.Power)},
+		Lease:     &hashleasev1.Lease{Site: siteName(c.Site), Watts: int64(c.Watts)},
 		RequestId: c.RequestID, ValidateOnly: c.DryRun,
 	}
 	start := c.Start.from(now)

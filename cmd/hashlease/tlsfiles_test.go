@@ -97,7 +97,8 @@ func TestOpenTLS_RenewsInTime(t *testing.T) {
 func TestOpenTLS_SaysWhatIsMissing(t *testing.T) {
 	now := time.Now()
 	dir := newTLSDir(t, now)
-	if _, err := openTLS(dir, nil, now.Add(caLife+time.Hour)); err == nil || !strings.Contains(err.Error(), "ended on") {
+	_, err := openTLS(dir, nil, now.Add(caLife+time.Hour))
+	if err == nil || !strings.Contains(err.Error(), "ended on") {
 		t.Errorf("got %v, want the authority's end", err)
 	}
 	if err := os.Remove(filepath.Join(dir, caKeyFile)); err != nil {
@@ -106,10 +107,12 @@ func TestOpenTLS_SaysWhatIsMissing(t *testing.T) {
 	if _, err := openTLS(dir, nil, now); err != nil {
 		t.Errorf("without the authority's key, which is not needed: %v", err)
 	}
-	if _, err := openTLS(dir, []string{"x.example"}, now); err == nil || !strings.Contains(err.Error(), caKeyFile) {
+	_, err = openTLS(dir, []string{"x.example"}, now)
+	if err == nil || !strings.Contains(err.Error(), caKeyFile) {
 		t.Errorf("got %v, want %s named", err, caKeyFile)
 	}
-	if _, err := openTLS(t.TempDir(), nil, now); err == nil || !strings.Contains(err.Error(), "hashlease init") {
+	_, err = openTLS(t.TempDir(), nil, now)
+	if err == nil || !strings.Contains(err.Error(), "hashlease init") {
 		t.Errorf("got %v, want hashlease init named", err)
 	}
 }
