@@ -18,7 +18,7 @@ import (
 	"github.com/hashlease/hashlease/stratum/stratumtest"
 )
 
-//nolint:lll // tags are one line
+//nolint:revive // tags are one line
 type demoCmd struct {
 	For    time.Duration `help:"Run this long after the start-up, at least 45s, then check everything and stop; without it until Ctrl-C." placeholder:"90s"`
 	JSON   bool          `name:"json" help:"Print one JSON object of results at the end and nothing else on standard output."`
@@ -37,7 +37,7 @@ const (
 	demoSettle   = 30 * time.Second
 	demoLead     = 12 * time.Second // from a request to the start of its slot; the feeders' notice is less
 	demoNetwork  = "signet:51"
-	demoPayout   = "tb1qw508d6qejxtdg4y5r3zarvary0c5xw7kxpjzsx" // the coins of a private signet are worth nothing
+	demoPayout   = "tb1qw508d6qejxtdg4y5r3zarvary0c5xw7kxpjzsx" // coins of a private signet are worth nothing
 	demoPrice    = 40_000 * unit.Sat / 1000                     // a kWh
 	// demoDifficulty is the least difficulty of a share: a hundred times easier than a scaled
 	// ASIC needs.
@@ -51,6 +51,8 @@ type demo struct {
 	log  *slog.Logger
 	dir  string
 	keys demoKeys
+	// listen are the addresses of Stratum, gRPC and console.
+	listen [3]string
 
 	nodes  []*node.Child
 	plan   sim.Plan
@@ -74,7 +76,7 @@ func (c *demoCmd) Run(ctx context.Context, e *env) error {
 	if c.JSON && c.For == 0 {
 		return usagef("--json prints results at the end: give --for too, as --for 90s")
 	}
-	d := &demo{cmd: c, env: e, log: slog.New(slog.DiscardHandler), dir: c.Dir}
+	d := newDemo(c, e)
 	if c.Debug {
 		d.log = slog.New(slog.NewTextHandler(e.stderr, nil))
 	}
@@ -87,6 +89,13 @@ func (c *demoCmd) Run(ctx context.Context, e *env) error {
 		defer os.RemoveAll(dir) //nolint:errcheck // a temporary directory
 	}
 	return d.run(ctx)
+}
+
+func newDemo(c *demoCmd, e *env) *demo {
+	const any = "127.0.0.1:0"
+	return &demo{
+		cmd: c, env: e, log: slog.New(slog.DiscardHandler), dir: c.Dir, listen: [3]string{any, any, any},
+	}
 }
 
 // say tells people what goes on; with --json that is standard error.
@@ -175,13 +184,18 @@ func (d *demo) stopNodes() {
 	}
 }
 
-// prepare writes the same files that init writes, for the simulated site, and opens the server.
-func (d *demo) prepare(ctx context.Context) (err error) {
+// simulate sets the site up and writes the same files that init writes, for a server of it.
+func (d *demo) simulate() (cfg *config.Config, err error) {
 	d.plan = sim.DemoSite(d.cmd.Miners, demoTenant)
 	if d.sim, err = sim.New(sim.Config{Plan: d.plan, Seed: 1, Log: d.log}); err != nil {
-		return err
+		return nil, err
 	}
-	cfg, err := d.config()
+	return d.config()
+}
+
+// prepare opens the server for the simulated site.
+func (d *demo) prepare(ctx context.Context) error {
+	cfg, err := d.simulate()
 	if err != nil {
 		return err
 	}
@@ -198,7 +212,7 @@ func (d *demo) prepare(ctx context.Context) (err error) {
 }
 
 // caFile is the authority that clients of the server trust.
-func (d *demo) caFile() string { return filepath.Join(d.dir, d.server.cfg.TLS.Dir, caCertFile) }
+func (d *demo) caFile() string { return filepath.Join(d.dir, config.Default().TLS.Dir, caCertFile) }
 
 // demands are the tenant's leases, on a feeder each. With --for, the slots end in time to
 // be settled before the control run.
@@ -234,7 +248,7 @@ func (d *demo) config() (*config.Config, error) {
 	cfg.Network, cfg.Payout = demoNetwork, demoPayout
 	cfg.Admin.KeyHash = leaserpc.HashKey(made.adminKey).String()
 	cfg.Simulation.HashScale = 1 / d.sim.Scale()
-	cfg.Stratum.Listen, cfg.GRPC.Listen, cfg.Console.Listen = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
+	cfg.Stratum.Listen, cfg.GRPC.Listen, cfg.Console.Listen = d.listen[0], d.listen[1], d.listen[2]
 	cfg.Stratum.MinDifficulty, cfg.Stratum.Tag = demoDifficulty, "hashlease demo"
 	cfg.Lease.Price = demoPrice
 	for i, n := range d.nodes {

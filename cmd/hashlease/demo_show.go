@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -33,9 +34,7 @@ func (d *demo) show(ctx context.Context) (*demoResult, error) {
 		return nil, nil
 	}
 	result := newDemoResult(d)
-	if err := result.askNodes(ctx, d); err != nil {
-		return nil, err
-	}
+	result.askNodes(ctx, d)
 	result.Ungoverned = d.control(ctx)
 	return result, nil
 }
@@ -69,14 +68,16 @@ func (d *demo) instructions() string {
 	line("Lease power yourself:")
 	line("  %s", d.leaseCommand())
 	line("")
-	line("Hashes are real and scaled by %.0e; blocks come every few seconds; Ctrl-C ends everything.", d.sim.Scale())
+	line("Hashes are real and scaled by %.0e; blocks come every few seconds; Ctrl-C ends everything.",
+		d.sim.Scale())
 	return b.String()
 }
 
 // leaseCommand is a line to paste into a shell.
 func (d *demo) leaseCommand() string {
 	site := d.plan.Sites[0].ID
-	return fmt.Sprintf("go run ./cmd/hashlease lease create --server %s --ca %s --key %s --site %s --watts 30kW --start +15s --for 60s",
+	return fmt.Sprintf("go run ./cmd/hashlease lease create --server %s --ca %s --key %s "+
+		"--site %s --watts 30kW --start +15s --for 60s",
 		d.server.grpcAt.Addr(), d.caFile(), d.keys.tenant, site)
 }
 
@@ -124,7 +125,8 @@ func (d *demo) progress() string {
 		leases = append(leases, fmt.Sprintf("%d %s", n, strings.ToLower(s)))
 	}
 	slices.Sort(leases)
-	return fmt.Sprintf("%4.0fs  height %d  blocks %d/%d  shares %d  mining %v + leased %v of %v  curtailed %d  leases: %s",
+	return fmt.Sprintf("%4.0fs  height %d  blocks %d/%d  shares %d  "+
+		"mining %v + leased %v of %v  curtailed %d  leases: %s",
 		time.Since(d.began).Seconds(), d.server.watch.Stats().Height, rs.Accepted, rs.Found, st.Durable,
 		mining, tenants, limit, curtailed, strings.Join(leases, ", "))
 }
@@ -141,14 +143,14 @@ func (d *demo) waitForLeases(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, demoSettle)
 	defer cancel()
 	for {
-		open := slices.ContainsFunc(d.tenant.Reports(), func(l sim.LeaseReport) bool { return !finalState(l.State) })
-		if !open {
+		live := func(l sim.LeaseReport) bool { return !finalState(l.State) }
+		if !slices.ContainsFunc(d.tenant.Reports(), live) {
 			return true
 		}
 		select {
 		case <-time.After(200 * time.Millisecond):
 		case <-ctx.Done():
-			return context.Cause(ctx) == context.DeadlineExceeded // the report will tell of it
+			return errors.Is(context.Cause(ctx), context.DeadlineExceeded) // the report will tell of it
 		}
 	}
 }
@@ -161,7 +163,8 @@ func finalState(s string) bool {
 // drew before, and nobody makes room. It must go over the limit, or the measure of the main run
 // could not fail either.
 func (d *demo) control(ctx context.Context) float64 {
-	d.say("Control run: %v with the governor off and the tenant drawing; now the limit is passed.", demoControl)
+	d.say("Control run: %v with the governor off and the tenant drawing: now the limit is passed.",
+		demoControl)
 	d.setArms(ctx, fleet.Observe)
 	d.sim.MarkTruth()
 	d.setLoads(d.plan.Sites[0].Feeders[0].Limit / 4)

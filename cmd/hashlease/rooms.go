@@ -6,17 +6,18 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/hashlease/hashlease/lease/leaserpc"
+	"github.com/hashlease/hashlease/pool/device"
 	"github.com/hashlease/hashlease/pool/fleet"
 	"github.com/hashlease/hashlease/pool/governor"
 	"github.com/hashlease/hashlease/pool/node"
 	"github.com/hashlease/hashlease/pool/poolrpc"
-	"github.com/hashlease/hashlease/pool/unit"
 	hashleasev1 "github.com/hashlease/hashlease/proto/hashlease/v1"
 	"github.com/hashlease/hashlease/stratum"
 )
@@ -138,7 +139,8 @@ func preview(p *governor.Preview) *hashleasev1.CurtailPreview {
 	}
 	for _, w := range p.Workers {
 		out.Workers = append(out.Workers, &hashleasev1.CurtailedWorker{
-			Worker: string(w.Worker), Feeder: string(w.Feeder), FromWatts: int64(w.From), ToWatts: int64(w.To),
+			Worker: string(w.Worker), Feeder: string(w.Feeder),
+			FromWatts: int64(w.From), ToWatts: int64(w.To),
 		})
 	}
 	return out
@@ -152,30 +154,30 @@ func progress(p *governor.Progress) *hashleasev1.CurtailProgress {
 }
 
 // meters are the configured branches with something to read them.
-func (s *server) meters() (list []governor.Meter) {
+func (s *server) meters() (list []governor.Meter, err error) {
 	for i := range s.cfg.Sites {
 		for _, f := range s.cfg.Sites[i].Feeder {
 			for _, m := range f.Meters {
+				name := strings.TrimSpace(fmt.Sprintf("%s %v %s", f.ID, m.Role, m.Tenant))
+				meter, err := device.NewHTTPMeter(device.HTTPMeterConfig{URL: m.URL})
+				if err != nil {
+					return nil, fmt.Errorf("meter %s: %w", name, err)
+				}
 				list = append(list, governor.Meter{
-					Name:   fmt.Sprintf("%s %v %s", f.ID, m.Role, m.Tenant),
-					Feeder: f.ID, Role: m.Role, Tenant: m.Tenant, Meter: urlMeter(m.URL),
+					Name: name, Feeder: f.ID, Role: m.Role, Tenant: m.Tenant, Meter: meter,
 				})
 			}
 		}
 	}
-	return list
+	return list, nil
 }
-
-type urlMeter string
-
-func (u urlMeter) Read(ctx context.Context) (fleet.Reading, error) { return readMeter(ctx, string(u)) }
 
 func (s *server) openConsole(context.Context) error {
 	s.web = &http.Server{
 		Handler: http.NotFoundHandler(), ReadHeaderTimeout: 10 * time.Second,
-		TLSConfig: &tls.Config{Certificates: []tls.Certificate{s.tls.Certificate}, MinVersion: tls.VersionTLS12},
+		TLSConfig: &tls.Config{
+			Certificates: []tls.Certificate{s.tls.Certificate}, MinVersion: tls.VersionTLS12,
+		},
 	}
 	return nil
 }
-
-var _ unit.Watts

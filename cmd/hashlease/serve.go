@@ -36,7 +36,8 @@ func (c *serveCmd) Run(ctx context.Context, e *env) error {
 
 // banner tells where everything is.
 func (s *server) banner() string {
-	return fmt.Sprintf("stratum   %s\ngrpc      %s\nconsole   %s\nCA        SHA-256 %s\nlog in    %s (works once)\n",
+	return fmt.Sprintf("stratum   %s\ngrpc      %s\nconsole   %s\nCA        SHA-256 %s\n"+
+		"log in    %s (works once)\n",
 		s.stratumURL(), reachable(s.grpcAt), s.consoleURL(), fingerprint(s.tls.CA), s.loginURL())
 }
 

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc"
@@ -37,7 +38,6 @@ type server struct {
 	blocks       *ledger.Blocks
 	entries      *ledger.Entries
 
-	sources   []node.Source
 	relay     *node.Relay
 	watch     *node.Watch
 	feed      *pool.Feed
@@ -122,15 +122,16 @@ func (s *server) openNode(context.Context) error {
 	if err != nil {
 		return err
 	}
+	var sources []node.Source
 	for i, c := range configs {
 		source, err := newSource(s.cfg.Nodes[i].Kind, c)
 		if err != nil {
 			return err
 		}
-		s.sources = append(s.sources, source)
+		sources = append(sources, source)
 	}
 	spool := filepath.Join(s.cfg.Path(s.cfg.Storage.Dir), "blocks")
-	if s.relay, err = node.NewRelay(spool, s.blocks, s.log, s.sources...); err != nil {
+	if s.relay, err = node.NewRelay(spool, s.blocks, s.log, sources...); err != nil {
 		return err
 	}
 	params, err := node.ParseNetwork(s.cfg.Network)
@@ -161,8 +162,12 @@ func (s *server) openGovernor(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	meters, err := s.meters()
+	if err != nil {
+		return err
+	}
 	cfg := governor.DefaultConfig()
-	cfg.Sites, cfg.Workers, cfg.Meters = sites, workers, s.meters()
+	cfg.Sites, cfg.Workers, cfg.Meters = sites, workers, meters
 	cfg.Registry, cfg.Journal, cfg.Term, cfg.Log = s.registry, s.book, uint32(s.term), s.log
 	cfg.Tariff, cfg.HashScale, cfg.MsatPerHash = s.cfg.Tariffs(), s.cfg.HashScale(), s.msatPerHash
 	s.governor, err = governor.New(ctx, cfg)
@@ -243,8 +248,8 @@ func ignoreClosed(closer func() error) func() error {
 // close closes what was opened, newest first.
 func (s *server) close() error {
 	var errs []error
-	for i := len(s.closers) - 1; i >= 0; i-- {
-		errs = append(errs, s.closers[i]())
+	for _, closer := range slices.Backward(s.closers) {
+		errs = append(errs, closer())
 	}
 	s.closers = nil
 	return errors.Join(errs...)
@@ -261,9 +266,6 @@ func (s *server) run(ctx context.Context) error {
 	rooms, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	g := newGroup(stop)
-	for _, source := range s.sources {
-		g.run("node", func() error { return source.Run(rooms) })
-	}
 	g.run("relay", func() error { return s.relay.Run(rooms) })
 	g.run("watch", func() error { return s.watch.Run(rooms) })
 	g.run("ledger", func() error { return s.credits.Run(rooms) })

@@ -1,9 +1,13 @@
 package config
 
-import "github.com/hashlease/hashlease/pool/fleet"
+import (
+	"slices"
 
-// FromFleet describes sites and workers as a file does: the opposite of Fleet. Workers of a known model
-// are written by its name, others with their curve.
+	"github.com/hashlease/hashlease/pool/fleet"
+)
+
+// FromFleet describes sites and workers as a file does: the opposite of Fleet. Workers with the curve of
+// their model are written by its name, others with their own.
 func FromFleet(
 	sites []fleet.Site, workers []fleet.Worker, meters map[fleet.FeederID][]Meter,
 ) ([]Site, []Worker) {
@@ -26,7 +30,7 @@ func FromFleet(
 			ID: string(w.ID), Feeder: w.Feeder, Model: w.Model, Sleep: &sleep,
 			MinRun: Duration(w.MinRun), MinOff: Duration(w.MinOff), Wear: w.Wear, Pinned: w.Pinned,
 		}
-		if _, known := fleet.ModelNamed(w.Model); !known {
+		if m, known := fleet.ModelNamed(w.Model); !known || !slices.Equal(w.Curve, m.Curve(len(w.Curve))) {
 			for _, p := range w.Curve {
 				out.Curve = append(out.Curve, Point{Watts: p.Watts, Hashrate: p.Hashrate})
 			}
