@@ -87,8 +87,8 @@ func (c Create) slot(now time.Time) (Slot, *Refusal) {
 		return s, refuse(TimeOutOfRange, "lease.start_time", "it is in the past: now is %s, a start at most "+
 			"%v ago is taken as now", now.Format(time.RFC3339), MaxLate)
 	case c.End.After(now.Add(Horizon)):
-		return s, refuse(TimeOutOfRange, "lease.end_time", "it is too far ahead: up to 400 days from now are "+
-			"accepted, %s", now.Add(Horizon).Format(time.RFC3339))
+		return s, refuse(TimeOutOfRange, "lease.end_time", "it is too far ahead: up to 400 days from now "+
+			"are accepted, %s", now.Add(Horizon).Format(time.RFC3339))
 	}
 	if c.Start.IsZero() || c.Start.Before(now) {
 		s.Start = now.Truncate(time.Second)
@@ -159,24 +159,32 @@ func (b *Book) bestFit(ids []FeederID, s Slot, w unit.Watts, now time.Time) (*br
 	if best != nil {
 		return best, nil
 	}
-	return nil, nearest.noRoom(s, w, max(0, nearestFree), now)
+	return nil, b.noRoom(ids, nearest, s, w, now)
 }
 
-// noRoom explains why the slot does not fit, and when it would.
-func (br *branch) noRoom(s Slot, w, free unit.Watts, now time.Time) *Refusal {
+// noRoom explains why the slot does not fit, about the feeder that is nearest to it, and when it would
+// fit on any of them.
+func (b *Book) noRoom(ids []FeederID, br *branch, s Slot, w unit.Watts, now time.Time) *Refusal {
+	limit, from, dur := -int64(w), s.Start.Unix(), s.Seconds()
+	free := unit.Watts(max(0, -br.profile.peak(from, from+dur)))
 	r := refuse(NoCapacity, "", "%v are not free on feeder %s all through the slot: %v are", w, br.ID, free)
 	r.Feeder, r.MaxFree = br.ID, free
-	limit := -int64(w)
-	if t, ok := br.profile.above(s.Start.Unix(), limit); ok {
+	if t, ok := br.profile.above(from, limit); ok {
 		r.FirstConflict = time.Unix(t, 0).UTC()
 	}
-	dur := s.Seconds()
 	last := now.Add(Horizon).Unix() - dur
-	start, searched, ok := br.profile.earliest(s.Start.Unix(), last, dur, limit)
-	r.SearchedUntil = time.Unix(searched, 0).UTC()
-	if ok && start <= last {
-		r.EarliestStart = time.Unix(start, 0).UTC()
-		r.Detail += ", from " + r.EarliestStart.Format(time.RFC3339) + " on it would fit"
+	first, until := int64(-1), last
+	for _, id := range ids {
+		start, searched, ok := b.feeders[id].profile.earliest(from, last, dur, limit)
+		until = min(until, searched)
+		if ok && start <= last && (first < 0 || start < first) {
+			first = start
+		}
+	}
+	r.SearchedUntil = time.Unix(until, 0).UTC()
+	if first >= 0 {
+		r.EarliestStart = time.Unix(first, 0).UTC()
+		r.Detail += "; from " + r.EarliestStart.Format(time.RFC3339) + " on it would fit"
 	}
 	return r
 }

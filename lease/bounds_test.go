@@ -19,10 +19,14 @@ func step(t *testing.T, b *lease.Book, c lease.Command, now time.Time) []lease.E
 	return events
 }
 
+func northHas(w unit.Watts) lease.SetCapacity {
+	return lease.SetCapacity{Feeder: "north", Steps: []lease.CapacityStep{{From: t0, Watts: w}}}
+}
+
 func withCapacity(t *testing.T, w unit.Watts) *lease.Book {
 	t.Helper()
 	b := newBook(t, lease.DefaultLimits())
-	step(t, b, lease.SetCapacity{Feeder: "north", Steps: []lease.CapacityStep{{From: t0, Watts: w}}}, t0)
+	step(t, b, northHas(w), t0)
 	return b
 }
 
@@ -83,7 +87,7 @@ func TestBook_BoundsEachTenant(t *testing.T) {
 		{Live: 2, Retained: 9, Requests: 3},
 	} {
 		b := newBook(t, limits)
-		step(t, b, lease.SetCapacity{Feeder: "north", Steps: []lease.CapacityStep{{From: t0, Watts: 1000}}}, t0)
+		step(t, b, northHas(1000), t0)
 		var r *lease.Refusal
 		made := 0
 		for ; made < 20 && r == nil; made++ {
@@ -190,12 +194,12 @@ func TestBook_ValidatesFeedersAndCapacity(t *testing.T) {
 // Ensure many timers of one instant fire in bounded steps, ends first, none lost.
 func TestBook_FiresManyTimersInBoundedSteps(t *testing.T) {
 	b := newBook(t, lease.Limits{Live: 10_000, Retained: 10_000, Requests: 10_000})
-	step(t, b, lease.SetCapacity{Feeder: "north", Steps: []lease.CapacityStep{{From: t0, Watts: 3000}}}, t0)
+	step(t, b, northHas(3000), t0)
 	for i := range 3000 {
 		for j, from := range []int{60, 120} {
 			step(t, b, lease.Create{
-				UID: lease.UID(fmt.Sprint("l", j, "-", i)), Tenant: "acme", Site: "yard", Feeder: "north", Watts: 1,
-				Start: at(from), End: at(from + 60),
+				UID: lease.UID(fmt.Sprint("l", j, "-", i)), Tenant: "acme", Site: "yard", Feeder: "north",
+				Watts: 1, Start: at(from), End: at(from + 60),
 			}, t0)
 		}
 	}

@@ -76,7 +76,7 @@ func (c SetCapacity) check(b *Book) *Refusal {
 			return refuse(InvalidField, "steps", "step %d has %d W: 0 to 1 TW is accepted",
 				i, int64(st.Watts))
 		case st.From.Nanosecond() != 0 || st.From.Unix() < 0 || st.From.Unix() > math.MaxInt64/4:
-			return refuse(InvalidField, "steps", "step %d begins at %v: whole seconds since 1970 are accepted",
+			return refuse(InvalidField, "steps", "step %d begins at %v: whole seconds from 1970 on are taken",
 				i, st.From)
 		case i > 0 && !st.From.After(c.Steps[i-1].From):
 			return refuse(InvalidField, "steps", "step %d does not begin after the one before it", i)

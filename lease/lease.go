@@ -71,6 +71,7 @@ type Lease struct {
 	Delivered  unit.Joules   `json:"delivered,omitempty"` // at the tenant's meter, within the slot
 	Freed      unit.Watts    `json:"freed,omitempty"`     // mining freed for it, at the meter
 	MeasuredAt time.Time     `json:"measured_at,omitzero"`
+	ReadAt     time.Time     `json:"read_at,omitzero"`     // of the reading that last moved it
 	ShortSince time.Time     `json:"short_since,omitzero"` // start of the open shortfall span
 	Shortfall  time.Duration `json:"shortfall,omitempty"`  // sum of the closed spans
 	AtRisk     bool          `json:"at_risk,omitempty"`    // the feeder's capacity is below its bookings

@@ -148,6 +148,7 @@ func (l *Lease) cut(now time.Time) {
 	}
 	if end.Before(l.Slot.End) {
 		l.Slot.End = end
+		l.Delivered = min(l.Delivered, l.EnergyBound())
 	}
 }
 
@@ -180,12 +181,13 @@ func (s *step) proveWithin(l, next *Lease, p Prove) bool {
 	next.MeasuredAt = s.now
 	if !p.Free {
 		moved := *next
-		moved.ShortSince = at
+		moved.ShortSince, moved.ReadAt = at, at
 		moved.Reason = because("a meter shows that the watts are not free", p.Reason)
 		return s.move(&moved, ProofShort)
 	}
 	moved := *next
 	moved.closeSpan(at)
+	moved.ReadAt = at
 	moved.Reason = "a meter shows the watts free"
 	if moved.ActiveAt.IsZero() {
 		moved.ActiveAt = at
@@ -206,6 +208,9 @@ func (s *step) measured(p Prove, l *Lease) time.Time {
 	}
 	if at.Before(l.Slot.Start) {
 		at = l.Slot.Start
+	}
+	if at.Before(l.ReadAt) { // readings out of order: no second is counted twice
+		at = l.ReadAt
 	}
 	return at
 }
@@ -228,12 +233,21 @@ func (l *Lease) note(p Prove, now time.Time) {
 	if p.Free && now.Before(l.Slot.End) {
 		l.Freed = p.Freed
 	}
-	if !p.Free && p.Reason != "" && (l.State == Preparing || l.State == Degraded) {
+	l.noteReason(p)
+	l.noteGone(p, now)
+}
+
+// noteReason says what the meters say while that is what is waited for.
+func (l *Lease) noteReason(p Prove) {
+	switch {
+	case p.Free && l.State == Preparing:
+		l.Reason = "a meter shows the watts free; the slot has not begun"
+	case !p.Free && p.Reason != "" && (l.State == Preparing || l.State == Degraded):
 		l.Reason = p.Reason
 	}
-	if p.Free && l.State == Preparing {
-		l.Reason = "a meter shows the watts free; the slot has not begun"
-	}
+}
+
+func (l *Lease) noteGone(p Prove, now time.Time) {
 	switch {
 	case !p.Gone:
 		l.GoneAt = time.Time{}

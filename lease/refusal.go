@@ -51,7 +51,7 @@ type Refusal struct {
 	Feeder        FeederID   // the best feeder that was tried
 	FirstConflict time.Time  // first instant within the slot at which the watts are not free
 	MaxFree       unit.Watts // watts that are free all through the slot
-	EarliestStart time.Time  // first start at which the slot fits; zero if none was found
+	EarliestStart time.Time  // first start at which the slot fits on any feeder asked for; zero: none found
 	SearchedUntil time.Time  // how far it was looked for: short of the horizon, the hop budget ended
 
 	// StateForbids only.

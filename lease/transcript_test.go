@@ -92,7 +92,8 @@ func do(t *testing.T, out *bytes.Buffer, b *lease.Book, line string) {
 	}
 	if words[2] == "free" {
 		slot := lease.Slot{Start: args.time("from"), End: args.time("to")}
-		b.Availability(lease.FeederID(args.words["feeder"]), slot, func(from time.Time, free unit.Watts) bool {
+		f := lease.FeederID(args.words["feeder"])
+		b.Availability(f, slot, func(from time.Time, free unit.Watts) bool {
 			fmt.Fprintf(out, "%s %d W\n", clock(from), int64(free))
 			return true
 		})
@@ -164,7 +165,8 @@ func (a arguments) command(name string) lease.Command {
 		return lease.Prove{
 			UID: uid, At: a.time("read"), FirstOrder: a.time("ordered"), Free: w["free"] == "yes",
 			Gone: w["gone"] == "yes", Drawn: unit.Watts(a.number("drawn")),
-			Delivered: unit.Joules(a.number("joules")), Freed: unit.Watts(a.number("freed")), Reason: w["reason"],
+			Delivered: unit.Joules(a.number("joules")), Freed: unit.Watts(a.number("freed")),
+			Reason: w["reason"],
 		}
 	case "confirm":
 		return lease.Confirm{UID: uid}

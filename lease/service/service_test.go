@@ -77,7 +77,8 @@ func TestService_TakesALeaseThroughItsLife(t *testing.T) {
 		}
 		entries, _ := b.all()
 		wantLines := []ledger.Line{
-			{Account: "tenant/acme", Amount: -50_000}, {Account: "site/yard", Amount: 37_500},
+			{Account: "tenant/acme", Amount: -50_000},
+			{Account: "site/yard", Amount: 37_500},
 			{Account: "curtailed/north", Amount: 12_500},
 		}
 		if diff := cmp.Diff(wantLines, entries["lease/"+string(l.UID)].Lines); diff != "" {
@@ -162,8 +163,8 @@ func TestService_BooksARequestOnce(t *testing.T) {
 			t.Errorf("after a restart %v, %v", again.UID, err)
 		}
 		c.Watts++
-		var refusal *lease.Refusal
-		if _, err := r.Create(t.Context(), c); !errors.As(err, &refusal) || refusal.Kind != lease.RequestIDReused {
+		_, err = r.Create(t.Context(), c)
+		if f, ok := errors.AsType[*lease.Refusal](err); !ok || f.Kind != lease.RequestIDReused {
 			t.Errorf("another content: %v", err)
 		}
 	})
@@ -237,7 +238,7 @@ func TestService_IsReadOnlyWhileTheJournalFails(t *testing.T) {
 		faulty.Fail(1)
 		gov.prove(fleet.Proof{Claim: string(l.UID), Free: true})
 		synctest.Wait()
-		if _, err := r.Create(t.Context(), order("acme", "", 60, 60, 10)); !errors.Is(err, service.ErrReadOnly) {
+		if _, err := r.Create(t.Context(), small()); !errors.Is(err, service.ErrReadOnly) {
 			t.Errorf("create while read-only: %v", err)
 		}
 		if err := r.Health(); !errors.Is(err, service.ErrReadOnly) {
@@ -353,10 +354,10 @@ func TestService_DoesNotTrustAClockThatJumps(t *testing.T) {
 				if now := r.Now(); now.Before(before) || now.After(before.Add(time.Minute)) {
 					t.Errorf("service time went from %v to %v", before, now)
 				}
-				if _, err := r.Create(t.Context(), order("acme", "", 60, 60, 10)); !errors.Is(err, service.ErrClock) {
+				if _, err := r.Create(t.Context(), small()); !errors.Is(err, service.ErrClock) {
 					t.Errorf("create: %v", err)
 				}
-				if _, err := r.Check(t.Context(), order("acme", "", 60, 60, 10)); !errors.Is(err, service.ErrClock) {
+				if _, err := r.Check(t.Context(), small()); !errors.Is(err, service.ErrClock) {
 					t.Errorf("check: %v", err)
 				}
 				if _, err := r.Cancel(t.Context(), lease.Cancel{UID: l.UID, Tenant: "acme"}); err != nil {
@@ -412,7 +413,8 @@ func TestService_FollowsCapacity(t *testing.T) {
 			{1000, 1000}, {1005, 1000}, {1010, 1010}, {1009, 1009}, {0, 0}, {1, 1}, {-5, 0},
 		} {
 			gov.news(func() {
-				gov.capacities["north"] = fleet.Capacity{Seq: gov.seq, Feeder: "north", Firm: unit.Watts(c.said)}
+				said := fleet.Capacity{Seq: gov.seq, Feeder: "north", Firm: unit.Watts(c.said)}
+				gov.capacities["north"] = said
 			})
 			settled(0)
 			if got := leasable(); got != c.want {
@@ -446,7 +448,7 @@ func TestService_ShutsDown(t *testing.T) {
 		if _, err := w.Next(t.Context()); !errors.Is(err, service.ErrClosed) {
 			t.Errorf("watch after the end: %v", err)
 		}
-		if _, err := r.Create(t.Context(), order("acme", "", 60, 60, 1)); !errors.Is(err, service.ErrClosed) {
+		if _, err := r.Create(t.Context(), small()); !errors.Is(err, service.ErrClosed) {
 			t.Errorf("create after the end: %v", err)
 		}
 		j = j.Reopen()
@@ -461,9 +463,9 @@ func TestService_ShutsDown(t *testing.T) {
 // Ensure a journal that is not this book's is refused instead of served.
 func TestService_RefusesADamagedJournal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		for _, records := range [][]byte{[]byte("{"), []byte(`{"rev":7,"kind":"mark"}`), []byte(`{"rev":1,"kind":"x"}`)} {
+		for _, record := range []string{"{", `{"rev":7,"kind":"mark"}`, `{"rev":1,"kind":"x"}`} {
 			j := mem.New()
-			if _, err := j.Append(t.Context(), write(0, records)); err != nil {
+			if _, err := j.Append(t.Context(), write(0, []byte(record))); err != nil {
 				t.Fatal(err)
 			}
 			s, err := service.New(config(), j, newGovernor(), &books{})
@@ -471,7 +473,7 @@ func TestService_RefusesADamagedJournal(t *testing.T) {
 				t.Fatal(err)
 			}
 			if err := s.Run(t.Context()); err == nil {
-				t.Errorf("%s was served", records)
+				t.Errorf("%s was served", record)
 			}
 			if _, err := s.Create(t.Context(), lease.Create{}); !errors.Is(err, service.ErrClosed) {
 				t.Errorf("create: %v", err)
@@ -494,11 +496,11 @@ func TestService_StopsWhenAnotherWrites(t *testing.T) {
 		if _, err := j.Append(t.Context(), write(last, []byte(`{}`))); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := r.Create(t.Context(), order("acme", "", 60, 60, 1)); !errors.Is(err, service.ErrReadOnly) {
+		if _, err := r.Create(t.Context(), small()); !errors.Is(err, service.ErrReadOnly) {
 			t.Errorf("create: %v", err)
 		}
 		synctest.Wait()
-		if _, err := r.Create(context.Background(), order("acme", "", 60, 60, 1)); !errors.Is(err, service.ErrClosed) {
+		if _, err := r.Create(context.Background(), small()); !errors.Is(err, service.ErrClosed) {
 			t.Errorf("create after the stop: %v", err)
 		}
 	})
@@ -525,3 +527,6 @@ func TestConfig_NamesItsFaults(t *testing.T) {
 func write(after storage.Seq, record []byte) storage.Write {
 	return storage.Write{Stream: service.Stream, Expect: after, Records: [][]byte{record}}
 }
+
+// small is an order that fits anywhere.
+func small() lease.Create { return order("acme", "", 60, 60, 1) }

@@ -72,8 +72,8 @@ func TestWatch_ResumesAtAnyRevision(t *testing.T) {
 				t.Fatal(err)
 			}
 			for k, l := range next(t, w, len(all)-1-i) {
-				if l.Revision != all[i+1+k].Revision {
-					t.Errorf("resumed after %d: revision %d, want %d", from.Revision, l.Revision, all[i+1+k].Revision)
+				if want := all[i+1+k].Revision; l.Revision != want {
+					t.Errorf("resumed after %d: revision %d, want %d", from.Revision, l.Revision, want)
 				}
 			}
 			nothing(t, w)
