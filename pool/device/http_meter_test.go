@@ -54,7 +54,8 @@ func TestHTTPMeter_NamesFaults(t *testing.T) {
 	} {
 		far.Fail(fault)
 		r, err := near.Read(t.Context())
-		if !errors.Is(err, device.ErrReading) || !strings.Contains(err.Error(), want) || r != (fleet.Reading{}) {
+		if r != (fleet.Reading{}) || !errors.Is(err, device.ErrReading) ||
+			!strings.Contains(err.Error(), want) {
 			t.Errorf("fault %d: reading %+v, error %v", fault, r, err)
 		}
 		far.Fail(devicetest.Sound)
@@ -174,6 +175,7 @@ func FuzzDecodeReading(f *testing.F) {
 	})
 }
 
+// ExampleNewHTTPMeter reads a meter by its URL.
 func ExampleNewHTTPMeter() {
 	far := &devicetest.HTTPMeter{}
 	far.Set(98_000)

@@ -27,6 +27,9 @@ const (
 // String is the arm as configuration spells it.
 func (a Arm) String() string { return spell(arms[:], uint8(a)) }
 
+// MarshalText is String.
+func (a Arm) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
+
 // UnmarshalText reads "observe", "advise" or "act".
 func (a *Arm) UnmarshalText(b []byte) error {
 	n, ok := unspell(arms[:], string(b))
@@ -77,6 +80,9 @@ const (
 
 // String is the role as configuration spells it.
 func (r Role) String() string { return spell(roles[:], uint8(r)) }
+
+// MarshalText is String.
+func (r Role) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
 
 // UnmarshalText reads "total", "mining", "base" or "tenant".
 func (r *Role) UnmarshalText(b []byte) error {

@@ -199,7 +199,7 @@ func (f *feeder) explain(now time.Time) {
 	for _, w := range f.workers {
 		st := w.state(now)
 		worst += w.worst(now)
-		model += w.counted(&st)
+		model += w.believed(&st)
 		if w.unsure(now) {
 			unknown += w.counted(&st) - w.Sleep
 		}

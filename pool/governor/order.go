@@ -130,7 +130,7 @@ func (g *Governor) restore(f *feeder, up []*worker, hold bool, now time.Time) {
 	if len(up) == 0 || !f.now.fresh {
 		return // without a meter nobody returns
 	}
-	byOrders, byMeter := f.excess, f.now.mining
+	byOrders, byMeter := max(0, f.excess), f.now.mining // unknown counts in full
 	for _, w := range f.workers {
 		byOrders += w.worst(now)
 		if !w.settled {

@@ -8,6 +8,10 @@ import (
 	"github.com/hashlease/hashlease/pool/unit"
 )
 
+// riseGrace is beyond three times the declared time before a return without any sign counts as done.
+// It errs on the long side: who rises after it would be taken for somebody else's excess.
+const riseGrace = 30 * time.Second
+
 // silence is the rate of work, against what is usual, below which a worker's hashrate counts as down.
 const silence = 0.5
 
@@ -54,7 +58,7 @@ func (w *worker) shedIn() time.Duration { return max(w.capability.ShedIn, w.ack.
 // there is to find out is when it no longer adds to what the meter shows.
 func (g *Governor) awaitRise(w *worker, now time.Time) {
 	up := w.speaks && w.reported >= w.order.Watts*9/10
-	late := now.After(w.orderedAt.Add(2*max(w.capability.ReturnIn, w.ack.Eta) + g.cfg.ShedGrace))
+	late := now.After(w.orderedAt.Add(3*max(w.capability.ReturnIn, w.ack.Eta) + riseGrace))
 	if !up && !late {
 		return
 	}
@@ -82,9 +86,9 @@ func (g *Governor) awaitFall(f *feeder, w *worker, shown func(*worker) bool, now
 		w.evidence = fleet.Requested
 	}
 	late := now.After(w.orderedAt.Add(2*w.shedIn() + g.cfg.ShedGrace))
-	confirmed := shown(w)
+	confirmed := shown(w) && (down || !w.speaks) // who says that it is up is up
 	switch {
-	case down, confirmed && (late || !w.speaks), late && hash && !w.speaks:
+	case down, confirmed, late && hash && !w.speaks:
 		w.settle(now)
 		if confirmed {
 			w.evidence = fleet.MeterConfirmed
@@ -171,9 +175,6 @@ func (g *Governor) watch(w *worker, shown func(*worker) bool, now time.Time) {
 			w.evidence = fleet.MeterConfirmed
 		}
 		return
-	}
-	if shown(w) {
-		return // its word alone stands against the meter
 	}
 	w.confirmed = w.full()
 	if w.asserts >= maxAsserts {

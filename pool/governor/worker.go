@@ -132,6 +132,16 @@ func (w *worker) counted(st *fleet.WorkerState) unit.Watts {
 	return st.Draw
 }
 
+// believed is what the worker adds to metered mining: what it is counted with, unless it says that it
+// draws much less, as a machine that does not come back.
+func (w *worker) believed(st *fleet.WorkerState) unit.Watts {
+	c := w.counted(st)
+	if w.speaks && w.reported < c*9/10 {
+		return w.reported
+	}
+	return c
+}
+
 // quietYet says that the session is so new that it has not said what its machine draws. There is
 // time to wait for it as long as the feeder is within its limit anyway.
 func (w *worker) quietYet(now time.Time) bool {
