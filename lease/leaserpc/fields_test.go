@@ -3,6 +3,7 @@ package leaserpc_test
 import (
 	"maps"
 	"math"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/hashlease/hashlease/lease/leaserpc"
 	pb "github.com/hashlease/hashlease/proto/hashlease/v1"
+	"github.com/hashlease/hashlease/storage/bolt"
 	"github.com/hashlease/hashlease/storage/mem"
 )
 
@@ -184,6 +186,55 @@ func TestServer_BooksARequestOnce(t *testing.T) {
 	s = serve(t, j.Reopen(), nil)
 	if got := s.create("acme", r).GetName(); got != names[0] || len(slices.Compact(names)) != 1 {
 		t.Errorf("leases %v, after the crash %s", slices.Compact(names), got)
+	}
+}
+
+// Ensure leases booked at once from many connections are all on disk when the server is killed among
+// them, each once, and that the journal opens for the next.
+func TestServer_KeepsAcknowledgedLeasesOnDisk(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "book.db")
+	open := func() *bolt.Journal {
+		j, err := bolt.Open(path, bolt.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return j
+	}
+	j := open()
+	s := serve(t, j, nil)
+	names, orders := make([]string, 64), make([]*request, 64)
+	for i := range orders {
+		orders[i] = order(i, 1)
+	}
+	var wg sync.WaitGroup
+	for i := range names {
+		wg.Go(func() {
+			// Whoever loses the connection has no answer, and so no promise.
+			l, _ := s.leases().CreateLease(s.as("acme"), orders[i])
+			names[i] = l.GetName()
+			if i == len(names)/2 {
+				s.stop()
+			}
+		})
+	}
+	wg.Wait()
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	j = open()
+	s = serve(t, j, nil)
+	for i, name := range names {
+		l := s.create("acme", orders[i])
+		if name != "" && l.GetName() != name {
+			t.Errorf("request %d made %s and, repeated, %s", i, name, l.GetName())
+		}
+	}
+	if n := len(s.svc.Leases(100)); n != len(names) {
+		t.Errorf("%d leases of %d requests", n, len(names))
+	}
+	s.stop()
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
 	}
 }
 

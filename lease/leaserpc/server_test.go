@@ -233,8 +233,12 @@ func faults(err error) []string {
 func TestServer_TakesALeaseThroughItsLife(t *testing.T) {
 	s := serve(t, mem.New(), nil)
 	ctx := s.as("acme")
+	s.create("acme", order(9, 1))
 	w, err := s.leases().WatchLeases(ctx, &pb.WatchLeasesRequest{})
 	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Recv(); err != nil { // the watch is open: every change from now on comes
 		t.Fatal(err)
 	}
 	l := s.create("acme", &pb.CreateLeaseRequest{RequestId: id(1), Lease: &pb.Lease{
