@@ -5,8 +5,8 @@ import "slices"
 const (
 	// coreSize is how many workers around the critical slope are solved exactly.
 	coreSize = 32
-	// searchSteps bounds the exact search: about half a millisecond.
-	searchSteps = 400_000
+	// searchSteps bounds the exact search: about a tenth of a millisecond.
+	searchSteps = 100_000
 )
 
 // finish solves the last few workers exactly by branch and bound: a multiple-choice
