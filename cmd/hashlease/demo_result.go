@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/hashlease/hashlease/cmd/hashsim/sim"
 	"github.com/hashlease/hashlease/lease"
 	"github.com/hashlease/hashlease/pool/node"
 	"github.com/hashlease/hashlease/stratum"
@@ -21,6 +22,7 @@ type demoResult struct {
 	SharesSubmitted uint64            `json:"shares_submitted"`
 	SharesAccepted  uint64            `json:"shares_accepted"`
 	SharesRejected  map[string]uint64 `json:"shares_rejected"`
+	LeasesAsked     int               `json:"leases_asked"`
 	Leases          map[string]int    `json:"leases"` // by final state
 	Slots           []slotResult      `json:"slots"`
 	WattsOrdered    int64             `json:"watts_ordered"`        // sum over leases
@@ -66,10 +68,15 @@ func newDemoResult(d *demo) *demoResult {
 		SharesSubmitted: fleetStats.Submitted, SharesAccepted: st.Durable, SharesRejected: st.Rejected,
 		OverLimit: truth.SecondsOverLimit, StepSeconds: truth.StepSeconds, FilledPercent: d.filled(),
 		TipToLastJob: millis(st.TipToLastJob), ShareToAck: millis(st.ShareToAck),
-		Leases: map[string]int{}, Faults: []string{},
+		LeasesAsked: len(d.demands()), Leases: map[string]int{}, Faults: []string{},
 	}
 	for _, l := range d.server.leases.Leases(1000) {
 		r.addLease(l)
+	}
+	for _, l := range d.tenant.Reports() {
+		if l.State == sim.Refused {
+			r.Leases[l.State]++
+		}
 	}
 	return r
 }
@@ -141,7 +148,7 @@ func (r *demoResult) judge() {
 	for code, n := range r.SharesRejected {
 		must(code == "stale-share" || n == 0, "%d shares were rejected as %s", n, code)
 	}
-	must(completed >= 1 && completed == len(r.Slots), "leases ended as %v: all must be COMPLETED", r.Leases)
+	must(completed >= 1 && completed == r.LeasesAsked, "of %d leases asked for, these ended: %v: all must be COMPLETED", r.LeasesAsked, r.Leases)
 	must(len(r.OrderToProof) == completed, "only %d leases were proven at the meter", len(r.OrderToProof))
 	must(r.WattsFreed > 0, "no watts were freed at the meter")
 	must(r.OverLimit == 0, "the limit was passed for %.2f s", r.OverLimit)

@@ -45,14 +45,14 @@ func (d *demo) waitForMining(ctx context.Context) error {
 	defer cancel()
 	for {
 		st := d.sim.Stats()
-		if st.Mining*100 >= st.Miners*98 && d.server.ready() {
+		if st.Mining*100 >= st.Miners*98 && d.server.ready() && d.server.sells() {
 			return nil
 		}
 		select {
 		case <-time.After(100 * time.Millisecond):
 		case <-ctx.Done():
-			return fmt.Errorf("starting up: %d of %d miners have work; node: %s",
-				st.Mining, st.Miners, d.server.watch.State())
+			return fmt.Errorf("starting up: %d of %d miners have work, feeders with capacity: %t; node: %s",
+				st.Mining, st.Miners, d.server.sells(), d.server.watch.State())
 		}
 	}
 }
@@ -156,7 +156,7 @@ func (d *demo) waitForLeases(ctx context.Context) bool {
 }
 
 func finalState(s string) bool {
-	return s == "COMPLETED" || s == "CANCELLED" || s == "FAILED" || s == "REFUSED"
+	return s == "COMPLETED" || s == "CANCELLED" || s == "FAILED" || s == sim.Refused
 }
 
 // control is the run that shows what the governor is for: with it off, the tenant draws what it

@@ -74,6 +74,18 @@ func (s *server) keyring() ([]leaserpc.Key, error) {
 // ready says whether miners can have work.
 func (s *server) ready() bool { return s.watch.State().Phase == node.Ready }
 
+// sells says whether every feeder has watts for tenants.
+func (s *server) sells() bool {
+	for _, site := range s.leases.Sites() {
+		for _, f := range site.Feeders {
+			if f.Leasable <= 0 {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 // status collects the present figures for the operator.
 func (s *server) status(context.Context) (*hashleasev1.GetStatusResponse, error) {
 	st := s.stratum.Stats()

@@ -25,7 +25,6 @@ const second = time.Second
 var (
 	braiins    = Firmware{"BOS+ 26.04", "Braiins", second / 2, 2 * second, 2 * second, 6 * second}
 	luxOS      = Firmware{"LuxOS 2026.6", "Luxor", second, 2 * second, 2 * second, 8 * second}
-	powerPlay  = Firmware{"PowerPlay 1.30.0", "ePIC", second, 4 * second, 30 * second, 30 * second}
 	whatsMiner = Firmware{"btminer 3.0.3", "MicroBT", second, 4 * second, 5 * second, 10 * second}
 	avalon     = Firmware{"Avalon 25.05", "Canaan", 5 * second, second, 30 * second, 60 * second}
 )
@@ -39,10 +38,8 @@ var demoModels = [...]string{
 // know run LuxOS, as many do.
 func firmwareOf(model string) Firmware {
 	switch {
-	case strings.HasPrefix(model, "Antminer S21"):
+	case strings.HasPrefix(model, "Antminer S21"), model == "Antminer S19 XP":
 		return braiins
-	case model == "Antminer S19 XP":
-		return powerPlay
 	case strings.HasPrefix(model, "WhatsMiner"):
 		return whatsMiner
 	case strings.HasPrefix(model, "Avalon"):

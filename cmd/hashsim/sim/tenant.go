@@ -17,13 +17,16 @@ import (
 // maxLeases bounds what a tenant remembers; the oldest lease that is over goes first.
 const maxLeases = 10_000
 
+// Refused is LeaseReport.State of a lease that the server did not book.
+const Refused = "REFUSED"
+
 // LeaseReport is a tenant's own account of one lease.
 type LeaseReport struct {
 	Name    string     `json:"name"` // empty if it was refused
 	Tenant  string     `json:"tenant"`
 	Feeder  string     `json:"feeder"`
 	Watts   unit.Watts `json:"watts"`
-	State   string     `json:"state"` // as the server says it last, or REFUSED
+	State   string     `json:"state"` // as the server says it last, or Refused
 	Reason  string     `json:"reason,omitempty"`
 	Created time.Time  `json:"created"`
 	Start   time.Time  `json:"start"`

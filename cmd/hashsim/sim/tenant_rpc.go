@@ -204,7 +204,7 @@ func (t *Tenant) refused(l *hashleasev1.Lease, err error, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.rememberLocked(&held{LeaseReport: LeaseReport{
-		Tenant: t.cfg.Name, Feeder: l.GetFeeder(), Watts: unit.Watts(l.GetWatts()), State: "REFUSED",
+		Tenant: t.cfg.Name, Feeder: l.GetFeeder(), Watts: unit.Watts(l.GetWatts()), State: Refused,
 		Reason: err.Error(), Created: now, ToActive: -1,
 		Start: l.GetStartTime().AsTime(), End: l.GetEndTime().AsTime(),
 	}})
