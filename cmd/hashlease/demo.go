@@ -58,8 +58,10 @@ type demo struct {
 	plan   sim.Plan
 	sim    *sim.Sim
 	tenant *sim.Tenant
-	server *server
-	began  time.Time // when everything was up
+	// tenantRun lets the tenant act until the simulation ends.
+	tenantRun func()
+	server    *server
+	began     time.Time // when everything was up
 }
 
 // demoKeys are the secrets that were made for this run.
@@ -123,6 +125,7 @@ func (d *demo) run(ctx context.Context) error {
 	defer drain()
 	served.run("server", func() error { return d.server.run(serving) })
 	simulated.run("simulation", func() error { return d.sim.Run(parts) })
+	d.tenantRun = func() { simulated.run("tenant", func() error { return d.tenant.Run(parts) }) }
 
 	watch, done := withEither(ctx, parts)
 	defer done()
@@ -204,6 +207,11 @@ func (d *demo) prepare(ctx context.Context) error {
 	}
 	authority := d.server.keys.authority.Public()
 	d.sim.SetPool(stratumtest.Endpoint{Address: d.server.stratumAt.Addr().String(), Authority: &authority})
+	return nil
+}
+
+// addTenant gives the site a tenant that begins to lease now.
+func (d *demo) addTenant() (err error) {
 	d.tenant, err = d.sim.AddTenant(sim.TenantConfig{
 		Name: demoTenant, Target: d.server.grpcAt.Addr().String(), Key: d.keys.tenant,
 		CA: d.caFile(), Demands: d.demands(), Log: d.log,

@@ -148,7 +148,8 @@ func (r *demoResult) judge() {
 	for code, n := range r.SharesRejected {
 		must(code == "stale-share" || n == 0, "%d shares were rejected as %s", n, code)
 	}
-	must(completed >= 1 && completed == r.LeasesAsked, "of %d leases asked for, these ended: %v: all must be COMPLETED", r.LeasesAsked, r.Leases)
+	must(completed >= 1 && completed == r.LeasesAsked,
+		"of %d leases asked for, these ended: %v: all must be COMPLETED", r.LeasesAsked, r.Leases)
 	must(len(r.OrderToProof) == completed, "only %d leases were proven at the meter", len(r.OrderToProof))
 	must(r.WattsFreed > 0, "no watts were freed at the meter")
 	must(r.OverLimit == 0, "the limit was passed for %.2f s", r.OverLimit)

@@ -22,6 +22,10 @@ func (d *demo) show(ctx context.Context) (*demoResult, error) {
 	if err := d.waitForMining(ctx); err != nil {
 		return nil, err
 	}
+	if err := d.addTenant(); err != nil {
+		return nil, err
+	}
+	d.tenantRun()
 	d.began = time.Now()
 	d.sim.MarkTruth() // what was before everything was up does not count
 	d.say("%s", d.instructions())

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/hashlease/hashlease/cmd/hashlease/console"
 	"github.com/hashlease/hashlease/lease/leaserpc"
 	"github.com/hashlease/hashlease/pool/device"
 	"github.com/hashlease/hashlease/pool/fleet"
@@ -184,12 +186,31 @@ func (s *server) meters() (list []governor.Meter, err error) {
 	return list, nil
 }
 
-func (s *server) openConsole(context.Context) error {
+// openConsole makes the operator's web console, under the same certificate as gRPC.
+func (s *server) openConsole(context.Context) (err error) {
+	keys, err := s.keyring()
+	if err != nil {
+		return err
+	}
+	ring, err := leaserpc.NewKeyring(keys)
+	if err != nil {
+		return err
+	}
+	s.console, err = console.New(console.Config{
+		Stratum: s.stratum, Governor: s.governor, Leases: s.leases, Shares: s.credits, Blocks: s.blocks,
+		Relay: s.relay, Watch: s.watch, Version: programVersion(), Network: s.cfg.Network,
+		Scale: 1 / s.cfg.HashScale(), Log: s.log,
+		AdminKey: func(key string) bool { id, ok := ring.Identify(key); return ok && id.Admin },
+	})
+	if err != nil {
+		return err
+	}
 	s.web = &http.Server{
-		Handler: http.NotFoundHandler(), ReadHeaderTimeout: 10 * time.Second,
+		Handler: s.console.Handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
 		TLSConfig: &tls.Config{
 			Certificates: []tls.Certificate{s.tls.Certificate}, MinVersion: tls.VersionTLS12,
 		},
+		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	return nil
 }

@@ -29,7 +29,7 @@ func (c *serveCmd) Run(ctx context.Context, e *env) error {
 	if err != nil {
 		return err
 	}
-	e.printf("hashlease %s\n%s", version, s.banner())
+	e.printf("hashlease %s\n%s", programVersion(), s.banner())
 	defer e.notef("stopped\n")
 	return s.run(ctx)
 }
@@ -58,7 +58,8 @@ func reachable(ln net.Listener) string {
 	return ln.Addr().String()
 }
 
-func (s *server) loginURL() string { return s.consoleURL() }
+// loginURL is a link that logs the operator in, once.
+func (s *server) loginURL() string { return s.console.LoginURL(s.consoleURL()) }
 
 // port is a listener's port number.
 func port(ln net.Listener) int32 {

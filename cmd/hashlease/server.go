@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/hashlease/hashlease/cmd/hashlease/config"
+	"github.com/hashlease/hashlease/cmd/hashlease/console"
 	"github.com/hashlease/hashlease/lease/service"
 	"github.com/hashlease/hashlease/pool"
 	"github.com/hashlease/hashlease/pool/fleet"
@@ -51,6 +52,7 @@ type server struct {
 	stratum *stratum.Server
 	tls     *tlsFiles
 	grpc    *grpc.Server
+	console *console.Console
 	web     *http.Server
 
 	stratumAt, grpcAt, consoleAt net.Listener

@@ -64,6 +64,7 @@ type Feeder struct {
 	Base     unit.Watts    // declared base load: counted at least, and where no meter tells it
 	Overload Overload      // declared allowance; covers the largest single control domain
 	Notice   time.Duration // lead before a slot starts: order to proof, measured or declared
+	Restore  unit.Watts    // given back to mining a second at most; 0: the governor's default
 	Arm      Arm
 }
 

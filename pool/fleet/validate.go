@@ -110,6 +110,7 @@ func (v *validation) feeder(site SiteID, f *Feeder) {
 	v.watts(name, "limit", f.Limit, 1, maxWatts)
 	v.watts(name, "reserve", f.Reserve, 0, max(0, f.Limit-1))
 	v.watts(name, "declared base load", f.Base, 0, max(0, f.Limit))
+	v.watts(name, "restore", f.Restore, 0, max(0, f.Limit))
 	v.watts(name, "overload watts", f.Overload.Watts, 0, max(0, f.Limit))
 	v.span(name, "overload time", f.Overload.For)
 	v.span(name, "notice", f.Notice)

@@ -121,7 +121,10 @@ func (f *feeder) mustHold(caps []fleet.Cap, now time.Time) bool {
 // succeeded and every reduction on its way failed, mining must still fit under the bound, by
 // what was ordered and by what the meter shows.
 func (g *Governor) restore(f *feeder, up []*worker, hold bool, now time.Time) {
-	rate := float64(f.permille(g.cfg.RestorePermille))
+	rate := float64(f.Restore)
+	if rate == 0 {
+		rate = float64(f.permille(g.cfg.RestorePermille))
+	}
 	if !f.tokensAt.IsZero() {
 		f.tokens += rate * now.Sub(f.tokensAt).Seconds()
 	}

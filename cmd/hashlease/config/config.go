@@ -105,6 +105,7 @@ type Feeder struct {
 	Base     unit.Watts     `toml:"base"`
 	Overload Overload       `toml:"overload"`
 	Notice   Duration       `toml:"notice"`
+	Restore  unit.Watts     `toml:"restore"` // given back to mining a second; 0: 1 % of the limit
 	Arm      fleet.Arm      `toml:"arm"`
 	Meters   []Meter        `toml:"meter"`
 }

@@ -35,7 +35,7 @@ func full() config.Config {
 		Feeder: []config.Feeder{{
 			ID: "n1", Limit: 1_500_000, Reserve: 4001, Base: 12_340,
 			Overload: config.Overload{Watts: 10_000, For: config.Duration(90 * time.Second)},
-			Notice:   config.Duration(2 * time.Minute), Arm: fleet.Act,
+			Notice:   config.Duration(2 * time.Minute), Restore: 7 * unit.Kilowatt, Arm: fleet.Act,
 			Meters: []config.Meter{
 				{Role: fleet.Total, URL: "http://127.0.0.1:9100/n1/total"},
 				{Role: fleet.Tenant, Tenant: "acme", URL: "https://meter.example/acme"},
@@ -205,6 +205,7 @@ func TestValidate_ListsEveryFault(t *testing.T) {
 		`feeder "n1": limit is 0 W`,
 		`feeder "n1": reserve is 4001 W: 0 to 0 W is accepted`,
 		`feeder "n1": declared base load is 12340 W`,
+		`feeder "n1": restore is 7000 W`,
 		`feeder "n1": overload watts is 10000 W`,
 	})
 }

@@ -97,7 +97,7 @@ func (c *Config) fleetSites() []fleet.Site {
 			site.Feeders = append(site.Feeders, fleet.Feeder{
 				ID: f.ID, Site: s.ID, Limit: f.Limit, Reserve: f.Reserve, Base: f.Base,
 				Overload: fleet.Overload{Watts: f.Overload.Watts, For: time.Duration(f.Overload.For)},
-				Notice:   time.Duration(f.Notice), Arm: f.Arm,
+				Notice:   time.Duration(f.Notice), Restore: f.Restore, Arm: f.Arm,
 			})
 		}
 		sites = append(sites, site)

@@ -18,7 +18,7 @@ func FromFleet(
 			site.Feeder = append(site.Feeder, Feeder{
 				ID: f.ID, Limit: f.Limit, Reserve: f.Reserve, Base: f.Base,
 				Overload: Overload{Watts: f.Overload.Watts, For: Duration(f.Overload.For)},
-				Notice:   Duration(f.Notice), Arm: f.Arm, Meters: meters[f.ID],
+				Notice:   Duration(f.Notice), Restore: f.Restore, Arm: f.Arm, Meters: meters[f.ID],
 			})
 		}
 		outSites = append(outSites, site)

@@ -79,6 +79,7 @@ const (
 	demoBase    = 0.065 // base load for each watt of mining
 	demoFill    = 0.985 // full mining and base load, as a share of the limit
 	demoReserve = 0.008 // of the limit
+	demoRestore = 0.05  // of the limit a second: nobody else's grid is shaken here
 )
 
 // DemoSite is a place of n machines of five models over four feeders, with limits
@@ -107,7 +108,7 @@ func DemoSite(n int, tenants ...string) Plan {
 			Limit: limit, Reserve: roundUp(demoReserve*float64(limit), 10), Base: unit.Watts(base),
 			// More than the largest machine: any one of them may wake by itself.
 			Overload: fleet.Overload{Watts: min(4*unit.Kilowatt, limit), For: time.Minute},
-			Notice:   10 * time.Second, Arm: fleet.Act,
+			Notice:   10 * time.Second, Restore: roundUp(demoRestore*float64(limit), 10), Arm: fleet.Act,
 		})
 	}
 	p.Sites = []fleet.Site{site}
