@@ -27,7 +27,9 @@ type channel struct {
 	full    *pool.Job // the feed's full job sent last on this tip
 	current *pool.Job // job sent last as active; a fresh variant of full or first after a retarget
 
-	expected uint64 // Seq of the expectation applied last
+	expected *fleet.Expectation // applied last
+	updated  time.Time          // when UpdateChannel changed it last
+	held     *sv2.UpdateChannel // came too soon after that; the newest
 	acks     acks
 	power    *powerLink // nil until PowerHello
 
@@ -63,7 +65,7 @@ func (s *session) followLocked(c *channel, r *pool.Round, now time.Time) {
 		if err := c.pool.Activate(c.nextID, r.Tip, now); err != nil {
 			return // the job is not one of this tip: a newer round is on its way
 		}
-		s.sendLocked(sv2.SetNewPrevHash{
+		sendLocked(s, sv2.SetNewPrevHash{
 			ChannelID: c.id, JobID: c.nextID, PrevHash: r.Tip.Prev,
 			MinTime: max(r.Tip.MinTime, r.First.Time), Bits: r.Tip.Bits,
 		})
@@ -92,17 +94,28 @@ func (s *session) announceLocked(c *channel, a pool.Assignment) {
 		c.current = a.Job
 	}
 	if c.kind == pool.Standard {
-		s.sendLocked(sv2.NewMiningJob{
+		sendLocked(s, sv2.NewMiningJob{
 			ChannelID: c.id, JobID: a.JobID, Future: a.Future, MinTime: a.MinTime,
 			Version: a.Version, MerkleRoot: a.Root,
 		})
 		return
 	}
-	s.sendLocked(sv2.NewExtendedMiningJob{
+	sendLocked(s, sv2.NewExtendedMiningJob{
 		ChannelID: c.id, JobID: a.JobID, Future: a.Future, MinTime: a.MinTime,
 		Version: a.Version, VersionRolling: true,
 		MerklePath: a.Job.Path, CoinbasePrefix: a.Job.Prefix, CoinbaseSuffix: a.Job.Suffix,
 	})
+}
+
+// expect applies the newest expectation of the link and reports whether there was one.
+func (c *channel) expect(now time.Time) bool {
+	e := c.link.Expectation()
+	if e == c.expected {
+		return false
+	}
+	c.expected = e
+	c.pool.Expect(e.Hashrate, e.SharesPerMinute, now)
+	return true
 }
 
 // retargetLocked follows the channel's hashrate. A target counts only for jobs sent
@@ -117,7 +130,7 @@ func (s *session) retargetLocked(c *channel, now time.Time) {
 }
 
 func (s *session) sendTargetLocked(c *channel, target pool.Target, now time.Time) {
-	s.sendLocked(sv2.SetTarget{ChannelID: c.id, MaxTarget: target.Bytes()})
+	sendLocked(s, sv2.SetTarget{ChannelID: c.id, MaxTarget: target.Bytes()})
 	s.refreshLocked(c, now)
 }
 
@@ -128,8 +141,8 @@ func (s *session) refreshLocked(c *channel, now time.Time) {
 	}
 }
 
-// dropChannel forgets a channel; nothing more is sent for it.
-func (s *session) dropChannel(id uint32) {
+// dropLocked forgets a channel; nothing more is sent for it.
+func (s *session) dropLocked(id uint32) {
 	c := s.channels[id]
 	delete(s.channels, id)
 	s.srv.rooms.Registry.Close(c.worker, c.link)
@@ -145,7 +158,7 @@ func (s *session) appendStats(all []ChannelStats, now time.Time) []ChannelStats 
 	defer s.mu.Unlock()
 	for _, c := range s.channels {
 		all = append(all, ChannelStats{
-			Session: s.id, Channel: c.id, Kind: c.kind, Worker: c.worker, Device: s.device,
+			Session: s.id, Channel: c.id, Kind: c.kind, Worker: c.worker, Device: *s.device,
 			Since: c.since, LastShare: c.lastShare, Accepted: c.accepted, Rejected: c.rejected,
 			Difficulty: c.pool.Target().Difficulty(), Hashrate: c.pool.Measured(now), Power: c.power != nil,
 		})

@@ -12,6 +12,9 @@ import (
 // TCP slows the miners down: nothing is dropped.
 const acceptedLimit = 100_000
 
+// keepShares is how many shares a batch may have for its memory to be used again.
+const keepShares = 4096
+
 // commitLimit is how long a commit may take before its sessions are given up.
 const commitLimit = 30 * time.Second
 
@@ -39,13 +42,14 @@ func (sh *shard) enqueue(a accepted) {
 		}
 	}
 	sh.accepted = append(sh.accepted, a)
+	sh.unsure++
 	sh.mu.Unlock()
 	signal(sh.credits)
 }
 
 // commit makes accepted shares durable, many at a time: while one batch is being
 // written the next one gathers.
-func (sh *shard) commit() {
+func (sh *shard) commit(ctx context.Context) {
 	var batch []accepted
 	sum := credits{index: map[pool.WorkerID]int{}}
 	for {
@@ -57,12 +61,14 @@ func (sh *shard) commit() {
 			}
 		case flushed = <-sh.flush:
 		case <-sh.srv.done:
-			sh.room.Broadcast()
 			return
 		}
 		batch = sh.swapAccepted(batch)
 		if len(batch) > 0 {
-			sh.commitBatch(batch, &sum)
+			sh.commitBatch(ctx, batch, &sum)
+			sh.mu.Lock()
+			sh.unsure -= len(batch)
+			sh.mu.Unlock()
 		}
 		if flushed != nil {
 			close(flushed)
@@ -70,9 +76,13 @@ func (sh *shard) commit() {
 	}
 }
 
-// swapAccepted takes what waits and leaves the used slice for the next batch.
+// swapAccepted takes what waits and leaves the used slice for the next batch, unless a rare burst made
+// it large.
 func (sh *shard) swapAccepted(used []accepted) []accepted {
 	clear(used)
+	if cap(used) > keepShares {
+		used = nil
+	}
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	batch := sh.accepted
@@ -81,12 +91,13 @@ func (sh *shard) swapAccepted(used []accepted) []accepted {
 	return batch
 }
 
-func (sh *shard) commitBatch(batch []accepted, sum *credits) {
+// commitBatch makes a batch durable and then acknowledges it, or gives up its sessions.
+func (sh *shard) commitBatch(ctx context.Context, batch []accepted, sum *credits) {
 	sum.reset()
 	for i := range batch {
 		sum.add(batch[i].channel.worker, batch[i].work)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), commitLimit)
+	ctx, cancel := context.WithTimeout(ctx, commitLimit)
 	err := sh.srv.rooms.Credit.Credit(ctx, sum.list)
 	cancel()
 	if err != nil {
@@ -98,12 +109,16 @@ func (sh *shard) commitBatch(batch []accepted, sum *credits) {
 		return
 	}
 	sh.srv.counts.durable.Add(uint64(len(batch)))
+	// In three rounds: one acknowledgement a channel and one write a session, not one a share.
+	for i := range batch {
+		batch[i].session.durable(&batch[i])
+	}
 	now := time.Now()
 	for i := range batch {
-		batch[i].session.durable(&batch[i], now)
+		batch[i].session.acknowledgeFull(batch[i].channel, now)
 	}
-	for i := range batch { // one write a session, not one a share
-		batch[i].session.acknowledgeFull(now)
+	for i := range batch {
+		batch[i].session.flush()
 	}
 }
 
@@ -116,6 +131,12 @@ func (sh *shard) oweAck(s *session) {
 
 // drain returns when every share enqueued before the call is durable or has failed.
 func (sh *shard) drain(ctx context.Context) error {
+	sh.mu.Lock()
+	unsure := sh.unsure
+	sh.mu.Unlock()
+	if unsure == 0 {
+		return nil // so that a server which never ran can be shut down
+	}
 	flushed := make(chan struct{})
 	select {
 	case sh.flush <- flushed:

@@ -23,6 +23,7 @@ type Config struct {
 	MaxSessions      int           // connections at one time
 	MaxPerAddress    int           // connections of one source address at one time
 	MaxChannels      int           // channels of one connection
+	MaxAllChannels   int           // channels of all connections
 	HandshakeTimeout time.Duration // from accept to the end of the Noise handshake
 	OpenTimeout      time.Duration // from accept to the first channel
 	DrainFor         time.Duration // Reconnect messages are spread over this at shutdown
@@ -43,6 +44,7 @@ func DefaultConfig() Config {
 		MaxSessions:      50_000,
 		MaxPerAddress:    20_000,
 		MaxChannels:      2_000,
+		MaxAllChannels:   200_000,
 		HandshakeTimeout: 5 * time.Second,
 		OpenTimeout:      60 * time.Second,
 		DrainFor:         2 * time.Second,
@@ -81,7 +83,12 @@ func (c *Config) Validate() error {
 	for _, n := range []struct {
 		name string
 		n    int
-	}{{"sessions", c.MaxSessions}, {"sessions per address", c.MaxPerAddress}, {"channels", c.MaxChannels}} {
+	}{
+		{"sessions", c.MaxSessions},
+		{"sessions per address", c.MaxPerAddress},
+		{"channels per session", c.MaxChannels},
+		{"channels", c.MaxAllChannels},
+	} {
 		must(n.n >= 1, "largest number of %s is %d: 1 or more is accepted", n.name, n.n)
 	}
 	return errors.Join(errs...)

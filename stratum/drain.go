@@ -3,55 +3,95 @@ package stratum
 import (
 	"context"
 	"math/rand/v2"
+	"sync"
 	"time"
+
+	"github.com/hashlease/hashlease/stratum/sv2"
 )
 
 // Shutdown ends the server without losing a share: it stops accepting and reading, commits and
 // acknowledges what was read, tells miners to come back (spread over DrainFor, so
-// that they do not all shake hands at once), and closes.
+// that they do not all shake hands at once), lets them read that, and closes.
 //
-// The context bounds how long it may take; what is left then is cut.
+// The context bounds how long it may take; what is left then is cut. A second call waits for the first.
 func (s *Server) Shutdown(ctx context.Context) error {
+	if !s.startDrain() {
+		select {
+		case <-s.done:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	defer s.stop()
+	for _, se := range s.list() {
+		se.stopReading()
+	}
+	err := s.finishWork(ctx)
+	all := s.list() // with those that had just shaken hands
+	if err == nil {
+		err = s.sendAway(ctx, all)
+	}
+	if err != nil {
+		for _, se := range all {
+			se.close(ErrServerClosed)
+			se.finish()
+		}
+	}
+	return err
+}
+
+// startDrain stops accepting and ends connections that are no sessions yet. It is false if that was
+// done before.
+func (s *Server) startDrain() bool {
 	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.draining {
+		return false
+	}
 	s.draining = true
 	for ln := range s.listeners {
 		_ = ln.Close()
 	}
-	s.mu.Unlock()
-	defer s.stop()
+	for conn := range s.greeting {
+		_ = conn.Close()
+	}
+	return true
+}
 
+// list is all sessions.
+func (s *Server) list() []*session {
 	var all []*session
 	for _, sh := range s.shards {
 		all = append(all, sh.list()...)
 	}
-	for _, se := range all {
-		se.stopReading()
-	}
+	return all
+}
+
+// finishWork returns when everything that was read is durable or has failed.
+func (s *Server) finishWork(ctx context.Context) error {
 	if err := waitFor(ctx, s.readers.Wait); err != nil {
-		closeAll(all)
 		return err
 	}
 	for _, sh := range s.shards {
 		if err := sh.drain(ctx); err != nil {
-			closeAll(all)
 			return err
 		}
 	}
-	err := s.sendAway(ctx, all)
-	closeAll(all)
-	return err
+	return nil
 }
 
 // sendAway acknowledges and sends Reconnect to each session at a random moment within DrainFor.
 func (s *Server) sendAway(ctx context.Context, all []*session) error {
+	if len(all) == 0 {
+		return nil
+	}
 	rand.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	now := time.Now()
 	for _, se := range all {
 		se.acknowledgeAll(now)
 	}
-	if len(all) == 0 {
-		return nil
-	}
+	var parting sync.WaitGroup
 	gap := s.cfg.DrainFor / time.Duration(len(all))
 	pace := time.NewTimer(0)
 	defer pace.Stop()
@@ -61,17 +101,14 @@ func (s *Server) sendAway(ctx context.Context, all []*session) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		se.sendReconnect()
+		parting.Go(func() { // ends when the peer has closed, or after the time to linger
+			reply(se, sv2.Reconnect{})
+			se.part(ErrServerClosed)
+			se.finish()
+		})
 		pace.Reset(gap)
 	}
-	return nil
-}
-
-func closeAll(all []*session) {
-	for _, se := range all {
-		se.close(ErrServerClosed)
-		se.finish()
-	}
+	return waitFor(ctx, parting.Wait)
 }
 
 func waitFor(ctx context.Context, wait func()) error {

@@ -1,6 +1,7 @@
 package stratum
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -59,23 +60,36 @@ func (s *session) handleCore(h sv2.Header, payload []byte, now time.Time) error 
 	return s.handleChannel(h, payload, now)
 }
 
-// handleChannel acts on messages that open, change and close channels.
+// handleChannel acts on messages that open, change and close channels. A hashrate that is no number
+// is refused by an answer: its ids were decoded before it.
 func (s *session) handleChannel(h sv2.Header, payload []byte, now time.Time) error {
 	switch h.Type {
 	case sv2.TypeOpenStandardMiningChannel:
 		m, _, err := sv2.DecodeOpenStandardMiningChannel(payload)
+		if errors.Is(err, sv2.ErrFloat) {
+			s.refuseChannel(m.RequestID, sv2.CodeInvalidHashrate)
+			return nil
+		}
 		if err != nil {
 			return err
 		}
 		s.openStandard(m, now)
 	case sv2.TypeOpenExtendedMiningChannel:
 		m, _, err := sv2.DecodeOpenExtendedMiningChannel(payload)
+		if errors.Is(err, sv2.ErrFloat) {
+			s.refuseChannel(m.RequestID, sv2.CodeInvalidHashrate)
+			return nil
+		}
 		if err != nil {
 			return err
 		}
 		s.openExtended(m, now)
 	case sv2.TypeUpdateChannel:
 		m, _, err := sv2.DecodeUpdateChannel(payload)
+		if errors.Is(err, sv2.ErrFloat) {
+			reply(s, sv2.UpdateChannelError{ChannelID: m.ChannelID, Code: sv2.CodeInvalidHashrate})
+			return nil
+		}
 		if err != nil {
 			return err
 		}
@@ -91,8 +105,8 @@ func (s *session) handleChannel(h sv2.Header, payload []byte, now time.Time) err
 		if err != nil {
 			return err
 		}
-		s.reply(sv2.SetCustomMiningJobError{
-			ChannelID: m.ChannelID, RequestID: m.RequestID, Code: "jd-not-supported",
+		reply(s, sv2.SetCustomMiningJobError{
+			ChannelID: m.ChannelID, RequestID: m.RequestID, Code: sv2.CodeJobDeclarationMissing,
 		})
 	}
 	return nil
@@ -107,15 +121,7 @@ func (s *session) submit(channel uint32, sh pool.Share, kind pool.Kind, now time
 	if block != nil {
 		s.found(block)
 	}
-	if credit != nil {
-		s.shard.enqueue(*credit)
+	if credit.channel != nil {
+		s.shard.enqueue(credit)
 	}
-}
-
-// reply sends one message.
-func (s *session) reply(m interface{ AppendFrame([]byte) []byte }) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.sendLocked(m)
-	s.flushLocked()
 }

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// latencyBuckets cover 1 µs to about 20 minutes in steps of 9 %.
+// latencyBuckets cover 1 µs to about 16 minutes in steps of 9 %.
 const (
 	latencyBuckets = 240
 	latencyStep    = 1.09

@@ -2,6 +2,7 @@ package stratum
 
 import (
 	"log/slog"
+	"math"
 	"time"
 
 	"github.com/hashlease/hashlease/pool"
@@ -26,10 +27,10 @@ func (s *session) openStandard(m sv2.OpenStandardMiningChannel, now time.Time) {
 func (s *session) openExtended(m sv2.OpenExtendedMiningChannel, now time.Time) {
 	switch {
 	case s.standardOnly:
-		s.refuseChannel(m.RequestID, "extended-channels-not-supported-for-standard-jobs")
+		s.refuseChannel(m.RequestID, sv2.CodeNoExtendedChannels)
 		return
 	case int(m.MinExtranonceSize) > rollSize:
-		s.refuseChannel(m.RequestID, "min-extranonce-size-too-large")
+		s.refuseChannel(m.RequestID, sv2.CodeExtranonceTooLarge)
 		return
 	}
 	s.open(opening{
@@ -39,7 +40,7 @@ func (s *session) openExtended(m sv2.OpenExtendedMiningChannel, now time.Time) {
 }
 
 func (s *session) refuseChannel(request uint32, code string) {
-	s.reply(sv2.OpenMiningChannelError{RequestID: request, Code: code})
+	reply(s, sv2.OpenMiningChannelError{RequestID: request, Code: code})
 }
 
 // opening is a request for a channel, of either kind.
@@ -54,26 +55,32 @@ type opening struct {
 // open makes a channel, or says why not; the connection stays either way. Quotas
 // come before anything is allocated.
 func (s *session) open(o opening, now time.Time) {
+	cfg := &s.srv.cfg
 	s.mu.Lock()
-	full := len(s.channels) >= s.srv.cfg.MaxChannels
+	full := len(s.channels) >= cfg.MaxChannels || s.nextID == math.MaxUint32
 	s.mu.Unlock()
+	full = full || s.srv.prefixes.Live() >= cfg.MaxAllChannels
 	switch {
 	case full:
-		s.refuseChannel(o.request, "channel-capacity-exhausted")
+		s.refuseChannel(o.request, sv2.CodeTooManyChannels)
 		return
 	case o.maxTarget.Cmp(hardestTarget) < 0:
-		s.refuseChannel(o.request, "max-target-out-of-range")
+		s.refuseChannel(o.request, sv2.CodeMaxTargetOutOfRange)
 		return
 	}
 	worker, err := s.authorize(o.identity)
 	if err != nil {
-		s.srv.log.Info("channel refused", slog.String("address", s.device.Address), slog.Any("error", err))
-		s.refuseChannel(o.request, "unknown-user")
+		if !s.complained { // once: a peer must not fill the log
+			s.complained = true
+			s.srv.log.Info("channel refused",
+				slog.String("address", s.device.Address), slog.Any("error", err))
+		}
+		s.refuseChannel(o.request, sv2.CodeUnknownUser)
 		return
 	}
 	prefix, ok := s.srv.prefixes.Take()
 	if !ok {
-		s.refuseChannel(o.request, "channel-capacity-exhausted")
+		s.refuseChannel(o.request, sv2.CodeTooManyChannels)
 		return
 	}
 	c := &channel{
@@ -101,15 +108,16 @@ func (s *session) start(c *channel, o opening, now time.Time) {
 		VersionMask: pool.VersionMask, Difficulty: s.srv.cfg.difficulty(),
 	}, now)
 	s.channels[c.id] = c
-	target := c.pool.Target().Bytes()
+	c.expect(now) // it may have come before the channel was here to be woken
+	target, _ := c.pool.Retarget(now)
 	if c.kind == pool.Standard {
-		s.sendLocked(sv2.OpenStandardMiningChannelSuccess{
-			RequestID: o.request, ChannelID: c.id, Target: target,
+		sendLocked(s, sv2.OpenStandardMiningChannelSuccess{
+			RequestID: o.request, ChannelID: c.id, Target: target.Bytes(),
 			ExtranoncePrefix: prefix, GroupChannelID: groupID,
 		})
 	} else {
-		s.sendLocked(sv2.OpenExtendedMiningChannelSuccess{
-			RequestID: o.request, ChannelID: c.id, Target: target, ExtranonceSize: rollSize,
+		sendLocked(s, sv2.OpenExtendedMiningChannelSuccess{
+			RequestID: o.request, ChannelID: c.id, Target: target.Bytes(), ExtranonceSize: rollSize,
 			ExtranoncePrefix: prefix, GroupChannelID: groupID,
 		})
 	}
@@ -119,37 +127,55 @@ func (s *session) start(c *channel, o opening, now time.Time) {
 	s.flushLocked()
 }
 
+// updateEvery is how often UpdateChannel may change a channel, because each change may cost a job
+// (sv2-spec 05 §5.3.7 asks the same of the peer). The newest one in between waits for the next look.
+const updateEvery = time.Second
+
 // update answers UpdateChannel: nothing if it is valid, SetTarget if the target changes.
 func (s *session) update(m sv2.UpdateChannel, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	defer s.flushLocked()
-	c := s.channels[m.ChannelID]
-	if c == nil {
-		s.sendLocked(sv2.UpdateChannelError{ChannelID: m.ChannelID, Code: "invalid-channel-id"})
-		return
+	refuse := func(code string) {
+		sendLocked(s, sv2.UpdateChannelError{ChannelID: m.ChannelID, Code: code})
 	}
+	switch c := s.channels[m.ChannelID]; {
+	case c == nil:
+		refuse(sv2.CodeInvalidChannelID)
+	case pool.TargetFromBytes(&m.MaxTarget).Cmp(hardestTarget) < 0:
+		refuse(sv2.CodeMaxTargetOutOfRange)
+	case now.Sub(c.updated) < updateEvery:
+		c.held = &m
+	default:
+		s.updateLocked(c, m, now)
+	}
+	s.flushLocked()
+}
+
+func (s *session) updateLocked(c *channel, m sv2.UpdateChannel, now time.Time) {
+	c.updated, c.held = now, nil
 	before := c.pool.Target()
 	c.pool.Update(unit.Hashrate(m.NominalHashRate), pool.TargetFromBytes(&m.MaxTarget), now)
-	target, changed := c.pool.Retarget(now)
-	if changed || target != before {
-		s.sendTargetLocked(c, c.pool.Target(), now)
+	if target, changed := c.pool.Retarget(now); changed || target != before {
+		s.sendTargetLocked(c, target, now)
 	}
 }
 
 // closeChannel ends a channel, or all of them if the id is the group's. Durable shares are
 // acknowledged first; an unknown id is ignored.
 func (s *session) closeChannel(id uint32, now time.Time) {
-	s.acknowledgeAll(now)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if id == groupID {
-		for each := range s.channels {
-			s.dropChannel(each)
+	for each, c := range s.channels {
+		if id != groupID && id != each {
+			continue
 		}
-		return
+		if c.acks.count > 0 {
+			s.acknowledgeLocked(c, now)
+		}
+		s.dropLocked(each)
 	}
-	if s.channels[id] != nil {
-		s.dropChannel(id)
+	if len(s.channels) == 0 {
+		s.empty = now
 	}
+	s.flushLocked()
 }

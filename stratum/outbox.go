@@ -6,12 +6,18 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/hashlease/hashlease/stratum/sv2"
 )
 
-// Bounds of what a session may hold for a peer that does not read.
+// Bounds of what a session may hold for a peer that does not read, in bytes: about 3,000 messages,
+// and for each channel several jobs more.
 const (
-	outboxLimit = 512 << 10        // bytes; about 3,000 messages, or a few large extended jobs
-	writeLimit  = 20 * time.Second // one write by the slow writer
+	outboxLimit        = 512 << 10
+	outboxLimitChannel = 8 << 10
+
+	writeLimit = 20 * time.Second // one write by the slow writer
+	keepBuffer = 64 << 10         // longer buffers are not kept for others
 )
 
 var errSlowReader = errors.New("peer reads too slowly: its outbox is full")
@@ -19,20 +25,31 @@ var errSlowReader = errors.New("peer reads too slowly: its outbox is full")
 // scratch lends buffers for building frames, so that an idle session holds none.
 var scratch = sync.Pool{New: func() any { b := make([]byte, 0, 4096); return &b }}
 
+func borrow() *[]byte {
+	b, _ := scratch.Get().(*[]byte) // the pool holds nothing else
+	return b
+}
+
+func giveBack(b *[]byte) {
+	if cap(*b) <= keepBuffer {
+		*b = (*b)[:0]
+		scratch.Put(b)
+	}
+}
+
 // outbox holds sealed bytes on their way to the peer. It is guarded by the session's mu.
 //
 // flush tries one write that does not block. What is left goes to a writer goroutine, which lives only
-// while there is a backlog: an idle connection costs none.
+// while there is a backlog: an idle connection costs none, and no buffer.
 type outbox struct {
-	conn    net.Conn
 	raw     syscall.RawConn // nil if the connection is not a socket
-	pending []byte
-	writing bool // a writer goroutine owns the order of bytes
-	failed  error
+	pending *[]byte         // nil if nothing waits
+	writing int             // bytes that the writer goroutine has taken; it owns the order of bytes
+	slow    bool            // there is a writer goroutine
 }
 
 func newOutbox(conn net.Conn) outbox {
-	o := outbox{conn: conn}
+	var o outbox
 	if sc, ok := conn.(syscall.Conn); ok {
 		if raw, err := sc.SyscallConn(); err == nil {
 			o.raw = raw
@@ -41,71 +58,137 @@ func newOutbox(conn net.Conn) outbox {
 	return o
 }
 
-// tryWrite sends as much of b as the kernel takes now.
-func (o *outbox) tryWrite(b []byte) (n int, err error) {
-	if o.raw == nil {
-		return 0, nil
+// sendLocked seals one message into the outbox. It is no method because the message's type is a
+// parameter: an interface would cost an allocation for each message.
+func sendLocked[M sv2.Message](s *session, m M) {
+	if s.cause != nil || s.parting {
+		return
 	}
-	werr := o.raw.Write(func(fd uintptr) bool {
-		n, err = syscall.Write(int(fd), b)
+	b := borrow()
+	*b = m.AppendFrame(*b)
+	if s.out.pending == nil {
+		s.out.pending = borrow()
+	}
+	*s.out.pending = s.conn.AppendFrame(*s.out.pending, *b)
+	giveBack(b)
+}
+
+// reply sends one message at once.
+func reply[M sv2.Message](s *session, m M) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sendLocked(s, m)
+	s.flushLocked()
+}
+
+// flush moves pending bytes to the kernel. It never blocks. What it cannot move is left to a slow
+// writer: spawn says that one has to be started.
+func (o *outbox) flush(limit int) (spawn bool, err error) {
+	if o.pending == nil {
+		return false, nil
+	}
+	if !o.slow && o.raw != nil {
+		n, err := tryWrite(o.raw, *o.pending)
+		if err != nil {
+			return false, err
+		}
+		if n == len(*o.pending) {
+			giveBack(o.pending)
+			o.pending = nil
+			return false, nil
+		}
+		*o.pending = append((*o.pending)[:0], (*o.pending)[n:]...)
+	}
+	if len(*o.pending)+o.writing > limit {
+		return false, errSlowReader
+	}
+	spawn = !o.slow
+	o.slow = true
+	return spawn, nil
+}
+
+// take hands the backlog to the slow writer; nil ends its duty.
+func (o *outbox) take() *[]byte {
+	b := o.pending
+	o.pending, o.writing = nil, 0
+	if b == nil {
+		o.slow = false
+		return nil
+	}
+	o.writing = len(*b)
+	return b
+}
+
+// attempt is one write that does not block. They are lent, because the function that the runtime calls
+// with the descriptor would else be allocated for each.
+type attempt struct {
+	b   []byte
+	n   int
+	err error
+	try func(fd uintptr) bool
+}
+
+var attempts = sync.Pool{New: func() any {
+	a := new(attempt)
+	a.try = func(fd uintptr) bool {
+		a.n, a.err = syscall.Write(int(fd), a.b)
 		return true
-	})
+	}
+	return a
+}}
+
+// tryWrite sends as much of b as the kernel takes now.
+func tryWrite(raw syscall.RawConn, b []byte) (int, error) {
+	a, _ := attempts.Get().(*attempt) // the pool holds nothing else
+	a.b = b
+	err := raw.Write(a.try)
+	n := a.n
+	if err == nil {
+		err = a.err
+	}
+	a.b, a.n, a.err = nil, 0, nil
+	attempts.Put(a)
 	switch {
-	case werr != nil:
-		return 0, werr
 	case errors.Is(err, syscall.EAGAIN), errors.Is(err, syscall.EINTR):
-		return max(n, 0), nil
+		return 0, nil
 	case err != nil:
 		return 0, err
 	}
 	return n, nil
 }
 
-// flush moves pending bytes to the kernel, or starts the slow writer through
-// spawn. It never blocks.
-func (o *outbox) flush(spawn func()) error {
-	switch {
-	case o.failed != nil:
-		return o.failed
-	case len(o.pending) == 0:
-		return nil
-	case o.writing:
-		if len(o.pending) > outboxLimit {
-			o.failed = errSlowReader
-		}
-		return o.failed
+// flushLocked tries one write of everything sent. A failure ends the session.
+func (s *session) flushLocked() {
+	if s.cause != nil || s.parting {
+		return
 	}
-	n, err := o.tryWrite(o.pending)
+	spawn, err := s.out.flush(outboxLimit + len(s.channels)*outboxLimitChannel)
 	if err != nil {
-		o.failed = err
-		return err
+		s.closeLocked(err)
+		return
 	}
-	if n == len(o.pending) {
-		o.release()
-		return nil
+	if spawn {
+		s.writer.Go(s.writeSlowly)
 	}
-	o.pending = append([]byte(nil), o.pending[n:]...)
-	o.writing = true
-	spawn()
-	return nil
 }
 
-// release forgets the buffer: the next message borrows a new one.
-func (o *outbox) release() {
-	if cap(o.pending) <= 64<<10 {
-		b := o.pending[:0]
-		scratch.Put(&b)
+// writeSlowly writes the backlog; it ends when that is gone or the connection is.
+func (s *session) writeSlowly() {
+	for {
+		s.mu.Lock()
+		b := s.out.take()
+		s.mu.Unlock()
+		if b == nil {
+			return
+		}
+		_ = s.conn.SetWriteDeadline(time.Now().Add(writeLimit))
+		_, err := s.conn.Conn.Write(*b)
+		giveBack(b)
+		if err != nil {
+			s.close(err)
+			return
+		}
+		// A deadline left behind would fail later writes that do not wait.
+		_ = s.conn.SetWriteDeadline(time.Time{})
 	}
-	o.pending = nil
-}
-
-// take hands the backlog to the slow writer; none left ends its duty.
-func (o *outbox) take() []byte {
-	if len(o.pending) == 0 || o.failed != nil {
-		o.writing = false
-		return nil
-	}
-	b := o.pending
-	o.pending = nil
-	return b
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"sync"
+	"time"
 
 	"github.com/hashlease/hashlease/pool/fleet"
 	"github.com/hashlease/hashlease/pool/unit"
@@ -18,6 +19,13 @@ var (
 	errChannelEnd = errors.New("the channel closed before the device answered")
 )
 
+// Bounds of what a device may declare. What is beyond them is a fault or worse, and counting on it
+// would make a plan wrong by megawatts or wait for hours.
+const (
+	maxDevicePower = 10 * unit.Megawatt
+	maxDeviceDelay = time.Hour
+)
+
 // powerLink is the in-band actuator of one channel: the device at its end spoke PowerHello.
 type powerLink struct {
 	session    *session         // immutable
@@ -25,8 +33,9 @@ type powerLink struct {
 	capability fleet.Capability // immutable
 
 	mu      sync.Mutex
-	waiting *order // guarded by mu: the newest order, until it is answered
-	gone    bool   // guarded by mu
+	newest  sv2.PowerCommand // guarded by mu: sent last
+	waiting *order           // guarded by mu: the newest order, until it is answered
+	gone    bool             // guarded by mu
 }
 
 // order is a setpoint on its way.
@@ -46,38 +55,62 @@ var _ fleet.Actuator = (*powerLink)(nil)
 func (p *powerLink) Capability() fleet.Capability { return p.capability }
 
 // Set sends SetPowerTarget and waits for the device's answer. A newer order ends the wait of an
-// older one, because the device obeys only the newest.
+// older one, and one that is older than what was sent is not sent: the device obeys only the newest.
 func (p *powerLink) Set(ctx context.Context, sp fleet.Setpoint) (fleet.Ack, error) {
-	command := sv2.PowerCommand{Term: sp.Term, ID: sp.Command}
-	o := &order{command: command, answer: make(chan answer, 1)}
-	p.mu.Lock()
-	if p.gone {
-		p.mu.Unlock()
-		return fleet.Ack{}, errChannelEnd
+	o := &order{command: sv2.PowerCommand{Term: sp.Term, ID: sp.Command}, answer: make(chan answer, 1)}
+	if err := p.await(o); err != nil {
+		return fleet.Ack{}, err
 	}
-	if old := p.waiting; old != nil {
-		old.answer <- answer{err: errSuperseded}
+	if !p.session.sendPower(p, sp) {
+		p.abandon()
 	}
-	p.waiting = o
-	p.mu.Unlock()
-	p.session.sendPower(p.channel, sp)
 	select {
 	case a := <-o.answer:
 		return a.ack, a.err
 	case <-ctx.Done():
-		p.settle(command, answer{})
+		p.forget(o)
 		return fleet.Ack{}, fmt.Errorf("waiting for the device's answer: %w", ctx.Err())
 	}
 }
 
-// settle answers the order with this command, if it still waits.
+// await makes o the order that is waited for.
+func (p *powerLink) await(o *order) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.gone:
+		return errChannelEnd
+	case p.newest.After(o.command):
+		return errSuperseded
+	}
+	if p.waiting != nil {
+		p.waiting.answer <- answer{err: errSuperseded}
+	}
+	p.newest, p.waiting = o.command, o
+	return nil
+}
+
+func (p *powerLink) forget(o *order) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.waiting == o {
+		p.waiting = nil
+	}
+}
+
+// settle answers the order with this command, if it still waits. An answer with a newer command says
+// that somebody else commands the device; one with an older command is late.
 func (p *powerLink) settle(command sv2.PowerCommand, a answer) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.waiting != nil && p.waiting.command == command {
-		p.waiting.answer <- a
-		p.waiting = nil
+	switch {
+	case p.waiting == nil || p.waiting.command.After(command):
+		return
+	case command.After(p.waiting.command):
+		a = answer{err: errSuperseded}
 	}
+	p.waiting.answer <- a
+	p.waiting = nil
 }
 
 // abandon ends the wait: the channel is gone. The device keeps its last order (hold) or returns to free
@@ -97,28 +130,31 @@ var powerModes = map[fleet.Mode]sv2.PowerMode{
 	fleet.Free: sv2.PowerFree, fleet.Capped: sv2.PowerCap, fleet.Paused: sv2.PowerPause,
 }
 
-func (s *session) sendPower(channel uint32, sp fleet.Setpoint) {
+// sendPower sends an order, unless the link's channel has closed or said hello anew.
+func (s *session) sendPower(p *powerLink, sp fleet.Setpoint) bool {
 	fail := sv2.FailRelease
 	if sp.FailHold {
 		fail = sv2.FailHold
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.sendLocked(sv2.SetPowerTarget{ChannelID: channel, PowerTarget: sv2.PowerTarget{
+	if c := s.channels[p.channel]; c == nil || c.power != p {
+		return false
+	}
+	sendLocked(s, sv2.SetPowerTarget{ChannelID: p.channel, PowerTarget: sv2.PowerTarget{
 		Command: sv2.PowerCommand{Term: sp.Term, ID: sp.Command}, Mode: powerModes[sp.Mode], FailMode: fail,
 		Target: sv2.Watts(max(0, min(sp.Watts, math.MaxUint32))), ValidFor: sv2.SecondsOf(sp.ValidFor),
 	}})
 	s.flushLocked()
+	return true
 }
 
-// powerHelloLocked makes the channel's device an actuator.
+// powerHelloLocked makes the channel's device an actuator. A channel whose hello is not accepted goes
+// on mining without the extension.
 func (s *session) powerHelloLocked(m sv2.PowerHello) {
 	c := s.channels[m.ChannelID]
-	if c == nil {
-		return // it may have closed while the hello was on its way
-	}
-	if m.MinVersion > sv2.PowerVersion || m.MaxVersion < sv2.PowerVersion || m.Min > m.Max {
-		return // not ours to speak: the channel goes on mining without the extension
+	if c == nil || !acceptable(m) {
+		return
 	}
 	if c.power != nil {
 		c.power.abandon()
@@ -131,12 +167,20 @@ func (s *session) powerHelloLocked(m sv2.PowerHello) {
 		ReturnIn:   m.ResumeIn.Duration(),
 		HoldsAlone: m.Capabilities&sv2.CanHold != 0,
 	}}
-	s.sendLocked(sv2.PowerHelloAck{
+	sendLocked(s, sv2.PowerHelloAck{
 		ChannelID: c.id, Version: sv2.PowerVersion,
 		ReportPeriod: sv2.MillisOf(s.srv.cfg.PowerReport),
 		DeadMan:      sv2.SecondsOf(s.srv.cfg.PowerDeadMan),
 	})
 	c.link.SetActuator(c.power)
+}
+
+// acceptable reports whether a hello is of our version and possible. The channel may have closed while
+// a good one was on its way, so a bad one is no reason to end the connection either.
+func acceptable(m sv2.PowerHello) bool {
+	return m.MinVersion <= sv2.PowerVersion && m.MaxVersion >= sv2.PowerVersion &&
+		m.Min <= m.Max && m.Idle <= m.Max && m.Max > 0 && unit.Watts(m.Max) <= maxDevicePower &&
+		m.PauseIn.Duration() <= maxDeviceDelay && m.ResumeIn.Duration() <= maxDeviceDelay
 }
 
 // handlePower handles a frame of the power extension. What was not negotiated is ignored.
@@ -161,7 +205,7 @@ func (s *session) handlePower(h sv2.Header, payload []byte) error {
 		}
 		s.settleLocked(m.ChannelID, m.Command, answer{ack: fleet.Ack{
 			Command: m.Command.ID, Planned: unit.Watts(m.Planned),
-			Eta: m.Eta.Duration(), Hashrate: unit.Hashrate(m.ExpectedHashRate),
+			Eta: min(m.Eta.Duration(), maxDeviceDelay), Hashrate: unit.Hashrate(m.ExpectedHashRate),
 		}})
 	case sv2.TypeSetPowerTargetError:
 		m, _, err := sv2.DecodeSetPowerTargetError(payload)
@@ -175,7 +219,8 @@ func (s *session) handlePower(h sv2.Header, payload []byte) error {
 		if err != nil {
 			return err
 		}
-		if c := s.channels[m.ChannelID]; c != nil {
+		c := s.channels[m.ChannelID]
+		if c != nil && c.power != nil && unit.Watts(m.Power) <= maxDevicePower {
 			c.link.Report(unit.Watts(m.Power))
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -35,8 +36,9 @@ type Server struct {
 
 	mu        sync.Mutex
 	listeners map[net.Listener]struct{} // guarded by mu
-	sessions  int                       // guarded by mu
-	addresses map[string]int            // guarded by mu: live connections by source address
+	greeting  map[net.Conn]struct{}     // guarded by mu: connections that are no sessions yet
+	sessions  int                       // guarded by mu: connections, those in greeting too
+	addresses map[netip.Prefix]int      // guarded by mu: live connections by source
 	draining  bool                      // guarded by mu
 }
 
@@ -50,7 +52,8 @@ func New(cfg Config, rooms Rooms, log *slog.Logger) (*Server, error) {
 		prefixes:  pool.NewPrefixes(cfg.ServerByte),
 		handshake: make(chan struct{}, 2*runtime.GOMAXPROCS(0)),
 		listeners: map[net.Listener]struct{}{},
-		addresses: map[string]int{},
+		greeting:  map[net.Conn]struct{}{},
+		addresses: map[netip.Prefix]int{},
 		done:      make(chan struct{}),
 	}
 	for range shards() {
@@ -62,10 +65,12 @@ func New(cfg Config, rooms Rooms, log *slog.Logger) (*Server, error) {
 // Run follows the feed, retargets, commits shares and releases acknowledgements until
 // the context ends or Shutdown has finished. It must run while Serve does.
 func (s *Server) Run(ctx context.Context) error {
+	work, cancel := context.WithCancel(ctx)
+	defer cancel()
 	var wg sync.WaitGroup
 	for _, sh := range s.shards {
-		wg.Go(func() { sh.follow() }) // ends with s.done
-		wg.Go(func() { sh.commit() }) // ends with s.done
+		wg.Go(func() { sh.follow() })     // ends with s.done
+		wg.Go(func() { sh.commit(work) }) // ends with s.done
 	}
 	wg.Go(func() { s.dispatch() }) // ends with s.done
 	select {
@@ -73,6 +78,7 @@ func (s *Server) Run(ctx context.Context) error {
 		s.stop()
 	case <-s.done:
 	}
+	cancel() // what a drain could not finish in its time is cut
 	wg.Wait()
 	return ctx.Err()
 }
@@ -98,8 +104,10 @@ func (s *Server) dispatch() {
 	}
 }
 
-// Serve accepts connections until the listener fails or Shutdown closes it.
+// Serve accepts connections until the listener fails or Shutdown closes it. It closes the listener
+// in any case.
 func (s *Server) Serve(ln net.Listener) error {
+	defer func() { _ = ln.Close() }()
 	s.mu.Lock()
 	if s.draining {
 		s.mu.Unlock()
@@ -107,60 +115,88 @@ func (s *Server) Serve(ln net.Listener) error {
 	}
 	s.listeners[ln] = struct{}{}
 	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.listeners, ln)
+	}()
 	var pause time.Duration
 	for {
 		conn, err := ln.Accept()
 		switch {
 		case err == nil:
 			pause = 0
+			s.accept(conn)
+			continue
 		case s.isDraining():
 			return ErrServerClosed
 		case errors.Is(err, net.ErrClosed):
 			return fmt.Errorf("accepting connections: %w", err)
-		default: // out of file descriptors, aborted connections: wait and go on
-			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
-			s.log.Warn("accepting a connection failed", slog.Any("error", err), slog.Duration("pause", pause))
-			select {
-			case <-time.After(pause):
-			case <-s.done:
-				return ErrServerClosed
-			}
-			continue
 		}
-		if address, ok := s.admit(conn); ok {
-			s.readers.Go(func() { // ends when the session does
-				defer s.leave(address)
-				s.serveConn(conn)
-			})
-		} else {
-			s.counts.refused.Add(1)
-			_ = conn.Close()
+		// Out of file descriptors, or an aborted connection: wait and go on.
+		pause = min(max(2*pause, 5*time.Millisecond), time.Second)
+		s.log.Warn("accepting a connection failed", slog.Any("error", err), slog.Duration("pause", pause))
+		select {
+		case <-time.After(pause):
+		case <-s.done:
+			return ErrServerClosed
 		}
 	}
 }
 
-// admit counts a connection in, or refuses it.
-func (s *Server) admit(conn net.Conn) (string, bool) {
-	address := conn.RemoteAddr().String()
-	if host, _, err := net.SplitHostPort(address); err == nil {
-		address = host
-	}
+// accept starts the reader of a connection that is within the bounds.
+func (s *Server) accept(conn net.Conn) {
+	source := sourceOf(conn)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.draining || s.sessions >= s.cfg.MaxSessions || s.addresses[address] >= s.cfg.MaxPerAddress {
-		return "", false
+	if s.draining || s.sessions >= s.cfg.MaxSessions || s.addresses[source] >= s.cfg.MaxPerAddress {
+		s.counts.refused.Add(1)
+		_ = conn.Close()
+		return
 	}
 	s.sessions++
-	s.addresses[address]++
-	return address, true
+	s.addresses[source]++
+	s.greeting[conn] = struct{}{}
+	// Under the lock, so that a drain which waits for readers waits for this one too.
+	s.readers.Go(func() { // ends when the handshake fails
+		se := s.greet(conn)
+		s.mu.Lock()
+		delete(s.greeting, conn)
+		s.mu.Unlock()
+		if se == nil {
+			s.leave(source)
+			return
+		}
+		// A goroutine of its own: the handshake's deep stack must not stay with an idle session.
+		s.readers.Go(func() { // ends when the session does
+			defer s.leave(source)
+			se.serve()
+		})
+	})
 }
 
-func (s *Server) leave(address string) {
+// sourceOf is who a connection counts for: an address, or for IPv6 the network of 64 bits that any
+// one host may have.
+func sourceOf(conn net.Conn) netip.Prefix {
+	a, err := netip.ParseAddrPort(conn.RemoteAddr().String())
+	if err != nil {
+		return netip.Prefix{} // not the internet: all of them are one
+	}
+	ip := a.Addr().Unmap().WithZone("")
+	bits := ip.BitLen()
+	if ip.Is6() {
+		bits = 64
+	}
+	p, _ := ip.Prefix(bits) // the number of bits is right for the address
+	return p
+}
+
+func (s *Server) leave(source netip.Prefix) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.sessions--
-	if s.addresses[address]--; s.addresses[address] <= 0 {
-		delete(s.addresses, address)
+	if s.addresses[source]--; s.addresses[source] <= 0 {
+		delete(s.addresses, source)
 	}
 }
 
@@ -170,8 +206,17 @@ func (s *Server) isDraining() bool {
 	return s.draining
 }
 
-// stop ends the server's goroutines.
-func (s *Server) stop() { s.over.Do(func() { close(s.done) }) }
+// stop ends the server's goroutines, and the wait of readers for a commit that will not be.
+func (s *Server) stop() {
+	s.over.Do(func() {
+		close(s.done)
+		for _, sh := range s.shards {
+			sh.mu.Lock() // a reader is either before its look at done or in its wait
+			sh.room.Broadcast()
+			sh.mu.Unlock()
+		}
+	})
+}
 
 // nextShard spreads sessions evenly.
 func (s *Server) nextShard() *shard {

@@ -36,6 +36,8 @@ type world struct {
 	fail    error                         // guarded by mu: what Credit returns
 	hold    chan struct{}                 // guarded by mu: Credit waits for it
 	blocks  []*pool.Block                 // guarded by mu
+
+	opening func() // if set, called by Authorize
 }
 
 func (w *world) Credit(_ context.Context, credits []pool.Credit) error {
@@ -67,6 +69,9 @@ func (w *world) SubmitBlock(_ context.Context, b *pool.Block) error {
 }
 
 func (w *world) Authorize(_ context.Context, identity string, _ stratum.Device) (pool.WorkerID, error) {
+	if w.opening != nil {
+		w.opening()
+	}
 	_, worker, err := pool.ParseIdentity(identity)
 	return worker, err
 }

@@ -3,6 +3,9 @@ package stratum
 import (
 	"fmt"
 	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/hashlease/hashlease/stratum/sv2"
 )
@@ -15,18 +18,18 @@ func (s *session) handleSetup(payload []byte) error {
 		return fmt.Errorf("decoding SetupConnection: %w", err)
 	}
 	if refusal := refuseSetup(m); refusal != nil {
-		s.reply(*refusal)
+		reply(s, *refusal)
 		return fmt.Errorf("%w: %s", errSetupRefused, refusal.Code)
 	}
 	s.setUp = true
 	s.standardOnly = m.Flags&sv2.RequiresStandardJobs != 0
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.device = Device{
-		Vendor: m.Vendor, Hardware: m.HardwareVersion, Firmware: m.Firmware,
-		ID: m.DeviceID, Address: s.device.Address,
+	s.device = &Device{
+		Vendor: printable(m.Vendor), Hardware: printable(m.HardwareVersion),
+		Firmware: printable(m.Firmware), ID: printable(m.DeviceID), Address: s.device.Address,
 	}
-	s.sendLocked(sv2.SetupConnectionSuccess{UsedVersion: sv2.Version, Flags: 0})
+	sendLocked(s, sv2.SetupConnectionSuccess{UsedVersion: sv2.Version, Flags: 0})
 	s.flushLocked()
 	return nil
 }
@@ -37,36 +40,61 @@ func refuseSetup(m sv2.SetupConnection) *sv2.SetupConnectionError {
 	const supported = sv2.RequiresStandardJobs | sv2.RequiresVersionRolling
 	switch {
 	case m.Protocol != sv2.ProtocolMining:
-		return &sv2.SetupConnectionError{Code: "unsupported-protocol"}
+		return &sv2.SetupConnectionError{Code: sv2.CodeUnsupportedProtocol}
 	case m.MinVersion > sv2.Version || m.MaxVersion < sv2.Version:
-		return &sv2.SetupConnectionError{Code: "protocol-version-mismatch"}
+		return &sv2.SetupConnectionError{Code: sv2.CodeVersionMismatch}
 	case m.Flags&^supported != 0:
-		return &sv2.SetupConnectionError{Flags: m.Flags &^ supported, Code: "unsupported-feature-flags"}
+		return &sv2.SetupConnectionError{Flags: m.Flags &^ supported, Code: sv2.CodeUnsupportedFlags}
 	}
 	return nil
 }
 
-// handleNegotiation answers RequestExtensions (extension 0x0001): the intersection
-// with what is offered here. A second request after a Success is ignored.
+// deviceText is how long what a device says of itself may be, in bytes.
+const deviceText = 64
+
+// printable is s as it may be shown: what is not printable UTF-8 becomes a question mark, and what is
+// too long is cut. The copy does not hold on to the whole text.
+func printable(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		if r == utf8.RuneError || !unicode.IsPrint(r) {
+			r = '?'
+		}
+		if b.Len()+utf8.RuneLen(r) > deviceText {
+			break
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
+// handleNegotiation answers RequestExtensions (extension 0x0001): Success with those that are served
+// here, or Error with those that are not. A peer may ask once more (sv2-spec X1 §4.6); when one
+// request has succeeded, another one changes nothing and is an Error.
 func (s *session) handleNegotiation(h sv2.Header, payload []byte) error {
-	if h.Type != sv2.TypeRequestExtensions || s.negotiated {
+	if h.Type != sv2.TypeRequestExtensions {
 		return nil
 	}
 	m, _, err := sv2.DecodeRequestExtensions(payload)
 	if err != nil {
 		return fmt.Errorf("decoding RequestExtensions: %w", err)
 	}
-	if !slices.Contains(m.Requested, sv2.ExtPower) {
-		s.reply(sv2.RequestExtensionsError{RequestID: m.RequestID, Unsupported: m.Requested})
-		return nil
+	if s.asked++; s.asked > 2 {
+		return fmt.Errorf("%w: RequestExtensions, but for one retry", errTwice)
 	}
-	s.negotiated = true
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	defer s.flushLocked()
+	if s.power || !slices.Contains(m.Requested, sv2.ExtPower) {
+		slices.Sort(m.Requested)
+		sendLocked(s, sv2.RequestExtensionsError{
+			RequestID: m.RequestID, Unsupported: slices.Compact(m.Requested),
+		})
+		return nil
+	}
 	s.power = true
-	s.sendLocked(sv2.RequestExtensionsSuccess{
+	sendLocked(s, sv2.RequestExtensionsSuccess{
 		RequestID: m.RequestID, Supported: []uint16{sv2.ExtPower},
 	})
-	s.flushLocked()
 	return nil
 }

@@ -37,6 +37,7 @@ type shard struct {
 	sessions map[*session]struct{} // guarded by mu
 	poked    []*session            // guarded by mu: expectations changed; each at most once
 	accepted []accepted            // guarded by mu: shares waiting for the next commit
+	unsure   int                   // guarded by mu: shares enqueued, and neither durable nor given up
 	owed     []*session            // guarded by mu: durable shares not yet acknowledged; each at most once
 	room     *sync.Cond            // on mu: accepted is below its bound
 
@@ -119,18 +120,14 @@ func (sh *shard) follow() {
 	}
 }
 
-// tick releases acknowledgements that have waited long enough and looks at a part of the sessions.
+// tick releases acknowledgements that have waited long enough and sometimes looks at all sessions.
 func (sh *shard) tick(now time.Time) {
 	sh.mu.Lock()
 	owed := sh.owed
 	sh.owed = nil
 	sh.mu.Unlock()
 	for _, s := range owed {
-		if s.acknowledgeLate(now) {
-			sh.mu.Lock()
-			sh.owed = append(sh.owed, s)
-			sh.mu.Unlock()
-		}
+		s.acknowledgeLate(now)
 	}
 	sh.sweep = (sh.sweep + 1) % sweeps
 	if sh.sweep == 0 {

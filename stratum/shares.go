@@ -13,26 +13,26 @@ import (
 // acks is what a channel's next SubmitShares.Success will say (sv2-spec 05 §5.3.13).
 type acks struct {
 	count    uint32
-	sequence uint32    // latest accepted
-	sum      float64   // difficulty, fraction carried from the batches before
-	block    bool      // a block is among them: at once
-	oldest   time.Time // when the oldest was read
-	reads    [ackReads]time.Time
+	sequence uint32           // latest accepted
+	sum      float64          // difficulty, fraction carried from the batches before
+	block    bool             // a block is among them: at once
+	oldest   time.Time        // when the oldest was read
+	reads    [ackReads]uint32 // when each was, in microseconds after the oldest
 }
 
 // ackReads is how many shares of a batch have their latency measured.
 const ackReads = 16
 
-// submit judges a share. It returns what has to leave the lock before it goes on: the credit
-// and the block.
+// submitLocked judges a share. It returns what has to leave the lock before it goes on: the credit,
+// which has a channel if there is one, and the block.
 func (s *session) submitLocked(
 	id uint32, sh pool.Share, kind pool.Kind, now time.Time,
-) (*accepted, *pool.Block) {
+) (credit accepted, block *pool.Block) {
 	s.srv.counts.submitted.Add(1)
 	c := s.channels[id]
 	if c == nil || c.kind != kind {
 		s.rejectLocked(id, sh.Sequence, pool.RejectUnknownChannel)
-		return nil, nil
+		return accepted{}, nil
 	}
 	v := c.pool.Submit(sh, now)
 	if v.JobFull {
@@ -41,22 +41,22 @@ func (s *session) submitLocked(
 	if v.Reject != pool.RejectNone {
 		c.rejected++
 		s.rejectLocked(id, sh.Sequence, v.Reject)
-		return nil, v.Block
+		return accepted{}, v.Block
 	}
 	s.srv.counts.accepted.Add(1)
 	c.accepted++
 	c.lastShare = now
 	c.link.Count(1, v.Work)
 	s.retargetLocked(c, now)
-	return &accepted{
+	return accepted{
 		session: s, channel: c, sequence: sh.Sequence, work: v.Work,
 		difficulty: v.Difficulty, block: v.Block != nil, read: now,
 	}, v.Block
 }
 
 func (s *session) rejectLocked(id, sequence uint32, r pool.Reject) {
-	s.srv.counts.reject(r)
-	s.sendLocked(sv2.SubmitSharesError{ChannelID: id, Sequence: sequence, Code: r.Code()})
+	s.srv.counts.rejected[r].Add(1)
+	sendLocked(s, sv2.SubmitSharesError{ChannelID: id, Sequence: sequence, Code: r.Code()})
 }
 
 // found hands a block on. Neither its sending nor its spooling waits for the credit.
@@ -69,10 +69,10 @@ func (s *session) found(b *pool.Block) {
 }
 
 // durable notes that a share survives from now on.
-func (s *session) durable(a *accepted, _ time.Time) {
+func (s *session) durable(a *accepted) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.cause != nil || s.channels[a.channel.id] != a.channel {
+	if s.channels[a.channel.id] != a.channel {
 		return // closed meanwhile: credited, and nobody to tell
 	}
 	k := &a.channel.acks
@@ -80,7 +80,7 @@ func (s *session) durable(a *accepted, _ time.Time) {
 		k.oldest = a.read
 	}
 	if int(k.count) < len(k.reads) {
-		k.reads[k.count] = a.read
+		k.reads[k.count] = uint32(max(0, min(a.read.Sub(k.oldest).Microseconds(), math.MaxUint32)))
 	}
 	k.count++
 	k.sequence = a.sequence
@@ -88,44 +88,46 @@ func (s *session) durable(a *accepted, _ time.Time) {
 	k.block = k.block || a.block
 }
 
-// acknowledgeFull sends what must not wait, a full batch or a block, and lists the rest for later.
-func (s *session) acknowledgeFull(now time.Time) {
+// acknowledgeFull acknowledges, without a write, what must not wait: a full batch or a block. The rest
+// is listed for later.
+func (s *session) acknowledgeFull(c *channel, now time.Time) {
 	s.mu.Lock()
-	waiting := false
-	for _, c := range s.channels {
-		switch {
-		case c.acks.count == 0:
-		case int(c.acks.count) >= s.srv.cfg.AckEvery || c.acks.block:
-			s.acknowledgeLocked(c, now)
-		default:
-			waiting = true
-		}
-	}
-	s.flushLocked()
-	list := waiting && !s.owed
-	s.owed = s.owed || waiting
-	s.mu.Unlock()
-	if list {
+	defer s.mu.Unlock()
+	switch {
+	case c.acks.count == 0 || s.channels[c.id] != c:
+	case int(c.acks.count) >= s.srv.cfg.AckEvery || c.acks.block:
+		s.acknowledgeLocked(c, now)
+	case !s.owed:
+		s.owed = true
 		s.shard.oweAck(s)
 	}
 }
 
-// acknowledgeLate sends batches that have waited long enough and reports whether any still waits.
-func (s *session) acknowledgeLate(now time.Time) (waiting bool) {
+func (s *session) flush() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.flushLocked()
+}
+
+// acknowledgeLate sends batches that have waited long enough and lists the session again if any still
+// waits.
+func (s *session) acknowledgeLate(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.owed = false
 	for _, c := range s.channels {
 		switch {
 		case c.acks.count == 0:
 		case now.Sub(c.acks.oldest) >= s.srv.cfg.AckAfter-ackTick/2:
 			s.acknowledgeLocked(c, now)
 		default:
-			waiting = true
+			s.owed = true
 		}
 	}
+	if s.owed {
+		s.shard.oweAck(s)
+	}
 	s.flushLocked()
-	s.owed = waiting
-	return waiting
 }
 
 // acknowledgeAll sends every batch there is: at drain, and before a channel closes.
@@ -143,12 +145,13 @@ func (s *session) acknowledgeAll(now time.Time) {
 func (s *session) acknowledgeLocked(c *channel, now time.Time) {
 	k := &c.acks
 	whole := math.Floor(k.sum)
-	s.sendLocked(sv2.SubmitSharesSuccess{
+	sendLocked(s, sv2.SubmitSharesSuccess{
 		ChannelID: c.id, LastSequence: k.sequence,
 		Accepted: k.count, SharesSum: uint64(whole),
 	})
-	for i := range min(int(k.count), len(k.reads)) {
-		s.srv.counts.shareToAck.observe(now.Sub(k.reads[i]))
+	waited := now.Sub(k.oldest)
+	for _, after := range k.reads[:min(int(k.count), len(k.reads))] {
+		s.srv.counts.shareToAck.observe(waited - time.Duration(after)*time.Microsecond)
 	}
 	s.srv.counts.acknowledged.Add(uint64(k.count))
 	*k = acks{sum: k.sum - whole}

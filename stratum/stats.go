@@ -1,8 +1,6 @@
 package stratum
 
 import (
-	"maps"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -24,17 +22,7 @@ type counters struct {
 	tipToLastJob histogram
 	shareToAck   histogram
 
-	mu       sync.Mutex
-	rejected map[pool.Reject]uint64 // guarded by mu
-}
-
-func (c *counters) reject(r pool.Reject) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.rejected == nil {
-		c.rejected = map[pool.Reject]uint64{}
-	}
-	c.rejected[r]++
+	rejected [pool.Rejects]atomic.Uint64 // by reason
 }
 
 // Stats are the server's figures at one moment.
@@ -81,11 +69,11 @@ func (s *Server) Stats() Stats {
 		TipToLastJob: c.tipToLastJob.latency(), ShareToAck: c.shareToAck.latency(),
 		Rejected: map[string]uint64{},
 	}
-	c.mu.Lock()
-	for r, n := range maps.All(c.rejected) {
-		st.Rejected[r.Code()] += n
+	for r := range c.rejected {
+		if n := c.rejected[r].Load(); n > 0 {
+			st.Rejected[pool.Reject(r).Code()] += n
+		}
 	}
-	c.mu.Unlock()
 	for _, ch := range s.Channels() {
 		st.Hashrate += ch.Hashrate
 		st.Channels++
