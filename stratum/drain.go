@@ -81,7 +81,8 @@ func (s *Server) finishWork(ctx context.Context) error {
 	return nil
 }
 
-// sendAway acknowledges and sends Reconnect to each session at a random moment within DrainFor.
+// sendAway acknowledges, and sends Reconnect to each session and closes it at a random moment
+// within DrainFor.
 func (s *Server) sendAway(ctx context.Context, all []*session) error {
 	if len(all) == 0 {
 		return nil
@@ -102,13 +103,24 @@ func (s *Server) sendAway(ctx context.Context, all []*session) error {
 			return ctx.Err()
 		}
 		parting.Go(func() { // ends when the peer has closed, or after the time to linger
-			reply(se, sv2.Reconnect{})
+			if !se.abortsOnReconnect() {
+				reply(se, sv2.Reconnect{})
+			}
 			se.part(ErrServerClosed)
 			se.finish()
 		})
 		pace.Reset(gap)
 	}
 	return waitFor(ctx, parting.Wait)
+}
+
+// abortsOnReconnect knows the reference translator, which aborts on Reconnect with every miner behind
+// it; on a closed connection it moves to its next upstream. To come back to the same place, the
+// message says nothing that the end of the connection does not say.
+func (s *session) abortsOnReconnect() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.device.Vendor == "SRI"
 }
 
 func waitFor(ctx context.Context, wait func()) error {
