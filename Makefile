@@ -20,7 +20,7 @@ build: ## compile everything and put both programs into dist/
 
 release: ## make one static binary with a systemd unit and checksums in dist/
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o dist/hashlease ./cmd/hashlease
-	cp cmd/hashlease/systemd/hashlease.service LICENSE dist/
+	cp -f cmd/hashlease/systemd/hashlease.service LICENSE dist/
 	cd dist && sha256sum hashlease hashlease.service LICENSE > SHA256SUMS && cat SHA256SUMS
 
 test: ## run every functional test
