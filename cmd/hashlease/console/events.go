@@ -13,7 +13,7 @@ type eventView struct {
 	At    int64  `json:"at"`
 	Level string `json:"level"` // info or warn
 	From  string `json:"from"`  // power or lease
-	About string `json:"about"` // feeder, worker or lease, for people
+	About string `json:"about"` // feeder, worker or tenant
 	Text  string `json:"text"`
 }
 
@@ -66,13 +66,12 @@ func leaseEvent(e *lease.Event, risk map[lease.UID]bool) (eventView, bool) {
 		return v, false
 	}
 	l := e.Lease
-	v.About = string(l.UID)
+	v.About = string(l.Tenant)
 	switch e.Kind {
 	case lease.Booked:
-		v.Text = fmt.Sprintf("%s booked %v on %s for %v",
-			l.Tenant, l.Watts, l.Feeder, l.Slot.End.Sub(l.Slot.Start))
+		v.Text = fmt.Sprintf("booked %v on %s for %v", l.Watts, l.Feeder, l.Slot.End.Sub(l.Slot.Start))
 	case lease.Moved:
-		v.Text = fmt.Sprintf("%v of %s is %v", l.Watts, l.Tenant, l.State)
+		v.Text = fmt.Sprintf("%v on %s is %v", l.Watts, l.Feeder, l.State)
 		if l.Reason != "" {
 			v.Text += ": " + l.Reason
 		}
@@ -84,12 +83,12 @@ func leaseEvent(e *lease.Event, risk map[lease.UID]bool) (eventView, bool) {
 		if risk[l.UID] = l.AtRisk; l.AtRisk == was {
 			return v, false
 		}
-		v.Text = fmt.Sprintf("%v of %s: %s", l.Watts, l.Tenant, l.Reason)
+		v.Text = fmt.Sprintf("%v on %s: %s", l.Watts, l.Feeder, l.Reason)
 		if l.AtRisk {
 			v.Level = "warn"
 		}
 	case lease.Settled:
-		v.Text = fmt.Sprintf("%s owes %v for %v", l.Tenant, l.Charge, l.Delivered)
+		v.Text = fmt.Sprintf("owes %v for %v on %s", l.Charge, l.Delivered, l.Feeder)
 	default:
 		return v, false
 	}

@@ -93,6 +93,12 @@ function draw() {
   $('chart').dataset.points = data.at.length;
 }
 
+// start is the left edge: the wanted span, or what there is if that is less.
+function start() {
+  const last = data.at.at(-1);
+  return Math.max(last - seconds(), Math.min(data.at[0], last - 120));
+}
+
 function fade(name, alpha) {
   return `color-mix(in srgb, ${color(name)} ${alpha}%, transparent)`;
 }
@@ -109,7 +115,7 @@ function make() {
     legend: { show: false },
     cursor: { y: false, drag: { setScale: false }, points: { show: false } },
     scales: {
-      x: { time: true, range: () => [data.at.at(-1) - seconds(), data.at.at(-1)] },
+      x: { time: true, range: () => [start(), data.at.at(-1)] },
       y: { range: (_, __, max) => [0, Math.max(1, max) * 1.05] },
     },
     axes: [

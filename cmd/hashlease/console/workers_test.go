@@ -1,0 +1,78 @@
+package console
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashlease/hashlease/stratum"
+)
+
+// Ensure the search finds by name, feeder, state and device, is bounded, and joins the three rooms.
+func TestWorkers_SearchesAndJoins(t *testing.T) {
+	s := newSite(t, nil)
+	s.enter()
+	ask := func(query string) workersView {
+		return decode[workersView](t, s.get("/api/workers?"+query, http.StatusOK))
+	}
+	if v := ask(""); v.Total != 201 || len(v.Rows) != defaultRows {
+		t.Errorf("all: %d of %d", len(v.Rows), v.Total)
+	}
+	for query, want := range map[string]int{
+		"feeder=f2": 50, "state=s": 1, "q=ASIC-001": 1, "q=luxos&feeder=f1": 21, "q=nothing-like-it": 0,
+		"state=n": 1, "q=%3Cimg": 1, "feeder=f3&state=o": 1, "q=10.0.2.": 49,
+	} {
+		if v := ask(query + "&limit=500"); v.Total != want || len(v.Rows) != want {
+			t.Errorf("%s: %d of %d, want %d", query, len(v.Rows), v.Total, want)
+		}
+	}
+	first := ask("q=north.asic-001").Rows[0]
+	if first.Credited != 4321 || first.Feeder != "f1" || first.Index != 0 || first.Hashrate != 5000*4e10 ||
+		first.Device != "Braiins Antminer S21 BOS+ 26.04" || first.Channels != 1 || !first.Power {
+		t.Errorf("row %+v", first)
+	}
+	stranger := ask("q=guest").Rows[0]
+	if stranger.ID != "guest.<b>bold</b>" || stranger.Index != -1 || stranger.Feeder != "" {
+		t.Errorf("row %+v", stranger)
+	}
+	if strings.Contains(s.get("/api/workers?q=guest", http.StatusOK), "<b>") {
+		t.Error("a name is sent as HTML")
+	}
+	rows := ask("sort=rejected&limit=3").Rows
+	if len(rows) != 3 || rows[0].Rejected != 2 {
+		t.Errorf("most rejects first: %+v", rows)
+	}
+}
+
+// Ensure a bad question gets an answer that says what is accepted.
+func TestWorkers_RefusesBadQuestions(t *testing.T) {
+	s := newSite(t, nil)
+	s.enter()
+	for query, want := range map[string]string{
+		"limit=0": "1 to 500", "limit=501": "1 to 500", "limit=x": "1 to 500", "sort=colour": "hashrate",
+		"q=" + strings.Repeat("x", 101): "100 bytes",
+	} {
+		if body := s.get("/api/workers?"+query, http.StatusBadRequest); !strings.Contains(body, want) {
+			t.Errorf("%.20s: %q", query, body)
+		}
+	}
+}
+
+// Ensure a worker with several sessions is one row, and long names of devices are cut to valid text.
+func TestWorkers_SumsSessions(t *testing.T) {
+	old := time.Unix(1_800_000_000, 0)
+	c := open(t, func() *figures {
+		return &figures{at: time.Now(), channels: []stratum.ChannelStats{
+			{Worker: "a.b", Since: old.Add(time.Hour), Hashrate: 2, Accepted: 3, Device: stratum.Device{
+				Vendor: strings.Repeat("é", 60), Firmware: "\xff",
+			}},
+			{Worker: "a.b", Since: old, Hashrate: 1, Accepted: 4, Device: stratum.Device{Vendor: "old"}},
+		}}
+	})
+	rows := c.workerRows(c.frame())
+	if len(rows) != 1 || rows[0].Channels != 2 || rows[0].Accepted != 7 || rows[0].Hashrate != 3*4e10 ||
+		len(rows[0].Device) > maxShown+4 || !strings.HasPrefix(rows[0].Device, "éé") {
+		t.Errorf("rows %+v", rows)
+	}
+}
