@@ -68,12 +68,15 @@ func (p *planner) mayCap(st *WorkerState) bool {
 
 // capAt chooses a cap that is not among the class's points.
 func (p *planner) capAt(c *class, watts unit.Watts) {
-	watts = quantise(watts, c.state.Capability)
-	n := len(p.options)
+	c.chosen = p.addCap(c.state, quantise(watts, c.state.Capability))
+}
+
+// addCap appends a cap outside of any class and returns its place.
+func (p *planner) addCap(st *WorkerState, watts unit.Watts) int32 {
 	// A pause between the options keeps addOption from comparing with another worker's.
 	p.options = append(p.options, option{mode: Paused})
-	p.addOption(c.state, Capped, watts)
-	c.chosen = int32(n + 1)
+	p.addOption(st, Capped, watts)
+	return int32(len(p.options) - 1)
 }
 
 // trim gives back what the choice frees beyond need to the one capped worker that gains

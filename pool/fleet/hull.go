@@ -40,15 +40,35 @@ func (p *planner) classes(workers []int32, relaxed bool) unit.Watts {
 		}
 		from := int32(len(p.options))
 		p.listOptions(st, relaxed)
-		c := class{state: st, from: from, to: int32(len(p.options)), present: -1, chosen: from}
+		c := class{state: st, from: from, to: int32(len(p.options)), present: -1, wanted: -1, chosen: from}
 		for j := c.from; j < c.to; j++ {
 			if o := &p.options[j]; o.mode == st.Mode && (o.mode != Capped || o.watts == st.Watts) {
 				c.present = j
 			}
 		}
+		c.wanted = p.optionWanted(&c)
 		p.workers = append(p.workers, c)
 	}
 	return fixed
+}
+
+// optionWanted is the option that the plan before this one wants, -1 if it is not open now.
+func (p *planner) optionWanted(c *class) int32 {
+	want := c.state.Want
+	if want == nil {
+		return -1
+	}
+	for j := c.from; j < c.to; j++ {
+		if o := &p.options[j]; o.mode == want.Mode && (o.mode != Capped || o.watts == want.Watts) {
+			return j
+		}
+	}
+	curve := c.state.Worker.Curve
+	least, most := max(curve[0].Watts, c.state.Capability.Min), curve.Full().Watts
+	if want.Mode != Capped || !p.mayCap(c.state) || c.to-c.from < 2 || want.Watts < least || want.Watts >= most {
+		return -1
+	}
+	return p.addCap(c.state, want.Watts)
 }
 
 // minRunBinds says whether the worker woke too recently to pause.

@@ -44,6 +44,7 @@ type WorkerState struct {
 	Watts      unit.Watts // of a Capped mode
 	Draw       unit.Watts // what to count while it is not ordered: its full power unless better is known
 	Since      time.Time  // its last pause or wake by order; zero: long ago
+	Want       *Setpoint  // by the plan before this one, ordered or not; nil if there was none
 }
 
 // Plan is who gives way: the orders that differ from the present state, by feeder and worker in the
@@ -179,6 +180,7 @@ type class struct {
 	state    *WorkerState
 	from, to int32
 	present  int32 // index into options, -1 if the present state is not one of them
+	wanted   int32 // the same for what the plan before this one wants
 	chosen   int32
 	core     int32 // 1 + its place among the last few, 0 if it is not one of them
 }
@@ -217,9 +219,15 @@ func (p *planner) feeder(workers []int32, caps []Cap) FeederPlan {
 	if p.choose(need) < need && p.relax(workers) {
 		p.choose(need)
 	}
-	if p.keepPresent(int64(full-target), int64(p.f.Margin/2)) {
-		for i := range p.workers {
-			p.workers[i].chosen = p.workers[i].present
+	slack := int64(p.f.Margin / 2)
+	for _, known := range []func(*class) int32{
+		func(c *class) int32 { return c.present }, func(c *class) int32 { return c.wanted },
+	} {
+		if p.keep(known, need, slack) {
+			for i := range p.workers {
+				p.workers[i].chosen = known(&p.workers[i])
+			}
+			break
 		}
 	}
 	p.account(&fp)
@@ -266,31 +274,34 @@ func (p *planner) account(fp *FeederPlan) {
 	}
 }
 
-// keepPresent says whether the present orders should stand: they fit, and a
-// change would neither regain enough watts nor save enough money to be worth
-// disturbing machines. slack is how far above the need's margin they may be.
-func (p *planner) keepPresent(need, slack int64) bool {
-	var presentFreed, chosenFreed int64
-	var presentLost, chosenLost float64
+// keep says whether states that are known already should stand, the present ones or those on which the
+// plan before this one had settled: they fit, and a change would neither regain enough watts nor save
+// enough money to be worth disturbing machines. slack is how far above the need's margin they may
+// be. Without it a plan whose returns have to wait would be made anew, and differently,
+// with every watt that the need moves by.
+func (p *planner) keep(known func(*class) int32, need, slack int64) bool {
+	var knownFreed, chosenFreed int64
+	var knownLost, chosenLost float64
 	same := true
 	for i := range p.workers {
 		c := &p.workers[i]
-		if c.present < 0 {
+		at := known(c)
+		if at < 0 {
 			return false
 		}
-		a, b := &p.options[c.present], &p.options[c.chosen]
-		presentFreed += a.freed
+		a, b := &p.options[at], &p.options[c.chosen]
+		knownFreed += a.freed
 		chosenFreed += b.freed
-		presentLost += a.lost
+		knownLost += a.lost
 		chosenLost += b.lost
-		same = same && c.present == c.chosen
+		same = same && at == c.chosen
 	}
-	if same || presentFreed < need-slack {
+	if same || knownFreed < need-slack {
 		return false
 	}
 	keep := int64(p.f.Keep)
 	if keep == 0 {
-		return presentFreed >= need && presentLost <= chosenLost
+		return knownFreed >= need && knownLost <= chosenLost
 	}
 	if chosenFreed == 0 && need <= -keep {
 		return false // nobody has to give way any more
@@ -299,9 +310,9 @@ func (p *planner) keepPresent(need, slack int64) bool {
 	if chosenFreed > 0 {
 		slope = chosenLost / float64(chosenFreed)
 	}
-	worth := max(presentLost/20, slope*float64(keep))
-	saved := presentLost - chosenLost
-	return saved <= presentLost*1e-9 || presentFreed-chosenFreed < keep && saved < worth
+	worth := max(knownLost/20, slope*float64(keep))
+	saved := knownLost - chosenLost
+	return saved <= knownLost*1e-9 || knownFreed-chosenFreed < keep && saved < worth
 }
 
 // cyclesPerHour spreads the wear of a pause over the longest claim in force, 15 minutes to a day.

@@ -339,3 +339,40 @@ func BenchmarkPlan(b *testing.B) {
 		}
 	}
 }
+
+// Ensure that a plan whose orders could not go out yet is not made anew while the base load moves a
+// little: what was begun would be turned around with every reading.
+func TestPlanner_StaysWithAPlanThatHasToWait(t *testing.T) {
+	s, caps := jittered(40, 1)
+	f := &s.Feeders[0]
+	f.Margin, f.Keep = f.Feeder.Limit*3/1000, f.Feeder.Limit*5/1000
+	for i := range s.Workers { // all paused: nearly all are to return, and nothing lets them
+		s.Workers[i].Mode = fleet.Paused
+	}
+	var p fleet.Planner
+	first := p.Plan(s, caps, noon)
+	wants := make([]fleet.Setpoint, len(s.Workers))
+	for i := range s.Workers {
+		wants[i] = fleet.Setpoint{Worker: s.Workers[i].Worker.ID, Mode: fleet.Paused}
+		for _, sp := range first.Setpoints {
+			if sp.Worker == wants[i].Worker {
+				wants[i] = sp
+			}
+		}
+		s.Workers[i].Want = &wants[i]
+	}
+	if len(first.Setpoints) == 0 {
+		t.Fatal("the plan changes nothing")
+	}
+	base := f.Base
+	for w := -f.Keep / 2; w <= f.Margin/2; w += 7 {
+		f.Base = base + w
+		if diff := cmp.Diff(first.Setpoints, p.Plan(s, caps, noon).Setpoints); diff != "" {
+			t.Fatalf("with %v of base load more, the plan is another one:\n%s", w, diff)
+		}
+	}
+	f.Base = base - 3*f.Keep
+	if cmp.Equal(first.Setpoints, p.Plan(s, caps, noon).Setpoints) {
+		t.Error("the plan stays although much is to be regained")
+	}
+}

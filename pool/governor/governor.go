@@ -200,7 +200,9 @@ func (g *Governor) snapshot(now time.Time) fleet.Snapshot {
 	}
 	snap.Workers = make([]fleet.WorkerState, 0, len(g.workers))
 	for _, w := range g.workers {
-		snap.Workers = append(snap.Workers, w.state(now))
+		st := w.state(now)
+		st.Want = &w.want
+		snap.Workers = append(snap.Workers, st)
 	}
 	return snap
 }
@@ -209,7 +211,7 @@ func (g *Governor) price() float64 {
 	if g.cfg.MsatPerHash == nil {
 		return 0
 	}
-	return g.cfg.MsatPerHash()
+	return g.cfg.MsatPerHash() * g.cfg.HashScale // a hash of the curves stands for so many real ones
 }
 
 // noteShort tells people when a plan cannot keep the bound, and when it can again.

@@ -71,15 +71,24 @@ func soak(t *testing.T, seed uint64) *sim {
 	return s
 }
 
-// Ensure that whatever the machines and meters do, the limit is not crossed by our act.
+// mostOrders is what ten minutes of six leases may cost forty machines: six orders each. Plans that were
+// made anew with every watt of the base load cost up to twenty-five.
+const mostOrders = 240
+
+// Ensure that whatever the machines and meters do, the limit is not crossed by our act, and nobody is
+// sent back and forth. Seeds 104 and 173 were the worst of 1,500.
 func TestGovernor_NeverCrossesTheLimitUnderRandomFaults(t *testing.T) {
-	for seed := range uint64(2) {
+	for _, seed := range []uint64{0, 1, 104, 173} {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := soak(t, seed)
 				if s.over > 0 {
 					t.Errorf("seed %d: over the limit of %v for %v, up to %v",
 						seed, s.feeder.Limit, s.over, s.most)
+				}
+				if n := s.writes(); n > mostOrders {
+					t.Errorf("seed %d: %d orders for %d machines: at most %d are accepted",
+						seed, n, len(s.devices), mostOrders)
 				}
 			})
 		})
