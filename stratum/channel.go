@@ -63,7 +63,8 @@ func (s *session) followLocked(c *channel, r *pool.Round, now time.Time) {
 			s.announceLocked(c, c.pool.AssignFuture(r.First, s.nextJob))
 		}
 		if err := c.pool.Activate(c.nextID, r.Tip, now); err != nil {
-			return // the job is not one of this tip: a newer round is on its way
+			c.next = nil // not of this tip: the next round begins anew
+			return
 		}
 		sendLocked(s, sv2.SetNewPrevHash{
 			ChannelID: c.id, JobID: c.nextID, PrevHash: r.Tip.Prev,

@@ -1,0 +1,290 @@
+package stratum
+
+import (
+	"context"
+	"errors"
+	"math"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/hashlease/hashlease/pool/fleet"
+	"github.com/hashlease/hashlease/pool/unit"
+	"github.com/hashlease/hashlease/stratum/stratumtest"
+	"github.com/hashlease/hashlease/stratum/sv2"
+)
+
+// hello is of a machine that can do all.
+func hello(channel uint32) sv2.PowerHello {
+	return sv2.PowerHello{
+		ChannelID: channel, MinVersion: 1, MaxVersion: 1, Capabilities: 0x7f,
+		Min: 1000, Max: 3000, Idle: 20, Step: 50, PauseIn: 5000, ResumeIn: 60_000,
+	}
+}
+
+// powered is a client past negotiation, with a channel, and that channel's link.
+func (b *bench) powered() (*stratumtest.Client, uint32, *fleet.Link) {
+	b.tb.Helper()
+	c, channel, _ := b.open("alice.one")
+	if err := c.Send(sv2.RequestExtensions{RequestID: 1, Requested: []uint16{sv2.ExtPower}}); err != nil {
+		b.tb.Fatal(err)
+	}
+	next[sv2.RequestExtensionsSuccess](b.tb, c)
+	return c, channel, b.fleet.Links("alice.one")[0]
+}
+
+// inBubble runs a test with a started server that has a template.
+func inBubble(t *testing.T, test func(t *testing.T, b *bench)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, nil)
+		b.start()
+		defer b.stop()
+		b.publish(template(100, 1, false))
+		test(t, b)
+	})
+}
+
+// Ensure that hellos which cannot be true, or are not for us, make no actuator and end nothing.
+func TestPower_IgnoresImpossibleHellos(t *testing.T) {
+	for name, spoil := range map[string]func(*sv2.PowerHello){
+		"unknown channel":  func(m *sv2.PowerHello) { m.ChannelID = 77 },
+		"newer version":    func(m *sv2.PowerHello) { m.MinVersion, m.MaxVersion = 2, 9 },
+		"older version":    func(m *sv2.PowerHello) { m.MinVersion, m.MaxVersion = 0, 0 },
+		"min above max":    func(m *sv2.PowerHello) { m.Min = 3001 },
+		"idle above max":   func(m *sv2.PowerHello) { m.Idle = 3001 },
+		"no power":         func(m *sv2.PowerHello) { m.Min, m.Max, m.Idle = 0, 0, 0 },
+		"absurd power":     func(m *sv2.PowerHello) { m.Max = math.MaxUint32 },
+		"sheds in a month": func(m *sv2.PowerHello) { m.PauseIn = math.MaxUint32 },
+		"wakes in a month": func(m *sv2.PowerHello) { m.ResumeIn = math.MaxUint32 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, b *bench) {
+				c, channel, link := b.powered()
+				defer c.Close()
+				m := hello(channel)
+				spoil(&m)
+				if err := c.Send(m); err != nil {
+					t.Fatal(err)
+				}
+				if ack, err := stratumtest.Await[sv2.PowerHelloAck](c, time.Second); err == nil {
+					t.Errorf("got %+v", ack)
+				}
+				if link.Actuator() != nil {
+					t.Error("there is an actuator")
+				}
+				if err := c.Send(hello(channel)); err != nil {
+					t.Fatal(err)
+				}
+				next[sv2.PowerHelloAck](t, c)
+			})
+		})
+	}
+}
+
+// Ensure that the extension is silent until it was negotiated (SV2-237).
+func TestPower_NeedsNegotiation(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		c, channel, _ := b.open("alice.one")
+		defer c.Close()
+		err := c.Send(hello(channel), sv2.PowerReport{
+			ChannelID: channel, PowerReading: sv2.PowerReading{Power: 5},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		link := b.fleet.Links("alice.one")[0]
+		if _, spoke := link.Reported(); spoke || link.Actuator() != nil {
+			t.Error("a device that negotiated nothing was listened to")
+		}
+	})
+}
+
+// Ensure which reports count: of a channel that said hello, and possible.
+func TestPower_TakesReportsThatCanBe(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		c, channel, link := b.powered()
+		defer c.Close()
+		report := func(w sv2.Watts) (unit.Watts, bool) {
+			if err := c.Send(sv2.PowerReport{
+				ChannelID: channel, PowerReading: sv2.PowerReading{Power: w},
+			}, sv2.SitePowerReport{Site: "all", PowerReading: sv2.PowerReading{Power: 1}}); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			return link.Reported()
+		}
+		if w, ok := report(2500); ok {
+			t.Errorf("before hello: %v", w)
+		}
+		if err := c.Send(hello(channel)); err != nil {
+			t.Fatal(err)
+		}
+		next[sv2.PowerHelloAck](t, c)
+		if w, ok := report(2500); !ok || w != 2500 {
+			t.Errorf("reported %v, %v", w, ok)
+		}
+		if w, _ := report(math.MaxUint32); w != 2500 {
+			t.Errorf("an absurd report counts as %v", w)
+		}
+	})
+}
+
+// Ensure that a report with a hashrate that is no number ends its connection and no other, as the
+// extension says.
+func TestPower_EndsAConnectionWhoseReportIsNoNumber(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		other, _, _ := b.open("alice.two")
+		defer other.Close()
+		c, channel, _ := b.powered()
+		frame := sv2.PowerReport{ChannelID: channel}.AppendFrame(nil)
+		copy(frame[sv2.HeaderSize+22:], []byte{0, 0, 0xc0, 0x7f}) // NaN
+		if err := c.SendRaw(sv2.ExtPower|sv2.ChannelBit, frame[2], frame[sv2.HeaderSize:]); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.AwaitEnd(time.Minute); err != nil {
+			t.Error(err)
+		}
+		if n := b.server.Stats().Sessions; n != 1 {
+			t.Errorf("%d sessions are left, want the other one", n)
+		}
+	})
+}
+
+// set runs Set and gives its outcome.
+func set(a fleet.Actuator, command uint32) <-chan answer {
+	done := make(chan answer, 1)
+	go func() { // ends when the order is answered, at most after 5 s
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		ack, err := a.Set(ctx, fleet.Setpoint{Term: 1, Command: command, Mode: fleet.Capped, Watts: 2000})
+		done <- answer{ack, err}
+	}()
+	return done
+}
+
+// Ensure how orders end: answered, refused, superseded, overtaken by another commander, without an
+// answer, with their channel.
+func TestPower_SettlesOrders(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		c, channel, link := b.powered()
+		defer c.Close()
+		if err := c.Send(hello(channel)); err != nil {
+			t.Fatal(err)
+		}
+		next[sv2.PowerHelloAck](t, c)
+		a := link.Actuator()
+		reply := func(m sv2.Message) {
+			t.Helper()
+			if err := c.Send(m); err != nil {
+				t.Fatal(err)
+			}
+		}
+		success := func(term, id uint32) sv2.SetPowerTargetSuccess {
+			return sv2.SetPowerTargetSuccess{
+				ChannelID: channel, Command: sv2.PowerCommand{Term: term, ID: id}, Planned: 2000,
+				Eta: math.MaxUint32,
+			}
+		}
+
+		done := set(a, 5)
+		next[sv2.SetPowerTarget](t, c)
+		reply(success(1, 4)) // of an older order: not an answer to this one
+		reply(success(1, 5))
+		if got := <-done; got.err != nil || got.ack.Command != 5 || got.ack.Eta != maxDeviceDelay {
+			t.Errorf("answered: %+v", got)
+		}
+
+		done = set(a, 6)
+		next[sv2.SetPowerTarget](t, c)
+		reply(sv2.SetPowerTargetError{
+			ChannelID: channel, Command: sv2.PowerCommand{Term: 1, ID: 6}, Code: "\x1b[31mno",
+		})
+		if got := <-done; got.err == nil || strings.ContainsRune(got.err.Error(), 0x1b) {
+			t.Errorf("refused: %+v", got)
+		}
+
+		older := set(a, 7)
+		next[sv2.SetPowerTarget](t, c)
+		newer := set(a, 8)
+		next[sv2.SetPowerTarget](t, c)
+		if got := <-older; !errors.Is(got.err, errSuperseded) {
+			t.Errorf("superseded: %+v", got)
+		}
+		if got := <-set(a, 7); !errors.Is(got.err, errSuperseded) {
+			t.Errorf("older than what was sent: %+v", got)
+		}
+		reply(success(2, 1)) // another term commands the device
+		if got := <-newer; !errors.Is(got.err, errSuperseded) {
+			t.Errorf("overtaken: %+v", got)
+		}
+
+		if got := <-set(a, 9); !errors.Is(got.err, context.DeadlineExceeded) {
+			t.Errorf("without an answer: %+v", got)
+		}
+		next[sv2.SetPowerTarget](t, c)
+
+		done = set(a, 10)
+		next[sv2.SetPowerTarget](t, c)
+		reply(hello(channel)) // said anew: a new link takes over
+		if got := <-done; !errors.Is(got.err, errChannelEnd) {
+			t.Errorf("replaced: %+v", got)
+		}
+		a = link.Actuator()
+		done = set(a, 11)
+		next[sv2.SetPowerTarget](t, c)
+		reply(sv2.CloseChannel{ChannelID: channel})
+		if got := <-done; !errors.Is(got.err, errChannelEnd) {
+			t.Errorf("closed: %+v", got)
+		}
+		if got := <-set(a, 12); !errors.Is(got.err, errChannelEnd) {
+			t.Errorf("after the end: %+v", got)
+		}
+	})
+}
+
+// Ensure that an order which timed out cannot answer the one that repeated it.
+func TestPower_ForgetsOnlyItsOwnOrder(t *testing.T) {
+	p := &powerLink{}
+	command := sv2.PowerCommand{Term: 1, ID: 9}
+	first := &order{command: command, answer: make(chan answer, 1)}
+	again := &order{command: command, answer: make(chan answer, 1)}
+	if p.await(first) != nil || p.await(again) != nil {
+		t.Fatal("refused")
+	}
+	p.forget(first)
+	if len(again.answer) != 0 || p.waiting != again {
+		t.Error("the second order was answered by the first one's end")
+	}
+}
+
+// Ensure that many expectations in a row end at the newest, that the share rate is followed, and that
+// those for a session that closes do no harm.
+func TestExpect_EndsAtTheNewest(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		c, _, _ := b.open("alice.one")
+		link := b.fleet.Links("alice.one")[0]
+		for n := range 1000 {
+			link.Expect(fleet.Expectation{Hashrate: unit.Hashrate(n+1) * 1e9, SharesPerMinute: 60})
+		}
+		synctest.Wait()
+		se := b.server.list()[0]
+		se.mu.Lock()
+		var got float64
+		for _, ch := range se.channels {
+			got = float64(ch.pool.Target().Work())
+		}
+		se.mu.Unlock()
+		if want := 1000 * 1e9 * 60 / 60.0; math.Abs(got/want-1) > 0.06 {
+			t.Errorf("a share is worth %g hashes, want %g", got, want)
+		}
+		go link.Expect(fleet.Expectation{Hashrate: 1})
+		_ = c.Close()
+		for n := range 100 {
+			link.Expect(fleet.Expectation{Hashrate: unit.Hashrate(n)})
+		}
+		synctest.Wait()
+	})
+}
