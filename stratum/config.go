@@ -25,7 +25,7 @@ type Config struct {
 	MaxChannels      int           // channels of one connection
 	MaxAllChannels   int           // channels of all connections
 	HandshakeTimeout time.Duration // from accept to the end of the Noise handshake
-	OpenTimeout      time.Duration // from accept to the first channel
+	OpenTimeout      time.Duration // without a channel; proxies may wait for their miners
 	DrainFor         time.Duration // Reconnect messages are spread over this at shutdown
 
 	PowerReport  time.Duration // how often a device with the power extension reports

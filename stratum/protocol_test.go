@@ -304,18 +304,21 @@ func TestServer_DoesNotWaitForSilentPeersAtShutdown(t *testing.T) {
 	}
 }
 
-// Ensure that a connection without a channel ends in time, and that one whose channels have all been
-// closed gets the same time again (SV2-054).
+// Ensure that a device's connection without a channel ends in time, and that one whose channels have
+// all been closed gets the same time again (SV2-054).
 func TestServer_EndsConnectionsWithoutAChannelInTime(t *testing.T) {
 	w := newWorld(t, func(c *stratum.Config) { c.OpenTimeout = time.Second })
-	idle := w.setUp(0)
-	busy := w.setUp(0)
+	silent := w.dial()
+	idle := w.setUp(sv2.RequiresStandardJobs)
+	busy := w.setUp(sv2.RequiresStandardJobs)
 	channel, err := busy.OpenStandard("alice.one", 1, pool.MaxTarget)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := idle.AwaitEnd(20 * time.Second); err != nil {
-		t.Fatal(err)
+	for _, c := range []*stratumtest.Client{idle, silent} {
+		if err := c.AwaitEnd(20 * time.Second); err != nil {
+			t.Fatal(err)
+		}
 	}
 	send(t, busy, sv2.CloseChannel{ChannelID: channel.ChannelID})
 	if _, err := busy.OpenStandard("alice.one", 1, pool.MaxTarget); err != nil {

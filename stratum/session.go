@@ -39,6 +39,7 @@ type session struct {
 	power    bool                // guarded by mu: the power extension was negotiated
 	channels map[uint32]*channel // guarded by mu
 	empty    time.Time           // guarded by mu: since when it has no channel
+	proxy    bool                // guarded by mu: it may wait without a channel
 	nextID   uint32              // guarded by mu: channel and group ids, never reused
 	nextJob  uint32              // guarded by mu: one counter for all jobs of the connection
 	owed     bool                // guarded by mu: listed in the shard's owed
@@ -194,11 +195,11 @@ func (s *session) finish() {
 	s.shard.remove(s)
 }
 
-// look ends sessions that have had no channel for long and retargets channels on silence.
+// look ends sessions of devices that have had no channel for long and retargets channels on silence.
 func (s *session) look(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.channels) == 0 && now.Sub(s.empty) > s.srv.cfg.OpenTimeout {
+	if len(s.channels) == 0 && !s.proxy && now.Sub(s.empty) > s.srv.cfg.OpenTimeout {
 		s.closeLocked(errNoChannel)
 		return
 	}

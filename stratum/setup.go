@@ -25,6 +25,9 @@ func (s *session) handleSetup(payload []byte) error {
 	s.standardOnly = m.Flags&sv2.RequiresStandardJobs != 0
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	// What takes extended jobs may be a proxy whose miners are all off, for hours if their power is
+	// leased. It costs no more than a channel without shares would.
+	s.proxy = !s.standardOnly
 	s.device = &Device{
 		Vendor: printable(m.Vendor), Hardware: printable(m.HardwareVersion),
 		Firmware: printable(m.Firmware), ID: printable(m.DeviceID), Address: s.device.Address,
