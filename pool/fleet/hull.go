@@ -65,7 +65,8 @@ func (p *planner) optionWanted(c *class) int32 {
 	}
 	curve := c.state.Worker.Curve
 	least, most := max(curve[0].Watts, c.state.Capability.Min), curve.Full().Watts
-	if want.Mode != Capped || !p.mayCap(c.state) || c.to-c.from < 2 || want.Watts < least || want.Watts >= most {
+	open := want.Mode == Capped && p.mayCap(c.state) && c.to-c.from > 1 // else its dwell time binds it
+	if !open || want.Watts < least || want.Watts >= most {
 		return -1
 	}
 	return p.addCap(c.state, want.Watts)
