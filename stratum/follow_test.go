@@ -116,6 +116,9 @@ func (c *chain) broken() *pool.Round {
 	return &r
 }
 
+// steps are what may happen to a session; some twice, to happen more often.
+var steps = []string{"publish", "publish", "follow", "old", "broken", "open", "open", "expect", "close"}
+
 // Ensure that a client which goes by the letter can follow any sequence of rounds, seen, missed, late or
 // broken, on channels of both kinds that open and close at any moment, under changing targets, and
 // that it ends on the newest tip with its jobs (SV2-101 to SV2-104, SV2-062, SV2-085).
@@ -131,8 +134,7 @@ func TestFollow_IsUnderstoodByTheLetter(t *testing.T) {
 		seq := uint64(0)
 		for range rapid.IntRange(1, 40).Draw(rt, "steps") {
 			now := time.Now()
-			switch rapid.SampledFrom([]string{"publish", "publish", "follow", "old", "broken", "open", "open",
-				"expect", "close"}).Draw(rt, "step") {
+			switch rapid.SampledFrom(steps).Draw(rt, "step") {
 			case "publish":
 				rounds = append(rounds, c.step(rt))
 			case "follow":
@@ -148,10 +150,8 @@ func TestFollow_IsUnderstoodByTheLetter(t *testing.T) {
 					s.followRound(c.broken(), now)
 				}
 			case "open":
-				s.open(opening{
-					identity: "a.b", kind: rapid.SampledFrom([]pool.Kind{pool.Standard, pool.Extended}).Draw(rt, "kind"),
-					nominal: 1e9, maxTarget: pool.MaxTarget,
-				}, now)
+				kind := rapid.SampledFrom([]pool.Kind{pool.Standard, pool.Extended}).Draw(rt, "kind")
+				s.open(opening{identity: "a.b", kind: kind, nominal: 1e9, maxTarget: pool.MaxTarget}, now)
 			case "expect":
 				seq++
 				for _, l := range b.fleet.Links("a.b") {

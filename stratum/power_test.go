@@ -35,14 +35,14 @@ func (b *bench) powered() (*stratumtest.Client, uint32, *fleet.Link) {
 }
 
 // inBubble runs a test with a started server that has a template.
-func inBubble(t *testing.T, test func(t *testing.T, b *bench)) {
+func inBubble(t *testing.T, test func(b *bench)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, nil)
 		b.start()
 		defer b.stop()
 		b.publish(template(100, 1, false))
-		test(t, b)
+		test(b)
 	})
 }
 
@@ -60,7 +60,8 @@ func TestPower_IgnoresImpossibleHellos(t *testing.T) {
 		"wakes in a month": func(m *sv2.PowerHello) { m.ResumeIn = math.MaxUint32 },
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, func(t *testing.T, b *bench) {
+			inBubble(t, func(b *bench) {
+				t := b.tb
 				c, channel, link := b.powered()
 				defer c.Close()
 				m := hello(channel)
@@ -85,7 +86,8 @@ func TestPower_IgnoresImpossibleHellos(t *testing.T) {
 
 // Ensure that the extension is silent until it was negotiated (SV2-237).
 func TestPower_NeedsNegotiation(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bench) {
+	inBubble(t, func(b *bench) {
+		t := b.tb
 		c, channel, _ := b.open("alice.one")
 		defer c.Close()
 		err := c.Send(hello(channel), sv2.PowerReport{
@@ -104,7 +106,8 @@ func TestPower_NeedsNegotiation(t *testing.T) {
 
 // Ensure which reports count: of a channel that said hello, and possible.
 func TestPower_TakesReportsThatCanBe(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bench) {
+	inBubble(t, func(b *bench) {
+		t := b.tb
 		c, channel, link := b.powered()
 		defer c.Close()
 		report := func(w sv2.Watts) (unit.Watts, bool) {
@@ -135,7 +138,8 @@ func TestPower_TakesReportsThatCanBe(t *testing.T) {
 // Ensure that a report with a hashrate that is no number ends its connection and no other, as the
 // extension says.
 func TestPower_EndsAConnectionWhoseReportIsNoNumber(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bench) {
+	inBubble(t, func(b *bench) {
+		t := b.tb
 		other, _, _ := b.open("alice.two")
 		defer other.Close()
 		c, channel, _ := b.powered()
@@ -168,7 +172,8 @@ func set(a fleet.Actuator, command uint32) <-chan answer {
 // Ensure how orders end: answered, refused, superseded, overtaken by another commander, without an
 // answer, with their channel.
 func TestPower_SettlesOrders(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bench) {
+	inBubble(t, func(b *bench) {
+		t := b.tb
 		c, channel, link := b.powered()
 		defer c.Close()
 		if err := c.Send(hello(channel)); err != nil {
@@ -263,7 +268,8 @@ func TestPower_ForgetsOnlyItsOwnOrder(t *testing.T) {
 // Ensure that many expectations in a row end at the newest, that the share rate is followed, and that
 // those for a session that closes do no harm.
 func TestExpect_EndsAtTheNewest(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bench) {
+	inBubble(t, func(b *bench) {
+		t := b.tb
 		c, _, _ := b.open("alice.one")
 		link := b.fleet.Links("alice.one")[0]
 		for n := range 1000 {
