@@ -55,6 +55,9 @@ func sum(feeders [][]governor.Sample) historyView {
 		Bound: []int64{}, Limit: []int64{},
 	}
 	next := make([]int, len(feeders))
+	for i := range feeders {
+		feeders[i] = metered(feeders[i])
+	}
 	for {
 		at, more := earliest(feeders, next)
 		if !more {
@@ -76,6 +79,16 @@ func sum(feeders [][]governor.Sample) historyView {
 		v.Bound = append(v.Bound, int64(s.Bound))
 		v.Limit = append(v.Limit, int64(s.Limit))
 	}
+}
+
+// metered leaves out the seconds before the first reading.
+func metered(samples []governor.Sample) []governor.Sample {
+	for i, s := range samples {
+		if s.Total > 0 || s.Mining > 0 {
+			return samples[i:]
+		}
+	}
+	return nil
 }
 
 func earliest(feeders [][]governor.Sample, next []int) (at int64, more bool) {

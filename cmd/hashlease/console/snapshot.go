@@ -62,7 +62,8 @@ type latencyView struct {
 type crowdView struct {
 	Total     int `json:"total"`
 	Mining    int `json:"mining"`
-	Curtailed int `json:"curtailed"`
+	Curtailed int `json:"curtailed"` // below full power by order
+	Returning int `json:"returning"` // told to run in full, and not there yet
 	Away      int `json:"away"`
 	Stuck     int `json:"stuck"`
 	Strangers int `json:"strangers"`
@@ -167,7 +168,7 @@ func (s *snapshot) addFeeder(f *frame, fs *governor.FeederStatus, known *int) fe
 		}
 		code := codeOf(w, sessions > 0)
 		grid = append(grid, byte(code), level(w))
-		s.Workers.add(code)
+		s.Workers.add(code, w.Mode)
 	}
 	v.Grid = string(grid)
 	p := &s.Power
@@ -226,15 +227,17 @@ func level(w *governor.WorkerStatus) byte {
 	return '0' + byte(min(9, 9*watts/w.Full))
 }
 
-func (v *crowdView) add(c code) {
+func (v *crowdView) add(c code, ordered fleet.Mode) {
 	v.Total++
-	switch c {
-	case capped, paused, moving:
-		v.Curtailed++
-	case stuck:
+	switch {
+	case c == stuck:
 		v.Stuck++
-	case away:
+	case c == away:
 		v.Away++
+	case c == moving && ordered == fleet.Free:
+		v.Returning++
+	case c == moving, c == capped, c == paused:
+		v.Curtailed++
 	default:
 		v.Mining++
 	}

@@ -96,7 +96,7 @@ function draw() {
 // start is the left edge: the wanted span, or what there is if that is less.
 function start() {
   const last = data.at.at(-1);
-  return Math.max(last - seconds(), Math.min(data.at[0], last - 120));
+  return Math.max(last - seconds(), Math.min(data.at[0], last - 60));
 }
 
 function fade(name, alpha) {

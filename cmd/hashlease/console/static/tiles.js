@@ -12,9 +12,9 @@ export function tiles(s) {
     : `${hashrate(pool.measured)} measured ${times(s.scale)}`);
 
   value('t-workers', count(workers.mining), ` of ${count(workers.total)}`);
-  $('t-workers').title = 'at full power';
   text($('t-workers-sub'), [
     `${count(workers.curtailed)} curtailed`,
+    workers.returning && `${count(workers.returning)} returning`,
     workers.stuck && `${count(workers.stuck)} stuck`,
     workers.away && `${count(workers.away)} away`,
     workers.strangers && `${count(workers.strangers)} not in the fleet`,
