@@ -151,6 +151,7 @@ func TestPower_EndsAConnectionWhoseReportIsNoNumber(t *testing.T) {
 		if err := c.AwaitEnd(time.Minute); err != nil {
 			t.Error(err)
 		}
+		synctest.Wait()
 		if n := b.server.Stats().Sessions; n != 1 {
 			t.Errorf("%d sessions are left, want the other one", n)
 		}

@@ -207,6 +207,7 @@ func TestServer_AnswersUpdateChannel(t *testing.T) {
 
 // Ensure that updates in a row cost one job a second, and that the last one counts (SV2-090).
 func TestServer_HoldsBackUpdatesInARow(t *testing.T) {
+	t.Parallel() // it waits for a look, every 5 s
 	w := newWorld(t, nil)
 	w.publish(w.template(100, 1, false))
 	c := w.setUp(0)
@@ -307,6 +308,7 @@ func TestServer_DoesNotWaitForSilentPeersAtShutdown(t *testing.T) {
 // Ensure that a device's connection without a channel ends in time, and that one whose channels have
 // all been closed gets the same time again (SV2-054).
 func TestServer_EndsConnectionsWithoutAChannelInTime(t *testing.T) {
+	t.Parallel() // it waits for a look, every 5 s
 	w := newWorld(t, func(c *stratum.Config) { c.OpenTimeout = time.Second })
 	silent := w.dial()
 	idle := w.setUp(sv2.RequiresStandardJobs)
