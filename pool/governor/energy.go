@@ -33,7 +33,8 @@ func (g *Governor) account(f *feeder, claims []*claim) {
 	}
 }
 
-// share divides energy that a tenant drew between two instants among its claims.
+// share divides energy that a tenant drew between two instants among its claims. Of a span that reaches
+// out of their windows, as after a restart, it counts up to what they grant inside.
 func share(claims []*claim, tenant string, from, to time.Time, joules float64) {
 	total := 0.0
 	for _, c := range claims {
@@ -51,9 +52,12 @@ func share(claims []*claim, tenant string, from, to time.Time, joules float64) {
 			covered = max(covered, c.overlap(from, to)/span)
 		}
 	}
+	if covered < 1 {
+		joules = min(joules, total)
+	}
 	for _, c := range claims {
 		if c.cap.Tenant == tenant {
-			c.joules += joules * covered * c.overlap(from, to) * float64(c.cap.Watts) / total
+			c.joules += joules * c.overlap(from, to) * float64(c.cap.Watts) / total
 		}
 	}
 }

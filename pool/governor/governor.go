@@ -20,6 +20,7 @@ type Governor struct {
 	poke   chan struct{} // capacity 1: a wake for Run; full means that one is on its way
 	nudge  chan struct{} // capacity 1: sends may be waiting for a place
 	bell   bell          // rung when proofs or capacities are new
+	told   uint64        // owned by Run: the last event that was logged
 
 	saveMu sync.Mutex // held across a journal write; taken before mu
 	saved  durable    // guarded by saveMu
@@ -127,6 +128,7 @@ func (g *Governor) Run(ctx context.Context) error {
 		case <-due.C:
 		}
 		due.Reset(g.dispatch(ctx, time.Now()))
+		g.tell(ctx)
 	}
 }
 
@@ -217,7 +219,7 @@ func (g *Governor) price() float64 {
 // noteShort tells people when a plan cannot keep the bound, and when it can again.
 func (g *Governor) noteShort(f *feeder, now time.Time) {
 	short := f.plan.Short > 0
-	if short == f.short {
+	if short == f.short || !g.returned.done { // who has not come back yet counts in full
 		return
 	}
 	f.short = short

@@ -1,6 +1,7 @@
 package governor_test
 
 import (
+	"log/slog"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -105,8 +106,16 @@ func TestGovernor_CarriesLeaseWithoutCrossingTheLimit(t *testing.T) {
 func TestGovernor_EscalatesPastStuckWorkers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSim(t, 40)
-		g, stop := s.start(s.config())
-		defer stop()
+		cfg, said := s.config(), new(strings.Builder)
+		cfg.Log = slog.New(slog.NewTextHandler(said, nil))
+		g, stop := s.start(cfg)
+		defer func() { // they are named in the log, too
+			stop()
+			log := said.String()
+			if !strings.Contains(log, "level=WARN") || !strings.Contains(log, "worker=a.w01") {
+				t.Errorf("the log does not name them:\n%s", said)
+			}
+		}()
 		for i, d := range s.devices { // the worst machines go first
 			switch {
 			case i%10 == 1:

@@ -1,6 +1,8 @@
 package governor
 
 import (
+	"context"
+	"log/slog"
 	"time"
 
 	"github.com/hashlease/hashlease/pool/fleet"
@@ -86,6 +88,27 @@ func (g *Governor) event(now time.Time, e Event) {
 	}
 	r.ring[r.next] = e
 	r.next = (r.next + 1) % maxEvents
+}
+
+// tell logs the events since it was last called. It is Run's alone.
+func (g *Governor) tell(ctx context.Context) {
+	for _, e := range g.Events(g.told) {
+		g.told = e.Seq
+		level := slog.LevelInfo
+		if e.Level == Warn {
+			level = slog.LevelWarn
+		}
+		attrs := []slog.Attr{slog.String("what", e.Message)}
+		for _, a := range []slog.Attr{
+			slog.String("site", string(e.Site)), slog.String("feeder", string(e.Feeder)),
+			slog.String("worker", string(e.Worker)), slog.String("claim", e.Claim),
+		} {
+			if a.Value.String() != "" {
+				attrs = append(attrs, a)
+			}
+		}
+		g.log.LogAttrs(ctx, level, "power event", attrs...)
+	}
 }
 
 // Events are the kept events newer than after, oldest first.

@@ -17,8 +17,9 @@ import (
 const (
 	// stream is ours in the book's journal. Every record is the whole state, so the newest is enough.
 	stream = "governor"
-	// keepEvery is how often delivered energy is made durable.
-	keepEvery = time.Minute
+	// keepEvery is how often delivered energy is made durable while there is any. What is lost by a kill
+	// is told by the meter's counter afterwards: only that it was drawn in the window is not.
+	keepEvery = 5 * time.Second
 	// trimEvery is how many records may pile up behind the newest.
 	trimEvery = 64
 )
@@ -163,9 +164,10 @@ func (g *Governor) keep(ctx context.Context) {
 	now := time.Now()
 	joules, meters := map[string]float64{}, map[string]fleet.Reading{}
 	g.mu.Lock()
-	known := make(map[string]bool, len(g.claims))
+	known, begun := make(map[string]bool, len(g.claims)), false
 	for name, c := range g.claims {
 		known[name] = true
+		begun = begun || !now.Before(c.cap.Begins()) // from here on the counter is the baseline
 		if c.joules > 0 {
 			joules[name] = c.joules
 		}
@@ -177,7 +179,7 @@ func (g *Governor) keep(ctx context.Context) {
 	}
 	ready := g.ready
 	g.mu.Unlock()
-	if !ready || len(joules) == 0 && len(g.saved.Joules) == 0 {
+	if !ready || !begun && maps.Equal(joules, g.saved.Joules) {
 		return
 	}
 	err := g.save(ctx, func(d *durable) {
