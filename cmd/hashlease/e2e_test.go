@@ -131,6 +131,13 @@ func (s *site) runSite(demands ...sim.Demand) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	s.runMiners()
+}
+
+// runMiners is runSite without a tenant that acts by itself.
+func (s *site) runMiners() {
+	s.t.Helper()
+	s.sim.SetPool(stratumtest.Endpoint{Address: s.listen[0], Authority: &s.authority})
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() {

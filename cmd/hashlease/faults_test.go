@@ -100,6 +100,7 @@ func skipShort(t *testing.T) {
 // at the start, stopped one after the other, back again, or not the ones that were configured.
 func TestFaults_MinersStayWhateverTheNodesDo(t *testing.T) {
 	skipShort(t)
+	t.Parallel()
 	const miners = 24
 	s := newTestSite(t, miners)
 	s.hashFaster()
@@ -118,7 +119,7 @@ func TestFaults_MinersStayWhateverTheNodesDo(t *testing.T) {
 		t.Errorf("without a node %d miners have work, after %d sessions", st.Mining, st.Sessions)
 	}
 	s.startAgain(0, 1)
-	s.eventually("every miner has work", 20*time.Second, func() bool { return s.sim.Stats().Mining == miners })
+	s.awaitMiners(miners)
 
 	s.nodes[0].Stop()
 	before := len(s.blocks())
@@ -131,7 +132,9 @@ func TestFaults_MinersStayWhateverTheNodesDo(t *testing.T) {
 		return strings.HasPrefix(s.status().Pool.NodeState, "away")
 	})
 	before = len(s.blocks())
-	s.eventually("a block is found without a node", 2*time.Minute, func() bool { return len(s.blocks()) > before })
+	s.eventually("a block is found without a node", 2*time.Minute, func() bool {
+		return len(s.blocks()) > before
+	})
 	spooled := s.blocks()[0]
 	for i := range s.blocks() {
 		if b := s.blocks()[i]; b.Outcome != "accepted" {
@@ -144,10 +147,10 @@ func TestFaults_MinersStayWhateverTheNodesDo(t *testing.T) {
 	s.eventually("the spooled block is accepted", 30*time.Second, func() bool {
 		return confirmed(t.Context(), s.nodes[0], spooled.Hash)
 	})
-	s.eventually("every miner is back", 30*time.Second, func() bool { return s.sim.Stats().Mining == miners })
+	s.awaitMiners(miners)
 	sessions := s.sim.Stats().Sessions
 	if sessions != 2*miners {
-		t.Errorf("%d sessions for %d miners: one each before and after the restart of the server", sessions, miners)
+		t.Errorf("%d sessions for %d miners: one each before and after the restart", sessions, miners)
 	}
 	s.checkWrongNodes(miners)
 	s.checkShares()
@@ -222,6 +225,12 @@ func (s *site) checkWrongNodes(miners int64) {
 	s.eventually("every miner has work again", 30*time.Second, func() bool {
 		return s.sim.Stats().Mining == int(miners)
 	})
+}
+
+// awaitMiners waits until so many miners have work.
+func (s *site) awaitMiners(n int) {
+	s.t.Helper()
+	s.eventually("every miner has work", 30*time.Second, func() bool { return s.sim.Stats().Mining == n })
 }
 
 // startAgain starts nodes that were stopped.
