@@ -166,6 +166,7 @@ type planner struct {
 	now     time.Time
 	price   float64 // msat per hash, or 1 where unknown
 	perHour float64 // cycles an hour that wear is spread over
+	hours   float64 // that the longest claim in force still has
 
 	workers []class
 	options []option
@@ -206,7 +207,8 @@ func (p *planner) reset(s *Snapshot, f *FeederState, now time.Time) {
 func (p *planner) feeder(workers []int32, caps []Cap) FeederPlan {
 	fp := FeederPlan{Feeder: p.f.Feeder.ID, Claimed: p.f.Claimed(caps, p.now)}
 	fp.Bound = p.f.Bound(fp.Claimed)
-	p.perHour = cyclesPerHour(caps, p.now)
+	left := longestClaim(caps, p.now)
+	p.perHour, p.hours = cyclesPerHour(left), left.Hours()
 
 	fixed := p.classes(workers, false)
 	full := fixed
@@ -281,7 +283,7 @@ func (p *planner) account(fp *FeederPlan) {
 // with every watt that the need moves by.
 func (p *planner) keep(known func(*class) int32, need, slack int64) bool {
 	var knownFreed, chosenFreed int64
-	var knownLost, chosenLost float64
+	var knownLost, chosenLost, change float64
 	same := true
 	for i := range p.workers {
 		c := &p.workers[i]
@@ -294,6 +296,7 @@ func (p *planner) keep(known func(*class) int32, need, slack int64) bool {
 		chosenFreed += b.freed
 		knownLost += a.lost
 		chosenLost += b.lost
+		change += p.changeCost(c.state, a, b)
 		same = same && at == c.chosen
 	}
 	if same || knownFreed < need-slack {
@@ -312,20 +315,33 @@ func (p *planner) keep(known func(*class) int32, need, slack int64) bool {
 	}
 	worth := max(knownLost/20, slope*float64(keep))
 	saved := knownLost - chosenLost
-	return saved <= knownLost*1e-9 || knownFreed-chosenFreed < keep && saved < worth
+	return saved <= knownLost*1e-9 ||
+		knownFreed-chosenFreed < keep && (saved < worth || saved*p.hours < change)
 }
 
-// cyclesPerHour spreads the wear of a pause over the longest claim in force, 15 minutes to a day.
-func cyclesPerHour(caps []Cap, now time.Time) float64 {
-	span := time.Duration(0)
+// changeCost is what it costs to go from one option to another: a machine that returns draws power
+// before it earns, for as long as it says that its return takes.
+func (p *planner) changeCost(st *WorkerState, from, to *option) float64 {
+	if to.freed >= from.freed {
+		return 0
+	}
+	return (from.lost - to.lost) * st.Capability.ReturnIn.Hours()
+}
+
+// longestClaim is how long the longest claim in force still has; 0 if there is none.
+func longestClaim(caps []Cap, now time.Time) (left time.Duration) {
 	for i := range caps {
 		if c := &caps[i]; !now.Before(c.Begins()) {
-			span = max(span, c.Until.Sub(now))
+			left = max(left, c.Until.Sub(now))
 		}
 	}
-	if span == 0 {
-		span = time.Hour
+	return left
+}
+
+// cyclesPerHour spreads the wear of a pause over the time that it is expected to last, 15 minutes to a day.
+func cyclesPerHour(left time.Duration) float64 {
+	if left == 0 {
+		left = time.Hour
 	}
-	span = min(max(span, 15*time.Minute), 24*time.Hour)
-	return 1 / span.Hours()
+	return 1 / min(max(left, 15*time.Minute), 24*time.Hour).Hours()
 }

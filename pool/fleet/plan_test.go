@@ -376,3 +376,37 @@ func TestPlanner_StaysWithAPlanThatHasToWait(t *testing.T) {
 		t.Error("the plan stays although much is to be regained")
 	}
 }
+
+// Ensure that machines that give way are not exchanged for cheaper ones when the claim ends before the
+// exchange has paid for the machines' return, and that they are when it does.
+func TestPlanner_ExchangesMachinesOnlyIfTheClaimLastsLongEnough(t *testing.T) {
+	f := &fleet.Feeder{ID: "f", Site: "s", Limit: 40_000}
+	for _, test := range []struct {
+		left      time.Duration
+		exchanges bool
+	}{{30 * time.Second, false}, {10 * time.Hour, true}} {
+		s := &fleet.Snapshot{MsatPerHash: price}
+		s.Feeders = []fleet.FeederState{{Feeder: f, Margin: 100, Keep: 200}}
+		for i := range 12 {
+			rate, mode := unit.Hashrate(200e12), fleet.Paused // efficient, and asleep
+			if i%2 == 0 {
+				rate, mode = 100e12, fleet.Free
+			}
+			w := &fleet.Worker{
+				ID: pool.WorkerID(fmt.Sprintf("a.w%d", i)), Feeder: "f", Sleep: 20,
+				Curve: fleet.Curve{{Watts: 3000, Hashrate: rate}},
+			}
+			s.Workers = append(s.Workers, fleet.WorkerState{
+				Worker: w, Reachable: true, Mode: mode, Draw: 3000,
+				Capability: fleet.Capability{CanPause: true, Max: 3000, ReturnIn: time.Minute},
+			})
+		}
+		caps := []fleet.Cap{{
+			Feeder: "f", Claim: "l", Tenant: "t", Watts: 21_500,
+			From: noon.Add(-time.Minute), Until: noon.Add(test.left),
+		}}
+		if plan := fleet.MakePlan(s, caps, noon); (len(plan.Setpoints) > 0) != test.exchanges {
+			t.Errorf("with %v left %d machines change", test.left, len(plan.Setpoints))
+		}
+	}
+}
