@@ -44,9 +44,7 @@ func (s *server) openGRPC(context.Context) (err error) {
 	}
 	operator, err := poolrpc.New(poolrpc.Config{
 		Shares: s.credits.Totals, Blocks: s.blocks.List, Status: s.status, Curtail: s.curtail,
-		SetArm: func(ctx context.Context, _ fleet.SiteID, f fleet.FeederID, a fleet.Arm) error {
-			return s.governor.SetArm(ctx, f, a)
-		},
+		SetArm: s.setArm, ConfirmOff: s.confirmOff, AcceptClock: s.acceptClock,
 	})
 	if err != nil {
 		return err
@@ -101,7 +99,9 @@ func (s *server) status(context.Context) (*hashleasev1.GetStatusResponse, error)
 			BlocksFound: int64(relay.Found), BlocksAccepted: int64(relay.Accepted),
 			TipToLastJob: latency(st.TipToLastJob), ShareToAck: latency(st.ShareToAck),
 			AuthorityKey: s.keys.authority.Public().String(), StratumPort: port(s.stratumAt),
+			HashScale: 1 / s.cfg.HashScale(),
 		},
+		Leases: s.bookStatus(),
 	}
 	for _, site := range s.governor.Status().Sites {
 		for i := range site.Feeders {
@@ -113,7 +113,7 @@ func (s *server) status(context.Context) (*hashleasev1.GetStatusResponse, error)
 
 func feederStatus(site fleet.SiteID, f *governor.FeederStatus) *hashleasev1.FeederStatus {
 	out := &hashleasev1.FeederStatus{
-		Feeder: fmt.Sprintf("sites/%s/feeders/%s", site, f.ID), Arm: hashleasev1.Arm(f.Arm) + 1,
+		Feeder: feederName(site, f.ID), Arm: hashleasev1.Arm(f.Arm) + 1,
 		LimitWatts: int64(f.Limit), TotalWatts: int64(f.Total), MiningWatts: int64(f.Mining),
 		BaseWatts: int64(f.Base), TenantWatts: int64(f.Tenant), BoundWatts: int64(f.Bound),
 		OrderedWatts: int64(f.Ordered), Workers: int32(len(f.Workers)), WorkersCurtailed: int32(f.Curtailed),
@@ -135,25 +135,25 @@ func (s *server) curtail(
 	ctx context.Context, c poolrpc.Curtailment, send func(*hashleasev1.CurtailSiteResponse) error,
 ) error {
 	wish := governor.Curtailment{Site: c.Site, Watts: c.Watts, For: c.For, DryRun: c.DryRun}
-	return s.governor.Curtail(ctx, wish, func(u governor.CurtailUpdate) error {
+	return refusedByGovernor(s.governor.Curtail(ctx, wish, func(u governor.CurtailUpdate) error {
 		if u.Preview != nil {
 			return send(&hashleasev1.CurtailSiteResponse{
-				Event: &hashleasev1.CurtailSiteResponse_Preview{Preview: preview(u.Preview)},
+				Event: &hashleasev1.CurtailSiteResponse_Preview{Preview: s.preview(c.Site, u.Preview)},
 			})
 		}
 		return send(&hashleasev1.CurtailSiteResponse{
 			Event: &hashleasev1.CurtailSiteResponse_Progress{Progress: progress(u.Progress)},
 		})
-	})
+	}))
 }
 
-func preview(p *governor.Preview) *hashleasev1.CurtailPreview {
+func (s *server) preview(site fleet.SiteID, p *governor.Preview) *hashleasev1.CurtailPreview {
 	out := &hashleasev1.CurtailPreview{
-		CostMsatPerHour: int64(p.Cost), FreedWatts: int64(p.Freed), Leases: p.Claims,
+		CostMsatPerHour: int64(p.Cost), FreedWatts: int64(p.Freed), Leases: s.leaseNames(p.Claims),
 	}
 	for _, w := range p.Workers {
 		out.Workers = append(out.Workers, &hashleasev1.CurtailedWorker{
-			Worker: string(w.Worker), Feeder: string(w.Feeder),
+			Worker: string(w.Worker), Feeder: feederName(site, w.Feeder),
 			FromWatts: int64(w.From), ToWatts: int64(w.To),
 		})
 	}

@@ -302,6 +302,9 @@ func refuseOutputs(bad *violations, l *pb.Lease) {
 	}
 }
 
+// Message is the lease as tenants get it, for an operator's answer. Its shortfall is as of now.
+func Message(l *lease.Lease, now time.Time) *pb.Lease { return leaseProto(l, now) }
+
 // leaseProto is the lease on the wire.
 func leaseProto(l *lease.Lease, now time.Time) *pb.Lease {
 	out := &pb.Lease{

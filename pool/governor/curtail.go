@@ -46,7 +46,7 @@ func (g *Governor) checkCurtailment(c Curtailment) (*site, error) {
 	i := slices.IndexFunc(g.sites, func(s *site) bool { return s.ID == c.Site })
 	switch {
 	case i < 0:
-		return nil, fmt.Errorf("site %q is not known", c.Site)
+		return nil, refuse(ErrUnknown, "there is no site %q", c.Site)
 	case c.Watts <= 0:
 		return nil, fmt.Errorf("watts is %d: above 0 is accepted", c.Watts)
 	case c.For <= 0 || c.For > maxCurtail:
@@ -58,14 +58,14 @@ func (g *Governor) checkCurtailment(c Curtailment) (*site, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if !g.ready {
-		return nil, fmt.Errorf("what tenants hold is not known yet: nothing is ordered before")
+		return nil, refuse(ErrEarly, "what tenants hold is not known yet: nothing is ordered before")
 	}
 	for _, f := range g.sites[i].feeders {
 		if f.arm == fleet.Act {
 			return g.sites[i], nil
 		}
 	}
-	return nil, fmt.Errorf("no feeder of site %q is armed to act", c.Site)
+	return nil, refuse(ErrState, "no feeder of site %q is armed to act: see hashlease site arm", c.Site)
 }
 
 // preview plans a wish over all feeders of the site together, from the present state.
@@ -150,7 +150,7 @@ func (g *Governor) startCurtailment(
 	defer g.saveMu.Unlock()
 	p, claims := g.preview(st, c)
 	if len(claims) == 0 {
-		return p, curtailment{}, fmt.Errorf("site %q: no worker can give way", c.Site)
+		return p, curtailment{}, refuse(ErrShort, "site %q: no worker can give way", c.Site)
 	}
 	now := time.Now()
 	cur := curtailment{

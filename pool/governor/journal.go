@@ -199,7 +199,7 @@ func (g *Governor) keep(ctx context.Context) {
 func (g *Governor) SetArm(ctx context.Context, id fleet.FeederID, a fleet.Arm) error {
 	f := g.byFeeder[id]
 	if f == nil {
-		return fmt.Errorf("feeder %q is not one of a site's", id)
+		return refuse(ErrUnknown, "there is no feeder %q", id)
 	}
 	if a > fleet.Act {
 		return fmt.Errorf("arm %d: observe, advise or act is accepted", a)

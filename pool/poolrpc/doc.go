@@ -1,7 +1,7 @@
-// Package poolrpc is the operator's gRPC service: shares, blocks, status, curtailment by hand
-// and the arming of feeders. It validates every field, calls the rooms through functions that its
-// Config names, and translates.
+// Package poolrpc is the operator's gRPC service: shares, blocks, status, curtailment by hand,
+// the arming of feeders, and the operator's word where no meter or clock tells. It validates every
+// field, calls the rooms through functions that its Config names, and translates.
 //
-// Who may call is decided by an interceptor before it; what happens is decided by pool/ledger and
-// pool/governor behind it.
+// Who may call is decided by an interceptor before it; what happens is decided by pool/ledger,
+// pool/governor and lease/service behind it.
 package poolrpc

@@ -8,7 +8,7 @@ import (
 	hashleasev1 "github.com/hashlease/hashlease/proto/hashlease/v1"
 )
 
-const maxName = 40 // bytes of a site's or a feeder's name
+const maxName = 40 // bytes of a site's, a feeder's, a tenant's or a lease's name
 
 // parseCurtailment checks a request and lists all its faults.
 func parseCurtailment(req *hashleasev1.CurtailSiteRequest) (Curtailment, error) {
@@ -35,12 +35,21 @@ func parseCurtailment(req *hashleasev1.CurtailSiteRequest) (Curtailment, error) 
 
 // parseFeeder reads "sites/{site}/feeders/{feeder}".
 func parseFeeder(s string) (fleet.SiteID, fleet.FeederID, bool) {
-	rest, ok := strings.CutPrefix(s, "sites/")
-	site, feeder, found := strings.Cut(rest, "/feeders/")
-	if !ok || !found || !validName(site) || !validName(feeder) {
+	site, feeder, ok := pair(s, "sites/", "/feeders/")
+	return fleet.SiteID(site), fleet.FeederID(feeder), ok
+}
+
+// parseLease reads "tenants/{tenant}/leases/{uid}".
+func parseLease(s string) (tenant, lease string, ok bool) { return pair(s, "tenants/", "/leases/") }
+
+// pair reads two names behind outer and inner.
+func pair(s, outer, inner string) (a, b string, ok bool) {
+	rest, ok := strings.CutPrefix(s, outer)
+	a, b, found := strings.Cut(rest, inner)
+	if !ok || !found || !validName(a) || !validName(b) {
 		return "", "", false
 	}
-	return fleet.SiteID(site), fleet.FeederID(feeder), true
+	return a, b, true
 }
 
 func validName(s string) bool {

@@ -48,6 +48,10 @@ type Config struct {
 	Curtail func(ctx context.Context, c Curtailment, send func(*hashleasev1.CurtailSiteResponse) error) error
 	// SetArm says what may be done on a feeder, durably.
 	SetArm func(ctx context.Context, site fleet.SiteID, feeder fleet.FeederID, arm fleet.Arm) error
+	// ConfirmOff notes, durably, that an ended lease's tenant draws nothing, and returns the lease.
+	ConfirmOff func(ctx context.Context, tenant, lease string) (*hashleasev1.Lease, error)
+	// AcceptClock believes the server's clock after a jump, and returns service time by it.
+	AcceptClock func(ctx context.Context) (time.Time, error)
 }
 
 // Service is the operator's gRPC service.
@@ -69,6 +73,8 @@ func New(cfg Config) (*Service, error) {
 	need("Status", cfg.Status != nil)
 	need("Curtail", cfg.Curtail != nil)
 	need("SetArm", cfg.SetArm != nil)
+	need("ConfirmOff", cfg.ConfirmOff != nil)
+	need("AcceptClock", cfg.AcceptClock != nil)
 	if len(errs) > 0 {
 		return nil, fmt.Errorf("configuring the operator service: %w", errors.Join(errs...))
 	}
@@ -165,6 +171,34 @@ func (s *Service) SetArm(
 		return nil, answer(ctx, "SetArm", err)
 	}
 	return &hashleasev1.SetArmResponse{Arm: req.GetArm()}, nil
+}
+
+// ConfirmLeaseOff takes the operator's word that an ended lease's tenant draws nothing any more.
+func (s *Service) ConfirmLeaseOff(
+	ctx context.Context, req *hashleasev1.ConfirmLeaseOffRequest,
+) (*hashleasev1.Lease, error) {
+	tenant, lease, ok := parseLease(req.GetName())
+	if !ok {
+		var v invalid
+		v.add("name", `"tenants/{tenant}/leases/{uid}" is accepted, each name of 1 to 40 of a-z 0-9 - _`)
+		return nil, v.err()
+	}
+	res, err := s.cfg.ConfirmOff(ctx, tenant, lease)
+	if err != nil {
+		return nil, answer(ctx, "ConfirmLeaseOff", err)
+	}
+	return res, nil
+}
+
+// AcceptClock takes the operator's word that the server's clock is right after a jump.
+func (s *Service) AcceptClock(
+	ctx context.Context, _ *hashleasev1.AcceptClockRequest,
+) (*hashleasev1.AcceptClockResponse, error) {
+	now, err := s.cfg.AcceptClock(ctx)
+	if err != nil {
+		return nil, answer(ctx, "AcceptClock", err)
+	}
+	return &hashleasev1.AcceptClockResponse{Time: timestamp(now)}, nil
 }
 
 // timestamp leaves out what never happened.

@@ -43,6 +43,10 @@ func config() poolrpc.Config {
 		},
 		Curtail: func(context.Context, poolrpc.Curtailment, sender) error { return nil },
 		SetArm:  func(context.Context, fleet.SiteID, fleet.FeederID, fleet.Arm) error { return nil },
+		ConfirmOff: func(context.Context, string, string) (*hashleasev1.Lease, error) {
+			return &hashleasev1.Lease{}, nil
+		},
+		AcceptClock: func(context.Context) (time.Time, error) { return at, nil },
 	}
 }
 
@@ -99,7 +103,9 @@ func violations(t *testing.T, err error) (fields []string) {
 // Ensure a service is not built with holes in it.
 func TestNew_NamesEveryMissingFunction(t *testing.T) {
 	_, err := poolrpc.New(poolrpc.Config{})
-	for _, field := range []string{"Shares", "Blocks", "Status", "Curtail", "SetArm"} {
+	for _, field := range []string{
+		"Shares", "Blocks", "Status", "Curtail", "SetArm", "ConfirmOff", "AcceptClock",
+	} {
 		if err == nil || !strings.Contains(err.Error(), field) {
 			t.Errorf("error %v does not name %s", err, field)
 		}
@@ -273,6 +279,60 @@ func TestService_SetsArm(t *testing.T) {
 		if diff := cmp.Diff([]string{"feeder", "arm"}, violations(t, err)); diff != "" {
 			t.Errorf("violations of %q (-want +got):\n%s", feeder, diff)
 		}
+	}
+}
+
+// Ensure a confirmation is about one lease, named in full.
+func TestService_ConfirmsALeaseOff(t *testing.T) {
+	cfg := config()
+	var got []string
+	cfg.ConfirmOff = func(_ context.Context, tenant, lease string) (*hashleasev1.Lease, error) {
+		got = append(got, tenant+" "+lease)
+		if lease == "gone" {
+			return nil, poolrpc.As(poolrpc.ErrUnknown, errors.New("there is no such lease"))
+		}
+		return &hashleasev1.Lease{Name: "tenants/acme/leases/l1", Revision: 9}, nil
+	}
+	client := dial(t, cfg)
+	res, err := client.ConfirmLeaseOff(t.Context(),
+		&hashleasev1.ConfirmLeaseOffRequest{Name: "tenants/acme/leases/l1"})
+	if err != nil || res.GetRevision() != 9 {
+		t.Errorf("confirmation gave %v (%v)", res, err)
+	}
+	for _, name := range []string{
+		"", "l1", "tenants/acme", "tenants//leases/l1", "tenants/acme/leases/", "tenants/acme/leases/L1",
+		"tenants/acme/leases/l1/x", "tenants/acme/leases/" + strings.Repeat("a", 41),
+	} {
+		_, err := client.ConfirmLeaseOff(t.Context(), &hashleasev1.ConfirmLeaseOffRequest{Name: name})
+		if diff := cmp.Diff([]string{"name"}, violations(t, err)); diff != "" {
+			t.Errorf("violations of %q (-want +got):\n%s", name, diff)
+		}
+	}
+	_, err = client.ConfirmLeaseOff(t.Context(),
+		&hashleasev1.ConfirmLeaseOffRequest{Name: "tenants/acme/leases/gone"})
+	if st := status.Convert(err); st.Code() != codes.NotFound || st.Message() != "there is no such lease" {
+		t.Errorf("confirming what is not there: %v", err)
+	}
+	if diff := cmp.Diff([]string{"acme l1", "acme gone"}, got); diff != "" {
+		t.Errorf("confirmed (-want +got):\n%s", diff)
+	}
+}
+
+// Ensure an accepted clock tells service time, and one that cannot be is refused with its reason.
+func TestService_AcceptsTheClock(t *testing.T) {
+	cfg := config()
+	var refusal error
+	cfg.AcceptClock = func(context.Context) (time.Time, error) { return at, refusal }
+	client := dial(t, cfg)
+	res, err := client.AcceptClock(t.Context(), &hashleasev1.AcceptClockRequest{})
+	if err != nil || !res.GetTime().AsTime().Equal(at) {
+		t.Errorf("accepting gave %v (%v), want %v", res, err, at)
+	}
+	refusal = poolrpc.As(poolrpc.ErrState, errors.New("time never goes back"))
+	_, err = client.AcceptClock(t.Context(), &hashleasev1.AcceptClockRequest{})
+	if st := status.Convert(err); st.Code() != codes.FailedPrecondition ||
+		st.Message() != "time never goes back" {
+		t.Errorf("refusal is %v", err)
 	}
 }
 

@@ -578,7 +578,7 @@ type CurtailPreview struct {
 	CostMsatPerHour int64 `protobuf:"varint,2,opt,name=cost_msat_per_hour,json=costMsatPerHour,proto3" json:"cost_msat_per_hour,omitempty"`
 	// Watts that the plan frees; below what was asked if there are not enough.
 	FreedWatts int64 `protobuf:"varint,3,opt,name=freed_watts,json=freedWatts,proto3" json:"freed_watts,omitempty"`
-	// Leases whose feeders it touches.
+	// Leases on the feeders that it touches, "tenants/{tenant}/leases/{uid}".
 	Leases        []string `protobuf:"bytes,4,rep,name=leases,proto3" json:"leases,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -644,11 +644,12 @@ func (x *CurtailPreview) GetLeases() []string {
 
 // CurtailedWorker is one worker in a preview.
 type CurtailedWorker struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Worker        string                 `protobuf:"bytes,1,opt,name=worker,proto3" json:"worker,omitempty"`
-	Feeder        string                 `protobuf:"bytes,2,opt,name=feeder,proto3" json:"feeder,omitempty"`
-	FromWatts     int64                  `protobuf:"varint,3,opt,name=from_watts,json=fromWatts,proto3" json:"from_watts,omitempty"`
-	ToWatts       int64                  `protobuf:"varint,4,opt,name=to_watts,json=toWatts,proto3" json:"to_watts,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Worker string                 `protobuf:"bytes,1,opt,name=worker,proto3" json:"worker,omitempty"`
+	// "sites/{site}/feeders/{feeder}".
+	Feeder        string `protobuf:"bytes,2,opt,name=feeder,proto3" json:"feeder,omitempty"`
+	FromWatts     int64  `protobuf:"varint,3,opt,name=from_watts,json=fromWatts,proto3" json:"from_watts,omitempty"`
+	ToWatts       int64  `protobuf:"varint,4,opt,name=to_watts,json=toWatts,proto3" json:"to_watts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -937,6 +938,7 @@ type GetStatusResponse struct {
 	Time          *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
 	Pool          *PoolStatus            `protobuf:"bytes,2,opt,name=pool,proto3" json:"pool,omitempty"`
 	Feeders       []*FeederStatus        `protobuf:"bytes,3,rep,name=feeders,proto3" json:"feeders,omitempty"`
+	Leases        *LeaseBookStatus       `protobuf:"bytes,4,opt,name=leases,proto3" json:"leases,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -992,6 +994,95 @@ func (x *GetStatusResponse) GetFeeders() []*FeederStatus {
 	return nil
 }
 
+func (x *GetStatusResponse) GetLeases() *LeaseBookStatus {
+	if x != nil {
+		return x.Leases
+	}
+	return nil
+}
+
+// LeaseBookStatus is how the lease service does.
+type LeaseBookStatus struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "ok", or what is wrong and what to do about it.
+	State string `protobuf:"bytes,1,opt,name=state,proto3" json:"state,omitempty"`
+	// Service time: what leases start and end by. It never goes back.
+	Time *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=time,proto3" json:"time,omitempty"`
+	// The server's clock jumped: timers and bookings wait until it is right again, or AcceptClock.
+	ClockSuspect bool `protobuf:"varint,3,opt,name=clock_suspect,json=clockSuspect,proto3" json:"clock_suspect,omitempty"`
+	// The journal cannot be written: nothing is booked, cancelled or proven.
+	ReadOnly bool `protobuf:"varint,4,opt,name=read_only,json=readOnly,proto3" json:"read_only,omitempty"`
+	// Leases that are not over.
+	Live          int64 `protobuf:"varint,5,opt,name=live,proto3" json:"live,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeaseBookStatus) Reset() {
+	*x = LeaseBookStatus{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeaseBookStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeaseBookStatus) ProtoMessage() {}
+
+func (x *LeaseBookStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeaseBookStatus.ProtoReflect.Descriptor instead.
+func (*LeaseBookStatus) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *LeaseBookStatus) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *LeaseBookStatus) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *LeaseBookStatus) GetClockSuspect() bool {
+	if x != nil {
+		return x.ClockSuspect
+	}
+	return false
+}
+
+func (x *LeaseBookStatus) GetReadOnly() bool {
+	if x != nil {
+		return x.ReadOnly
+	}
+	return false
+}
+
+func (x *LeaseBookStatus) GetLive() int64 {
+	if x != nil {
+		return x.Live
+	}
+	return 0
+}
+
 // PoolStatus is the pool's present figures.
 type PoolStatus struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
@@ -1011,15 +1102,17 @@ type PoolStatus struct {
 	// From a share read to its acknowledgement written, milliseconds.
 	ShareToAck *Latency `protobuf:"bytes,11,opt,name=share_to_ack,json=shareToAck,proto3" json:"share_to_ack,omitempty"`
 	// The connection URL without the host: the authority key, base58check.
-	AuthorityKey  string `protobuf:"bytes,12,opt,name=authority_key,json=authorityKey,proto3" json:"authority_key,omitempty"`
-	StratumPort   int32  `protobuf:"varint,13,opt,name=stratum_port,json=stratumPort,proto3" json:"stratum_port,omitempty"`
+	AuthorityKey string `protobuf:"bytes,12,opt,name=authority_key,json=authorityKey,proto3" json:"authority_key,omitempty"`
+	StratumPort  int32  `protobuf:"varint,13,opt,name=stratum_port,json=stratumPort,proto3" json:"stratum_port,omitempty"`
+	// Hashes that one counted hash stands for: 1 but in a simulation.
+	HashScale     float64 `protobuf:"fixed64,14,opt,name=hash_scale,json=hashScale,proto3" json:"hash_scale,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PoolStatus) Reset() {
 	*x = PoolStatus{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[15]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1031,7 +1124,7 @@ func (x *PoolStatus) String() string {
 func (*PoolStatus) ProtoMessage() {}
 
 func (x *PoolStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[15]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1044,7 +1137,7 @@ func (x *PoolStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PoolStatus.ProtoReflect.Descriptor instead.
 func (*PoolStatus) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{15}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *PoolStatus) GetHeight() int32 {
@@ -1138,6 +1231,13 @@ func (x *PoolStatus) GetStratumPort() int32 {
 	return 0
 }
 
+func (x *PoolStatus) GetHashScale() float64 {
+	if x != nil {
+		return x.HashScale
+	}
+	return 0
+}
+
 // Latency is a distribution in milliseconds.
 type Latency struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1151,7 +1251,7 @@ type Latency struct {
 
 func (x *Latency) Reset() {
 	*x = Latency{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[16]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1163,7 +1263,7 @@ func (x *Latency) String() string {
 func (*Latency) ProtoMessage() {}
 
 func (x *Latency) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[16]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1176,7 +1276,7 @@ func (x *Latency) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Latency.ProtoReflect.Descriptor instead.
 func (*Latency) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{16}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Latency) GetCount() uint64 {
@@ -1233,7 +1333,7 @@ type FeederStatus struct {
 
 func (x *FeederStatus) Reset() {
 	*x = FeederStatus{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[17]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1245,7 +1345,7 @@ func (x *FeederStatus) String() string {
 func (*FeederStatus) ProtoMessage() {}
 
 func (x *FeederStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[17]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1258,7 +1358,7 @@ func (x *FeederStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FeederStatus.ProtoReflect.Descriptor instead.
 func (*FeederStatus) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{17}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *FeederStatus) GetFeeder() string {
@@ -1352,11 +1452,138 @@ func (x *FeederStatus) GetReadingTime() *timestamppb.Timestamp {
 	return nil
 }
 
+type ConfirmLeaseOffRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "tenants/{tenant}/leases/{uid}". It must be over.
+	Name          string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConfirmLeaseOffRequest) Reset() {
+	*x = ConfirmLeaseOffRequest{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConfirmLeaseOffRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConfirmLeaseOffRequest) ProtoMessage() {}
+
+func (x *ConfirmLeaseOffRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConfirmLeaseOffRequest.ProtoReflect.Descriptor instead.
+func (*ConfirmLeaseOffRequest) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *ConfirmLeaseOffRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type AcceptClockRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AcceptClockRequest) Reset() {
+	*x = AcceptClockRequest{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AcceptClockRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AcceptClockRequest) ProtoMessage() {}
+
+func (x *AcceptClockRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AcceptClockRequest.ProtoReflect.Descriptor instead.
+func (*AcceptClockRequest) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{20}
+}
+
+type AcceptClockResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Service time after it. Where the clock is behind what was recorded before, it is refused
+	// instead: service time never goes back.
+	Time          *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AcceptClockResponse) Reset() {
+	*x = AcceptClockResponse{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AcceptClockResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AcceptClockResponse) ProtoMessage() {}
+
+func (x *AcceptClockResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AcceptClockResponse.ProtoReflect.Descriptor instead.
+func (*AcceptClockResponse) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *AcceptClockResponse) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
 var File_hashlease_v1_operator_proto protoreflect.FileDescriptor
 
 const file_hashlease_v1_operator_proto_rawDesc = "" +
 	"\n" +
-	"\x1bhashlease/v1/operator.proto\x12\fhashlease.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x13\n" +
+	"\x1bhashlease/v1/operator.proto\x12\fhashlease.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18hashlease/v1/lease.proto\"\x13\n" +
 	"\x11ListSharesRequest\"J\n" +
 	"\x12ListSharesResponse\x124\n" +
 	"\aworkers\x18\x01 \x03(\v2\x1a.hashlease.v1.WorkerSharesR\aworkers\"\xa5\x01\n" +
@@ -1412,11 +1639,18 @@ const file_hashlease_v1_operator_proto_rawDesc = "" +
 	"\x03arm\x18\x02 \x01(\x0e2\x11.hashlease.v1.ArmR\x03arm\"5\n" +
 	"\x0eSetArmResponse\x12#\n" +
 	"\x03arm\x18\x01 \x01(\x0e2\x11.hashlease.v1.ArmR\x03arm\"\x12\n" +
-	"\x10GetStatusRequest\"\xa7\x01\n" +
+	"\x10GetStatusRequest\"\xde\x01\n" +
 	"\x11GetStatusResponse\x12.\n" +
 	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12,\n" +
 	"\x04pool\x18\x02 \x01(\v2\x18.hashlease.v1.PoolStatusR\x04pool\x124\n" +
-	"\afeeders\x18\x03 \x03(\v2\x1a.hashlease.v1.FeederStatusR\afeeders\"\xe5\x04\n" +
+	"\afeeders\x18\x03 \x03(\v2\x1a.hashlease.v1.FeederStatusR\afeeders\x125\n" +
+	"\x06leases\x18\x04 \x01(\v2\x1d.hashlease.v1.LeaseBookStatusR\x06leases\"\xad\x01\n" +
+	"\x0fLeaseBookStatus\x12\x14\n" +
+	"\x05state\x18\x01 \x01(\tR\x05state\x12.\n" +
+	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12#\n" +
+	"\rclock_suspect\x18\x03 \x01(\bR\fclockSuspect\x12\x1b\n" +
+	"\tread_only\x18\x04 \x01(\bR\breadOnly\x12\x12\n" +
+	"\x04live\x18\x05 \x01(\x03R\x04live\"\x84\x05\n" +
 	"\n" +
 	"PoolStatus\x12\x16\n" +
 	"\x06height\x18\x01 \x01(\x05R\x06height\x12\x1d\n" +
@@ -1434,7 +1668,9 @@ const file_hashlease_v1_operator_proto_rawDesc = "" +
 	"\fshare_to_ack\x18\v \x01(\v2\x15.hashlease.v1.LatencyR\n" +
 	"shareToAck\x12#\n" +
 	"\rauthority_key\x18\f \x01(\tR\fauthorityKey\x12!\n" +
-	"\fstratum_port\x18\r \x01(\x05R\vstratumPort\x1aA\n" +
+	"\fstratum_port\x18\r \x01(\x05R\vstratumPort\x12\x1d\n" +
+	"\n" +
+	"hash_scale\x18\x0e \x01(\x01R\thashScale\x1aA\n" +
 	"\x13SharesRejectedEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"d\n" +
@@ -1461,13 +1697,18 @@ const file_hashlease_v1_operator_proto_rawDesc = "" +
 	" \x01(\x05R\aworkers\x12+\n" +
 	"\x11workers_curtailed\x18\v \x01(\x05R\x10workersCurtailed\x12\x14\n" +
 	"\x05state\x18\f \x01(\tR\x05state\x12=\n" +
-	"\freading_time\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\vreadingTime*H\n" +
+	"\freading_time\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\vreadingTime\",\n" +
+	"\x16ConfirmLeaseOffRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"\x14\n" +
+	"\x12AcceptClockRequest\"E\n" +
+	"\x13AcceptClockResponse\x12.\n" +
+	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time*H\n" +
 	"\x03Arm\x12\x13\n" +
 	"\x0fARM_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vARM_OBSERVE\x10\x01\x12\x0e\n" +
 	"\n" +
 	"ARM_ADVISE\x10\x02\x12\v\n" +
-	"\aARM_ACT\x10\x032\x9c\x03\n" +
+	"\aARM_ACT\x10\x032\xbe\x04\n" +
 	"\x0fOperatorService\x12O\n" +
 	"\n" +
 	"ListShares\x12\x1f.hashlease.v1.ListSharesRequest\x1a .hashlease.v1.ListSharesResponse\x12O\n" +
@@ -1475,7 +1716,9 @@ const file_hashlease_v1_operator_proto_rawDesc = "" +
 	"ListBlocks\x12\x1f.hashlease.v1.ListBlocksRequest\x1a .hashlease.v1.ListBlocksResponse\x12T\n" +
 	"\vCurtailSite\x12 .hashlease.v1.CurtailSiteRequest\x1a!.hashlease.v1.CurtailSiteResponse0\x01\x12C\n" +
 	"\x06SetArm\x12\x1b.hashlease.v1.SetArmRequest\x1a\x1c.hashlease.v1.SetArmResponse\x12L\n" +
-	"\tGetStatus\x12\x1e.hashlease.v1.GetStatusRequest\x1a\x1f.hashlease.v1.GetStatusResponseB?Z=github.com/hashlease/hashlease/proto/hashlease/v1;hashleasev1b\x06proto3"
+	"\tGetStatus\x12\x1e.hashlease.v1.GetStatusRequest\x1a\x1f.hashlease.v1.GetStatusResponse\x12L\n" +
+	"\x0fConfirmLeaseOff\x12$.hashlease.v1.ConfirmLeaseOffRequest\x1a\x13.hashlease.v1.Lease\x12R\n" +
+	"\vAcceptClock\x12 .hashlease.v1.AcceptClockRequest\x1a!.hashlease.v1.AcceptClockResponseB?Z=github.com/hashlease/hashlease/proto/hashlease/v1;hashleasev1b\x06proto3"
 
 var (
 	file_hashlease_v1_operator_proto_rawDescOnce sync.Once
@@ -1490,66 +1733,78 @@ func file_hashlease_v1_operator_proto_rawDescGZIP() []byte {
 }
 
 var file_hashlease_v1_operator_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_hashlease_v1_operator_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_hashlease_v1_operator_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_hashlease_v1_operator_proto_goTypes = []any{
-	(Arm)(0),                      // 0: hashlease.v1.Arm
-	(*ListSharesRequest)(nil),     // 1: hashlease.v1.ListSharesRequest
-	(*ListSharesResponse)(nil),    // 2: hashlease.v1.ListSharesResponse
-	(*WorkerShares)(nil),          // 3: hashlease.v1.WorkerShares
-	(*ListBlocksRequest)(nil),     // 4: hashlease.v1.ListBlocksRequest
-	(*ListBlocksResponse)(nil),    // 5: hashlease.v1.ListBlocksResponse
-	(*Block)(nil),                 // 6: hashlease.v1.Block
-	(*CurtailSiteRequest)(nil),    // 7: hashlease.v1.CurtailSiteRequest
-	(*CurtailSiteResponse)(nil),   // 8: hashlease.v1.CurtailSiteResponse
-	(*CurtailPreview)(nil),        // 9: hashlease.v1.CurtailPreview
-	(*CurtailedWorker)(nil),       // 10: hashlease.v1.CurtailedWorker
-	(*CurtailProgress)(nil),       // 11: hashlease.v1.CurtailProgress
-	(*SetArmRequest)(nil),         // 12: hashlease.v1.SetArmRequest
-	(*SetArmResponse)(nil),        // 13: hashlease.v1.SetArmResponse
-	(*GetStatusRequest)(nil),      // 14: hashlease.v1.GetStatusRequest
-	(*GetStatusResponse)(nil),     // 15: hashlease.v1.GetStatusResponse
-	(*PoolStatus)(nil),            // 16: hashlease.v1.PoolStatus
-	(*Latency)(nil),               // 17: hashlease.v1.Latency
-	(*FeederStatus)(nil),          // 18: hashlease.v1.FeederStatus
-	nil,                           // 19: hashlease.v1.PoolStatus.SharesRejectedEntry
-	(*timestamppb.Timestamp)(nil), // 20: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 21: google.protobuf.Duration
+	(Arm)(0),                       // 0: hashlease.v1.Arm
+	(*ListSharesRequest)(nil),      // 1: hashlease.v1.ListSharesRequest
+	(*ListSharesResponse)(nil),     // 2: hashlease.v1.ListSharesResponse
+	(*WorkerShares)(nil),           // 3: hashlease.v1.WorkerShares
+	(*ListBlocksRequest)(nil),      // 4: hashlease.v1.ListBlocksRequest
+	(*ListBlocksResponse)(nil),     // 5: hashlease.v1.ListBlocksResponse
+	(*Block)(nil),                  // 6: hashlease.v1.Block
+	(*CurtailSiteRequest)(nil),     // 7: hashlease.v1.CurtailSiteRequest
+	(*CurtailSiteResponse)(nil),    // 8: hashlease.v1.CurtailSiteResponse
+	(*CurtailPreview)(nil),         // 9: hashlease.v1.CurtailPreview
+	(*CurtailedWorker)(nil),        // 10: hashlease.v1.CurtailedWorker
+	(*CurtailProgress)(nil),        // 11: hashlease.v1.CurtailProgress
+	(*SetArmRequest)(nil),          // 12: hashlease.v1.SetArmRequest
+	(*SetArmResponse)(nil),         // 13: hashlease.v1.SetArmResponse
+	(*GetStatusRequest)(nil),       // 14: hashlease.v1.GetStatusRequest
+	(*GetStatusResponse)(nil),      // 15: hashlease.v1.GetStatusResponse
+	(*LeaseBookStatus)(nil),        // 16: hashlease.v1.LeaseBookStatus
+	(*PoolStatus)(nil),             // 17: hashlease.v1.PoolStatus
+	(*Latency)(nil),                // 18: hashlease.v1.Latency
+	(*FeederStatus)(nil),           // 19: hashlease.v1.FeederStatus
+	(*ConfirmLeaseOffRequest)(nil), // 20: hashlease.v1.ConfirmLeaseOffRequest
+	(*AcceptClockRequest)(nil),     // 21: hashlease.v1.AcceptClockRequest
+	(*AcceptClockResponse)(nil),    // 22: hashlease.v1.AcceptClockResponse
+	nil,                            // 23: hashlease.v1.PoolStatus.SharesRejectedEntry
+	(*timestamppb.Timestamp)(nil),  // 24: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),    // 25: google.protobuf.Duration
+	(*Lease)(nil),                  // 26: hashlease.v1.Lease
 }
 var file_hashlease_v1_operator_proto_depIdxs = []int32{
 	3,  // 0: hashlease.v1.ListSharesResponse.workers:type_name -> hashlease.v1.WorkerShares
-	20, // 1: hashlease.v1.WorkerShares.last_time:type_name -> google.protobuf.Timestamp
+	24, // 1: hashlease.v1.WorkerShares.last_time:type_name -> google.protobuf.Timestamp
 	6,  // 2: hashlease.v1.ListBlocksResponse.blocks:type_name -> hashlease.v1.Block
-	20, // 3: hashlease.v1.Block.found_time:type_name -> google.protobuf.Timestamp
-	21, // 4: hashlease.v1.CurtailSiteRequest.duration:type_name -> google.protobuf.Duration
+	24, // 3: hashlease.v1.Block.found_time:type_name -> google.protobuf.Timestamp
+	25, // 4: hashlease.v1.CurtailSiteRequest.duration:type_name -> google.protobuf.Duration
 	9,  // 5: hashlease.v1.CurtailSiteResponse.preview:type_name -> hashlease.v1.CurtailPreview
 	11, // 6: hashlease.v1.CurtailSiteResponse.progress:type_name -> hashlease.v1.CurtailProgress
 	10, // 7: hashlease.v1.CurtailPreview.workers:type_name -> hashlease.v1.CurtailedWorker
-	20, // 8: hashlease.v1.CurtailProgress.time:type_name -> google.protobuf.Timestamp
+	24, // 8: hashlease.v1.CurtailProgress.time:type_name -> google.protobuf.Timestamp
 	0,  // 9: hashlease.v1.SetArmRequest.arm:type_name -> hashlease.v1.Arm
 	0,  // 10: hashlease.v1.SetArmResponse.arm:type_name -> hashlease.v1.Arm
-	20, // 11: hashlease.v1.GetStatusResponse.time:type_name -> google.protobuf.Timestamp
-	16, // 12: hashlease.v1.GetStatusResponse.pool:type_name -> hashlease.v1.PoolStatus
-	18, // 13: hashlease.v1.GetStatusResponse.feeders:type_name -> hashlease.v1.FeederStatus
-	19, // 14: hashlease.v1.PoolStatus.shares_rejected:type_name -> hashlease.v1.PoolStatus.SharesRejectedEntry
-	17, // 15: hashlease.v1.PoolStatus.tip_to_last_job:type_name -> hashlease.v1.Latency
-	17, // 16: hashlease.v1.PoolStatus.share_to_ack:type_name -> hashlease.v1.Latency
-	0,  // 17: hashlease.v1.FeederStatus.arm:type_name -> hashlease.v1.Arm
-	20, // 18: hashlease.v1.FeederStatus.reading_time:type_name -> google.protobuf.Timestamp
-	1,  // 19: hashlease.v1.OperatorService.ListShares:input_type -> hashlease.v1.ListSharesRequest
-	4,  // 20: hashlease.v1.OperatorService.ListBlocks:input_type -> hashlease.v1.ListBlocksRequest
-	7,  // 21: hashlease.v1.OperatorService.CurtailSite:input_type -> hashlease.v1.CurtailSiteRequest
-	12, // 22: hashlease.v1.OperatorService.SetArm:input_type -> hashlease.v1.SetArmRequest
-	14, // 23: hashlease.v1.OperatorService.GetStatus:input_type -> hashlease.v1.GetStatusRequest
-	2,  // 24: hashlease.v1.OperatorService.ListShares:output_type -> hashlease.v1.ListSharesResponse
-	5,  // 25: hashlease.v1.OperatorService.ListBlocks:output_type -> hashlease.v1.ListBlocksResponse
-	8,  // 26: hashlease.v1.OperatorService.CurtailSite:output_type -> hashlease.v1.CurtailSiteResponse
-	13, // 27: hashlease.v1.OperatorService.SetArm:output_type -> hashlease.v1.SetArmResponse
-	15, // 28: hashlease.v1.OperatorService.GetStatus:output_type -> hashlease.v1.GetStatusResponse
-	24, // [24:29] is the sub-list for method output_type
-	19, // [19:24] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	24, // 11: hashlease.v1.GetStatusResponse.time:type_name -> google.protobuf.Timestamp
+	17, // 12: hashlease.v1.GetStatusResponse.pool:type_name -> hashlease.v1.PoolStatus
+	19, // 13: hashlease.v1.GetStatusResponse.feeders:type_name -> hashlease.v1.FeederStatus
+	16, // 14: hashlease.v1.GetStatusResponse.leases:type_name -> hashlease.v1.LeaseBookStatus
+	24, // 15: hashlease.v1.LeaseBookStatus.time:type_name -> google.protobuf.Timestamp
+	23, // 16: hashlease.v1.PoolStatus.shares_rejected:type_name -> hashlease.v1.PoolStatus.SharesRejectedEntry
+	18, // 17: hashlease.v1.PoolStatus.tip_to_last_job:type_name -> hashlease.v1.Latency
+	18, // 18: hashlease.v1.PoolStatus.share_to_ack:type_name -> hashlease.v1.Latency
+	0,  // 19: hashlease.v1.FeederStatus.arm:type_name -> hashlease.v1.Arm
+	24, // 20: hashlease.v1.FeederStatus.reading_time:type_name -> google.protobuf.Timestamp
+	24, // 21: hashlease.v1.AcceptClockResponse.time:type_name -> google.protobuf.Timestamp
+	1,  // 22: hashlease.v1.OperatorService.ListShares:input_type -> hashlease.v1.ListSharesRequest
+	4,  // 23: hashlease.v1.OperatorService.ListBlocks:input_type -> hashlease.v1.ListBlocksRequest
+	7,  // 24: hashlease.v1.OperatorService.CurtailSite:input_type -> hashlease.v1.CurtailSiteRequest
+	12, // 25: hashlease.v1.OperatorService.SetArm:input_type -> hashlease.v1.SetArmRequest
+	14, // 26: hashlease.v1.OperatorService.GetStatus:input_type -> hashlease.v1.GetStatusRequest
+	20, // 27: hashlease.v1.OperatorService.ConfirmLeaseOff:input_type -> hashlease.v1.ConfirmLeaseOffRequest
+	21, // 28: hashlease.v1.OperatorService.AcceptClock:input_type -> hashlease.v1.AcceptClockRequest
+	2,  // 29: hashlease.v1.OperatorService.ListShares:output_type -> hashlease.v1.ListSharesResponse
+	5,  // 30: hashlease.v1.OperatorService.ListBlocks:output_type -> hashlease.v1.ListBlocksResponse
+	8,  // 31: hashlease.v1.OperatorService.CurtailSite:output_type -> hashlease.v1.CurtailSiteResponse
+	13, // 32: hashlease.v1.OperatorService.SetArm:output_type -> hashlease.v1.SetArmResponse
+	15, // 33: hashlease.v1.OperatorService.GetStatus:output_type -> hashlease.v1.GetStatusResponse
+	26, // 34: hashlease.v1.OperatorService.ConfirmLeaseOff:output_type -> hashlease.v1.Lease
+	22, // 35: hashlease.v1.OperatorService.AcceptClock:output_type -> hashlease.v1.AcceptClockResponse
+	29, // [29:36] is the sub-list for method output_type
+	22, // [22:29] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_hashlease_v1_operator_proto_init() }
@@ -1557,6 +1812,7 @@ func file_hashlease_v1_operator_proto_init() {
 	if File_hashlease_v1_operator_proto != nil {
 		return
 	}
+	file_hashlease_v1_lease_proto_init()
 	file_hashlease_v1_operator_proto_msgTypes[7].OneofWrappers = []any{
 		(*CurtailSiteResponse_Preview)(nil),
 		(*CurtailSiteResponse_Progress)(nil),
@@ -1567,7 +1823,7 @@ func file_hashlease_v1_operator_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_hashlease_v1_operator_proto_rawDesc), len(file_hashlease_v1_operator_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   19,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -21,11 +21,13 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	OperatorService_ListShares_FullMethodName  = "/hashlease.v1.OperatorService/ListShares"
-	OperatorService_ListBlocks_FullMethodName  = "/hashlease.v1.OperatorService/ListBlocks"
-	OperatorService_CurtailSite_FullMethodName = "/hashlease.v1.OperatorService/CurtailSite"
-	OperatorService_SetArm_FullMethodName      = "/hashlease.v1.OperatorService/SetArm"
-	OperatorService_GetStatus_FullMethodName   = "/hashlease.v1.OperatorService/GetStatus"
+	OperatorService_ListShares_FullMethodName      = "/hashlease.v1.OperatorService/ListShares"
+	OperatorService_ListBlocks_FullMethodName      = "/hashlease.v1.OperatorService/ListBlocks"
+	OperatorService_CurtailSite_FullMethodName     = "/hashlease.v1.OperatorService/CurtailSite"
+	OperatorService_SetArm_FullMethodName          = "/hashlease.v1.OperatorService/SetArm"
+	OperatorService_GetStatus_FullMethodName       = "/hashlease.v1.OperatorService/GetStatus"
+	OperatorService_ConfirmLeaseOff_FullMethodName = "/hashlease.v1.OperatorService/ConfirmLeaseOff"
+	OperatorService_AcceptClock_FullMethodName     = "/hashlease.v1.OperatorService/AcceptClock"
 )
 
 // OperatorServiceClient is the client API for OperatorService service.
@@ -44,6 +46,13 @@ type OperatorServiceClient interface {
 	SetArm(ctx context.Context, in *SetArmRequest, opts ...grpc.CallOption) (*SetArmResponse, error)
 	// GetStatus gives the pool's and the sites' present figures.
 	GetStatus(ctx context.Context, in *GetStatusRequest, opts ...grpc.CallOption) (*GetStatusResponse, error)
+	// ConfirmLeaseOff takes the operator's word that the tenant of an ended lease draws nothing any
+	// more, and returns the lease. It is needed where the tenant has no meter: until then
+	// the lease's watts stay kept for it.
+	ConfirmLeaseOff(ctx context.Context, in *ConfirmLeaseOffRequest, opts ...grpc.CallOption) (*Lease, error)
+	// AcceptClock takes the operator's word that the server's clock is right after a jump: timers and
+	// bookings go on by it.
+	AcceptClock(ctx context.Context, in *AcceptClockRequest, opts ...grpc.CallOption) (*AcceptClockResponse, error)
 }
 
 type operatorServiceClient struct {
@@ -113,6 +122,26 @@ func (c *operatorServiceClient) GetStatus(ctx context.Context, in *GetStatusRequ
 	return out, nil
 }
 
+func (c *operatorServiceClient) ConfirmLeaseOff(ctx context.Context, in *ConfirmLeaseOffRequest, opts ...grpc.CallOption) (*Lease, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Lease)
+	err := c.cc.Invoke(ctx, OperatorService_ConfirmLeaseOff_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *operatorServiceClient) AcceptClock(ctx context.Context, in *AcceptClockRequest, opts ...grpc.CallOption) (*AcceptClockResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AcceptClockResponse)
+	err := c.cc.Invoke(ctx, OperatorService_AcceptClock_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // OperatorServiceServer is the server API for OperatorService service.
 // All implementations must embed UnimplementedOperatorServiceServer
 // for forward compatibility.
@@ -129,6 +158,13 @@ type OperatorServiceServer interface {
 	SetArm(context.Context, *SetArmRequest) (*SetArmResponse, error)
 	// GetStatus gives the pool's and the sites' present figures.
 	GetStatus(context.Context, *GetStatusRequest) (*GetStatusResponse, error)
+	// ConfirmLeaseOff takes the operator's word that the tenant of an ended lease draws nothing any
+	// more, and returns the lease. It is needed where the tenant has no meter: until then
+	// the lease's watts stay kept for it.
+	ConfirmLeaseOff(context.Context, *ConfirmLeaseOffRequest) (*Lease, error)
+	// AcceptClock takes the operator's word that the server's clock is right after a jump: timers and
+	// bookings go on by it.
+	AcceptClock(context.Context, *AcceptClockRequest) (*AcceptClockResponse, error)
 	mustEmbedUnimplementedOperatorServiceServer()
 }
 
@@ -153,6 +189,12 @@ func (UnimplementedOperatorServiceServer) SetArm(context.Context, *SetArmRequest
 }
 func (UnimplementedOperatorServiceServer) GetStatus(context.Context, *GetStatusRequest) (*GetStatusResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetStatus not implemented")
+}
+func (UnimplementedOperatorServiceServer) ConfirmLeaseOff(context.Context, *ConfirmLeaseOffRequest) (*Lease, error) {
+	return nil, status.Error(codes.Unimplemented, "method ConfirmLeaseOff not implemented")
+}
+func (UnimplementedOperatorServiceServer) AcceptClock(context.Context, *AcceptClockRequest) (*AcceptClockResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method AcceptClock not implemented")
 }
 func (UnimplementedOperatorServiceServer) mustEmbedUnimplementedOperatorServiceServer() {}
 func (UnimplementedOperatorServiceServer) testEmbeddedByValue()                         {}
@@ -258,6 +300,42 @@ func _OperatorService_GetStatus_Handler(srv interface{}, ctx context.Context, de
 	return interceptor(ctx, in, info, handler)
 }
 
+func _OperatorService_ConfirmLeaseOff_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ConfirmLeaseOffRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OperatorServiceServer).ConfirmLeaseOff(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OperatorService_ConfirmLeaseOff_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OperatorServiceServer).ConfirmLeaseOff(ctx, req.(*ConfirmLeaseOffRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _OperatorService_AcceptClock_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AcceptClockRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OperatorServiceServer).AcceptClock(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OperatorService_AcceptClock_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OperatorServiceServer).AcceptClock(ctx, req.(*AcceptClockRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // OperatorService_ServiceDesc is the grpc.ServiceDesc for OperatorService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -280,6 +358,14 @@ var OperatorService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetStatus",
 			Handler:    _OperatorService_GetStatus_Handler,
+		},
+		{
+			MethodName: "ConfirmLeaseOff",
+			Handler:    _OperatorService_ConfirmLeaseOff_Handler,
+		},
+		{
+			MethodName: "AcceptClock",
+			Handler:    _OperatorService_AcceptClock_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{
