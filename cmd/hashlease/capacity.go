@@ -16,7 +16,7 @@ type capacityCmd struct {
 	clientFlags
 	Site  string `arg:"" optional:"" help:"A site's id: shows its free power over time. Without it: all sites."`
 	Start moment `help:"From when: now, +10m, or RFC 3339." default:"now" placeholder:"TIME"`
-	For   span   `help:"How far to look." default:"24h" placeholder:"DURATION"`
+	For   span   `help:"How far to look; ${default} if absent." default:"24h" placeholder:"DURATION"`
 }
 
 // Run shows the sites, or one site's free power over time.
@@ -40,7 +40,7 @@ func (c *capacityCmd) Run(ctx context.Context, e *env) error {
 	for _, s := range sites {
 		for _, f := range s.GetFeeders() {
 			t.row(short(s.GetName()), short(f.GetName()), unit.Watts(f.GetLimitWatts()).String(),
-				unit.Watts(f.GetLeasableWatts()).String(), f.GetNotice().AsDuration().String(), f.GetBasis())
+				atMost(f.GetLeasableWatts()), f.GetNotice().AsDuration().String(), f.GetBasis())
 		}
 	}
 	return t.flush()
@@ -63,11 +63,20 @@ func (c *capacityCmd) window(ctx context.Context, e *env, cl *client) error {
 	t := newTable(e.stdout, "FEEDER", "FROM", "FREE")
 	for _, f := range r.GetFeeders() {
 		for _, s := range f.GetSteps() {
-			t.row(short(f.GetFeeder()), clock(s.GetStartTime()), unit.Watts(s.GetFreeWatts()).String())
+			t.row(short(f.GetFeeder()), clock(s.GetStartTime()), atMost(s.GetFreeWatts()))
 		}
 		if f.GetTruncated() {
 			t.row(short(f.GetFeeder()), "there is more: ask with a later --start")
 		}
 	}
 	return t.flush()
+}
+
+// atMost is power rounded down to three digits: what it says can be asked for.
+func atMost(watts int64) string {
+	step := int64(1)
+	for watts/step >= 1000 {
+		step *= 10
+	}
+	return unit.Watts(watts / step * step).String()
 }

@@ -18,8 +18,9 @@ const (
 	checkSide = 16               // things tried at once
 )
 
+//nolint:revive // tags are one line
 type checkCmd struct {
-	Config string `help:"Configuration file." default:"hashlease.toml" type:"path" placeholder:"FILE"`
+	Config string `help:"Configuration file; hashlease.toml if absent." default:"hashlease.toml" type:"path" placeholder:"FILE"`
 	JSON   bool   `name:"json" help:"Print JSON for programs."`
 }
 

@@ -180,7 +180,7 @@ func checkPort(ctx context.Context, address string) (string, error) {
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		return "", fixf(err, "choose an address of this machine, or none for all of them")
 	case err != nil:
-		return "", err
+		return "", fixf(err, "write it as :3333 or ADDRESS:3333, with an address of this machine")
 	}
 	return "can be bound: " + address, l.Close()
 }

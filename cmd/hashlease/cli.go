@@ -5,7 +5,7 @@ const description = `A Stratum V2 mining pool that leases the site's electric po
 Start with "hashlease demo" to see everything work on this machine, or with
 "hashlease init", "check" and "serve" for a real site.
 
-Exit status: 0 done, 1 failed, 2 wrong usage, 3 refused by the service, 4 no connection.`
+Exit status: 0 done, 1 failed, 2 wrong usage, 3 refused by the service, 4 no answer.`
 
 // cli is the grammar of the command line.
 type cli struct {
@@ -21,6 +21,7 @@ type cli struct {
 	Shares sharesCmd `cmd:"" help:"Show the work credited to each worker (operator)."`
 	Blocks blocksCmd `cmd:"" help:"Show found blocks and what became of them (operator)."`
 	Site   siteCmd   `cmd:"" help:"Steer a site's mining power (operator)."`
+	Clock  clockCmd  `cmd:"" help:"Say that the server's clock is right after a jump (operator)."`
 	Tenant tenantCmd `cmd:"" help:"Add tenants to a configuration (operator)."`
 
 	Version versionCmd `cmd:"" help:"Print the version."`

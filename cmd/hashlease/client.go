@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -27,7 +28,7 @@ const maxKeyFile = 4096
 //
 //nolint:revive // tags are one line
 type clientFlags struct {
-	Server   string        `help:"The server's gRPC address." default:"localhost:8443" env:"HASHLEASE_SERVER" placeholder:"HOST:PORT"`
+	Server   string        `help:"The server's gRPC address; ${default} if absent." default:"localhost:8443" env:"HASHLEASE_SERVER" placeholder:"HOST:PORT"`
 	CA       string        `name:"ca" help:"PEM file with the server's authority; without it the system's are trusted." env:"HASHLEASE_CA" placeholder:"FILE"`
 	Key      string        `help:"API key; others on this machine may see it here, so prefer the file or HASHLEASE_KEY." placeholder:"KEY"`
 	KeyFile  string        `help:"File with the API key." placeholder:"FILE"`
@@ -53,8 +54,8 @@ func (f *clientFlags) dial() (*client, error) {
 		return nil, usagef("--timeout is %v: above 0 to 1h is accepted", f.Timeout)
 	}
 	host, port, err := net.SplitHostPort(f.Server)
-	if err != nil || host == "" || port == "" {
-		return nil, usagef("--server %q: HOST:PORT is accepted", f.Server)
+	if n, perr := strconv.ParseUint(port, 10, 16); err != nil || host == "" || perr != nil || n == 0 {
+		return nil, usagef("--server %q: HOST:PORT is accepted, as localhost:8443", f.Server)
 	}
 	key, err := f.key()
 	if err != nil {
@@ -77,22 +78,27 @@ func (f *clientFlags) dial() (*client, error) {
 }
 
 func (f *clientFlags) key() (string, error) {
+	from, key := "HASHLEASE_KEY", os.Getenv("HASHLEASE_KEY")
 	switch {
 	case f.Key != "" && f.KeyFile != "":
 		return "", usagef("--key and --key-file: one of the two is accepted")
 	case f.Key != "":
-		return f.Key, nil
+		from, key = "--key", f.Key
 	case f.KeyFile != "":
 		text, err := readSmall(f.KeyFile, maxKeyFile)
 		if err != nil {
 			return "", fmt.Errorf("reading --key-file: %w", err)
 		}
-		return strings.TrimSpace(string(text)), nil
+		from, key = "--key-file", string(text)
 	}
-	if key := os.Getenv("HASHLEASE_KEY"); key != "" {
-		return key, nil
+	if key = strings.TrimSpace(key); key == "" {
+		return "", usagef("an API key is needed: --key-file FILE, or HASHLEASE_KEY in the environment")
 	}
-	return "", usagef("an API key is needed: --key-file FILE, or HASHLEASE_KEY in the environment")
+	if tenantOfKey(key) == "" {
+		return "", usagef("%s: that is not a key: hl_NAME_SECRET is accepted, as it was printed, "+
+			"the secret with 52 of a-z 2-7", from)
+	}
+	return key, nil
 }
 
 func (f *clientFlags) transport(host string) (credentials.TransportCredentials, error) {

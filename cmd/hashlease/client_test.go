@@ -12,14 +12,17 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/testing/protocmp"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/hashlease/hashlease/lease/service"
 	hashleasev1 "github.com/hashlease/hashlease/proto/hashlease/v1"
 )
 
@@ -34,6 +37,9 @@ type scripted struct {
 	watch   func(*hashleasev1.WatchLeasesRequest, func(*hashleasev1.Lease)) error
 	curtail []*hashleasev1.CurtailSiteResponse
 	arm     *hashleasev1.SetArmRequest
+	off     *hashleasev1.ConfirmLeaseOffRequest
+	status  *hashleasev1.GetStatusResponse
+	clock   error // the answer to AcceptClock
 	key     string
 }
 
@@ -89,6 +95,27 @@ func (s *scripted) SetArm(
 ) (*hashleasev1.SetArmResponse, error) {
 	s.arm = r
 	return &hashleasev1.SetArmResponse{Arm: r.GetArm()}, nil
+}
+
+func (s *scripted) ConfirmLeaseOff(
+	_ context.Context, r *hashleasev1.ConfirmLeaseOffRequest,
+) (*hashleasev1.Lease, error) {
+	s.off = r
+	return &hashleasev1.Lease{
+		Name: r.GetName(), State: hashleasev1.LeaseState_LEASE_STATE_COMPLETED, StateReason: "over",
+	}, nil
+}
+
+func (s *scripted) AcceptClock(
+	context.Context, *hashleasev1.AcceptClockRequest,
+) (*hashleasev1.AcceptClockResponse, error) {
+	return &hashleasev1.AcceptClockResponse{Time: &timestamppb.Timestamp{Seconds: 1893553445}}, s.clock
+}
+
+func (s *scripted) GetStatus(
+	context.Context, *hashleasev1.GetStatusRequest,
+) (*hashleasev1.GetStatusResponse, error) {
+	return s.status, nil
 }
 
 func (s *scripted) ListShares(
@@ -233,8 +260,130 @@ func TestLeaseCreate_SaysWhyItWasRefused(t *testing.T) {
 	d.want(exitFailed, "", "internal error (Internal)", args...)
 	refusal = status.Error(codes.Unavailable, "journal is away")
 	d.want(exitNoReach, "",
-		"journal is away\nIf it was sent it may have happened. A repeat with --request-id", args...)
+		"journal is away\nIf it was sent it may have happened. To repeat it safely:\n  hashlease lease",
+		args...)
+	refusal = with(status.New(codes.Unavailable, "the clock is not trusted"),
+		&errdetails.ErrorInfo{Reason: "CLOCK_UNSTABLE"}, &errdetails.BadRequest{})
+	d.want(exitNoReach, "", "the clock is not trusted", args...)
+	if strings.Contains(d.err, "no answer") || !strings.Contains(d.err, "hashlease clock accept") {
+		t.Errorf("a server that answers is said to be away:\n%s", d.err)
+	}
+	refusal = with(status.New(codes.InvalidArgument, "lease.watts: 1 to 10 are accepted"),
+		&errdetails.ErrorInfo{Reason: "INVALID_FIELD"},
+		&errdetails.BadRequest{FieldViolations: []*errdetails.BadRequest_FieldViolation{
+			{Field: "lease.watts", Description: "1 to 10 are accepted"},
+			{Field: "lease.site", Description: "a site is needed"},
+		}})
+	d.want(exitUsage, "", "  reason: INVALID_FIELD\n  lease.site: a site is needed\n", args...)
+	if strings.Count(d.err, "1 to 10 are accepted") != 1 {
+		t.Errorf("a fault is told twice:\n%s", d.err)
+	}
 	d.want(exitRefused, "", "there is no such lease", "lease", "cancel", "l1")
+}
+
+// Ensure that the line which is printed after a lost answer asks for exactly the same again.
+func TestLeaseCreate_SaysHowToRepeatSafely(t *testing.T) {
+	d := newDesk(t)
+	var asked []*hashleasev1.CreateLeaseRequest
+	d.srv.create = func(r *hashleasev1.CreateLeaseRequest) (*hashleasev1.Lease, error) {
+		asked = append(asked, r)
+		return nil, status.Error(codes.Unavailable, "gone")
+	}
+	for _, more := range [][]string{
+		{"--for", "90s"},
+		{"--start", "+10m", "--for", "1h", "--feeder", "north/n1"},
+		{"--start", "2030-01-02T03:04:05Z", "--end", "2030-01-02T03:05:05Z"},
+	} {
+		asked = nil
+		d.run(append([]string{"lease", "create", "--site", "north", "--watts", "10.5kW"}, more...)...)
+		_, line, _ := strings.Cut(d.err, "\n  hashlease ")
+		line, _, _ = strings.Cut(line, "\n")
+		if strings.Contains(line, "--for") || strings.Contains(line, "+") {
+			t.Errorf("%q means something else a second later", line)
+		}
+		d.run(strings.Fields(line)...)
+		if len(asked) != 2 {
+			t.Fatalf("%v: asked %d times, the line is %q\n%s", more, len(asked), line, d.err)
+		}
+		if diff := cmp.Diff(asked[0], asked[1], protocmp.Transform()); diff != "" {
+			t.Errorf("%v: %q asks for something else (-first +repeat):\n%s", more, line, diff)
+		}
+	}
+}
+
+// Ensure that a feeder of another site is refused, and that a slot of now lasts as long as was asked.
+func TestLeaseCreate_TakesFlagsAtTheirWord(t *testing.T) {
+	d := newDesk(t)
+	var got *hashleasev1.Lease
+	d.srv.create = func(r *hashleasev1.CreateLeaseRequest) (*hashleasev1.Lease, error) {
+		got = r.GetLease()
+		return &hashleasev1.Lease{Feeder: "sites/north/feeders/n1", Watts: 5}, nil
+	}
+	args := []string{"lease", "create", "--site", "north", "--watts", "5W", "--for", "60s", "--dry-run"}
+	d.want(exitUsage, "", `--feeder "south/n1": a feeder of site north is accepted`,
+		append(args, "--feeder", "south/n1")...)
+	before := time.Now().Truncate(time.Second)
+	d.want(exitOK, "feeder  north/n1\npower   5 W\n", "Nothing was.",
+		append(args, "--feeder", "sites/north/feeders/n1")...)
+	if end := got.GetEndTime().AsTime(); end.After(time.Now().Add(time.Minute)) ||
+		end.Before(before.Add(time.Minute)) {
+		t.Errorf("60 s from %v end at %v", before, end)
+	}
+	if strings.Contains(d.out, "state") || strings.Contains(d.out, "lease") {
+		t.Errorf("a dry run shows a lease that is not there:\n%s", d.out)
+	}
+	d.want(exitOK, `{"name":"",`, "Nothing was.", append(args, "--json", "--wait")...)
+}
+
+// Ensure that a lease is confirmed off by its full name, and the answer shown.
+func TestConfirmOff_NamesTheLease(t *testing.T) {
+	d := newDesk(t)
+	d.want(exitOK, "state   COMPLETED (over)", "", "lease", "confirm-off", "tenants/x/leases/l1")
+	if d.srv.off.GetName() != "tenants/x/leases/l1" {
+		t.Errorf("confirmed %q", d.srv.off.GetName())
+	}
+	d.want(exitOK, `"state":"LEASE_STATE_COMPLETED"`, "",
+		"lease", "confirm-off", "tenants/x/leases/l1", "--json")
+}
+
+// Ensure that a clock which jumped is seen in the status, together with what helps, and can be accepted.
+func TestClock_IsShownAndAccepted(t *testing.T) {
+	d := newDesk(t)
+	d.srv.status = &hashleasev1.GetStatusResponse{
+		Pool: &hashleasev1.PoolStatus{
+			NodeState: "ready", HashScale: 4e10, Hashrate: 5e3,
+			ShareToAck: &hashleasev1.Latency{Count: 3, P50Ms: 1050.4, P99Ms: 120.2, MaxMs: 0.5},
+		},
+		Leases: &hashleasev1.LeaseBookStatus{
+			Live: 3, ClockSuspect: true, State: bookState(&service.Stats{ClockSuspect: true}, nil),
+		},
+	}
+	d.want(exitOK, "3 live; the server's clock jumped", "", "status")
+	for _, want := range []string{
+		"hashlease clock accept", "5 kH/s, simulated: each hash stands for 4e+10",
+		"p50 1.05 s, p99 120 ms, max 0.50 ms (3)",
+	} {
+		if !strings.Contains(d.out, want) {
+			t.Errorf("%q is not in\n%s", want, d.out)
+		}
+	}
+	d.want(exitOK, `"clock_suspect":true`, "", "status", "--json")
+	d.want(exitOK, "The clock is accepted: leases go on from 2030-01-02 03:04:05 UTC.\n", "",
+		"clock", "accept")
+	d.want(exitOK, `{"time":"2030-01-02T03:04:05Z"}`, "", "clock", "accept", "--json")
+	d.srv.clock = status.Error(codes.FailedPrecondition, "time never goes back")
+	d.want(exitRefused, "", "accepting the clock: time never goes back", "clock", "accept")
+}
+
+// Ensure that power which is said to be free can be asked for.
+func TestCapacity_RoundsDown(t *testing.T) {
+	for watts, want := range map[int64]string{
+		0: "0 W", 999: "999 W", 31_480: "31.4 kW", 1_999_999: "1.99 MW",
+	} {
+		if got := atMost(watts); got != want {
+			t.Errorf("%d W are shown as %s, want %s", watts, got, want)
+		}
+	}
 }
 
 // Ensure that a list follows its pages, up to the limit.
@@ -312,7 +461,7 @@ func TestCurtail_NeedsTheMetersProof(t *testing.T) {
 	d.want(exitOK, "Proven: the meters show 3.5 kW freed, 2.0 s after the first order.\n",
 		"mining 8 kW of 9 kW", args...)
 	for _, want := range []string{
-		"a.1     n1      3.5 kW  0 W", "1 workers give 3.5 kW for 2m0s; mining gives up 1.500 sat an hour",
+		"a.1     n1      3.5 kW  0 W", "1 worker gives 3.5 kW for 2m0s; mining gives up 1.500 sat an hour",
 		"Leases on the same feeders: tenants/acme/leases/l1",
 	} {
 		if !strings.Contains(d.out, want) {

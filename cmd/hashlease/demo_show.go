@@ -71,6 +71,8 @@ func (d *demo) instructions() string {
 	line("Stratum   %s", d.server.stratumURL())
 	line("Lease power yourself:")
 	line("  %s", d.leaseCommand())
+	line("Operator  go run ./cmd/hashlease status --server %s --ca %s --key %s",
+		d.server.grpcAt.Addr(), d.caFile(), d.keys.admin)
 	line("")
 	line("Hashes are real and scaled by %.0e; blocks come every few seconds; Ctrl-C ends everything.",
 		d.sim.Scale())

@@ -10,6 +10,8 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/hashlease/hashlease/storage"
 )
 
 // Exit statuses, documented in docs/operator.md.
@@ -18,7 +20,7 @@ const (
 	exitFailed  = 1 // something went wrong; the message says what
 	exitUsage   = 2 // the command line or the request is not acceptable
 	exitRefused = 3 // the service said no: no capacity, no permission, no such lease
-	exitNoReach = 4 // the service cannot be reached
+	exitNoReach = 4 // the service cannot be reached, or cannot answer just now
 )
 
 // usageError is a command line that is not acceptable.
@@ -54,6 +56,10 @@ func report(e *env, err error) int {
 		return exitFailed
 	}
 	e.notef("hashlease: %v\n", err)
+	if errors.Is(err, storage.ErrLocked) {
+		e.notef("Two servers never use one storage directory: stop the other one, or choose another " +
+			"storage.dir.\n")
+	}
 	return exitFailed
 }
 
@@ -71,28 +77,38 @@ func plainMessage(s string) string {
 	if m := transportWords.FindStringSubmatch(s); m != nil {
 		return strings.ReplaceAll(m[1], `\"`, `"`)
 	}
+	if strings.HasSuffix(s, "produced zero addresses") {
+		return "the server's name is not known here"
+	}
 	return s
 }
 
 // reportStatus prints an answer of the service that is an error.
 func reportStatus(e *env, s *status.Status, message string) int {
-	if code := s.Code(); code == codes.Unavailable || code == codes.DeadlineExceeded {
-		e.notef("hashlease: no answer from the server: %s\n%s", message, connectHint(message))
+	away := s.Code() == codes.Unavailable || s.Code() == codes.DeadlineExceeded
+	if away && len(s.Details()) == 0 { // the library's own: the server would say more
+		e.notef("hashlease: no answer from the server: %s\n%s", message, connectHint(s.Code(), message))
 		return exitNoReach
 	}
 	if s.Code() == codes.Canceled {
 		e.notef("hashlease: interrupted\n")
 		return exitFailed
 	}
+	if s.Code() == codes.Unauthenticated {
+		message = strings.Replace(message, s.Message(), "the server does not know this key", 1)
+	}
 	e.notef("hashlease: %s (%s)\n", message, s.Code())
 	for _, d := range s.Details() {
-		printDetail(e, d)
+		printDetail(e, d, message)
 	}
 	switch s.Code() {
 	case codes.InvalidArgument:
 		return exitUsage
+	case codes.Unavailable, codes.DeadlineExceeded:
+		return exitNoReach
 	case codes.Unauthenticated:
-		e.notef("Give the key with --key-file or in HASHLEASE_KEY.\n")
+		e.notef("Compare --key-file, --key or HASHLEASE_KEY with what the operator gave you. " +
+			"A new tenant's key is known from the server's next start on.\n")
 		return exitRefused
 	case codes.PermissionDenied, codes.NotFound, codes.AlreadyExists, codes.ResourceExhausted,
 		codes.FailedPrecondition, codes.Aborted, codes.OutOfRange:
@@ -102,8 +118,10 @@ func reportStatus(e *env, s *status.Status, message string) int {
 	}
 }
 
-func connectHint(message string) string {
+func connectHint(code codes.Code, message string) string {
 	switch {
+	case code == codes.DeadlineExceeded:
+		return "Is it running and within reach? --timeout waits longer.\n"
 	case strings.Contains(message, "certificate signed by unknown authority"),
 		strings.Contains(message, "certificate is not trusted"):
 		return "Give the server's authority, ca.pem of its tls directory, with --ca or in HASHLEASE_CA.\n"
@@ -115,25 +133,42 @@ func connectHint(message string) string {
 	return "Is it running, and is --server (or HASHLEASE_SERVER) its gRPC address?\n"
 }
 
-// printDetail prints what a refusal adds: which field is wrong, or what would be possible.
-func printDetail(e *env, detail any) {
+// advices say for some reasons what to do, where the message cannot know of this command line.
+var advices = map[string]string{
+	"REQUEST_ID_REUSED": "To repeat a booking give --start and --end as times: now, +10m and --for " +
+		"mean something else at every run.",
+	"CLOCK_UNSTABLE": "The operator sets the server's clock right, or says that it is: " +
+		"hashlease clock accept.",
+}
+
+// printDetail prints what a refusal adds to its message: which other fields are wrong, or
+// what would be possible.
+func printDetail(e *env, detail any, message string) {
+	add := func(subject, description string) {
+		if !strings.Contains(message, description) {
+			e.notef("  %s: %s\n", oneLine(subject), oneLine(description))
+		}
+	}
 	switch d := detail.(type) {
 	case *errdetails.BadRequest:
 		for _, v := range d.GetFieldViolations() {
-			e.notef("  %s: %s\n", v.GetField(), v.GetDescription())
+			add(v.GetField(), v.GetDescription())
 		}
 	case *errdetails.PreconditionFailure:
 		for _, v := range d.GetViolations() {
-			e.notef("  %s %s: %s\n", v.GetType(), v.GetSubject(), v.GetDescription())
+			add(v.GetType()+" "+v.GetSubject(), v.GetDescription())
 		}
 	case *errdetails.QuotaFailure:
 		for _, v := range d.GetViolations() {
-			e.notef("  %s: %s\n", v.GetSubject(), v.GetDescription())
+			add(v.GetSubject(), v.GetDescription())
 		}
 	case *errdetails.ErrorInfo:
 		e.notef("  reason: %s\n", d.GetReason())
 		for _, k := range sortedKeys(d.GetMetadata()) {
 			e.notef("  %s: %s\n", k, d.GetMetadata()[k])
+		}
+		if advice := advices[d.GetReason()]; advice != "" {
+			e.notef("  %s\n", advice)
 		}
 	case *errdetails.RetryInfo:
 		e.notef("  try again in %v\n", d.GetRetryDelay().AsDuration())

@@ -5,8 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
+	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -22,7 +26,7 @@ const configFile = "hashlease.toml"
 
 //nolint:revive // tags are one line
 type initCmd struct {
-	Dir     string   `help:"Directory to write to; made if absent." default:"." type:"path" placeholder:"DIR"`
+	Dir     string   `help:"Directory to write to, made if need be; this one if absent." default:"." type:"path" placeholder:"DIR"`
 	Network string   `help:"mainnet, testnet3, testnet4, signet, regtest, simnet or signet:CHALLENGE." default:"mainnet"`
 	Payout  string   `help:"Address that found blocks pay." placeholder:"ADDRESS"`
 	Host    []string `help:"Further name or address that clients use for this server; may be repeated." sep:"," placeholder:"NAME"`
@@ -73,6 +77,9 @@ func (c *initCmd) prepare(now time.Time) (*made, error) {
 			return nil, usagef("--payout: %w", err)
 		}
 	}
+	if err := c.check(); err != nil {
+		return nil, err
+	}
 	m := &made{dir: c.Dir}
 	authority, err := noise.NewAuthority()
 	if err != nil {
@@ -112,6 +119,31 @@ func (c *initCmd) prepare(now time.Time) (*made, error) {
 	}
 	return m, nil
 }
+
+// check refuses flags that would only be found wrong when the server starts, or never.
+func (c *initCmd) check() error {
+	if info, err := os.Stat(c.Dir); err == nil && !info.IsDir() {
+		return usagef("--dir %s: that is a file, a directory is accepted", c.Dir)
+	}
+	for _, h := range c.Host {
+		if net.ParseIP(h) == nil && !hostForm.MatchString(h) {
+			return usagef("--host %q: a name or an address is accepted, as pool.example", h)
+		}
+	}
+	if c.NodeKind == config.Core && c.Network == "simnet" {
+		return usagef("--node-kind core: Bitcoin Core has no simnet, btcd is accepted for it")
+	}
+	if u, err := url.Parse(c.NodeURL); err == nil && u.Port() != "" {
+		if n, err := strconv.ParseUint(u.Port(), 10, 16); err != nil || n == 0 {
+			return usagef("--node-url %q: a port of 1 to 65535 is accepted", c.NodeURL)
+		}
+	}
+	return nil
+}
+
+const hostLabel = `[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?`
+
+var hostForm = regexp.MustCompile(`^` + hostLabel + `(\.` + hostLabel + `)*$`)
 
 // config is the configuration that the flags ask for.
 func (c *initCmd) config(adminHash string) config.Config {

@@ -22,12 +22,16 @@ import (
 const pageSize = 500
 
 // leaseCmd is what a tenant does.
+//
+//nolint:revive // tags are one line
 type leaseCmd struct {
 	Create leaseCreateCmd `cmd:"" help:"Book power at a site for a while."`
 	Get    leaseGetCmd    `cmd:"" help:"Show one lease."`
 	List   leaseListCmd   `cmd:"" help:"List your leases, newest first."`
 	Watch  leaseWatchCmd  `cmd:"" help:"Follow changes of your leases."`
 	Cancel leaseCancelCmd `cmd:"" help:"End a lease: a running one gives its power back at once."`
+
+	ConfirmOff confirmOffCmd `cmd:"" help:"Say that the tenant of an ended lease, with no meter, is off (operator)."`
 }
 
 //nolint:revive // tags are one line
@@ -36,10 +40,10 @@ type leaseCreateCmd struct {
 	Site      string     `help:"The site's id; hashlease capacity lists them." required:"" placeholder:"SITE"`
 	Watts     unit.Watts `help:"Power, as 100kW." required:"" placeholder:"POWER"`
 	Start     moment     `help:"When it begins: now, +10m, or RFC 3339." default:"now" placeholder:"TIME"`
-	For       span       `help:"How long, as 90s or 2h." placeholder:"DURATION" xor:"end" required:""`
+	For       span       `help:"How long, as 90s or 2h; or --end." placeholder:"DURATION" xor:"end" required:""`
 	End       moment     `help:"When it ends, in place of --for." placeholder:"TIME" xor:"end" required:""`
-	Feeder    string     `help:"A feeder of the site; without it the server chooses."`
-	RequestID string     `help:"UUID of this request: a repeat with the same one books nothing twice. Made if absent." placeholder:"UUID"`
+	Feeder    string     `help:"A feeder of the site; without it the server chooses." placeholder:"FEEDER"`
+	RequestID string     `help:"UUID of this request: the same request with the same one books nothing twice. To repeat, give --end, and --start unless it is now, as times. Made if absent." placeholder:"UUID"`
 	DryRun    bool       `help:"Only say whether it would be booked."`
 	Wait      bool       `help:"Stay until a meter shows the power free."`
 }
@@ -55,6 +59,9 @@ func (c *leaseCreateCmd) Run(ctx context.Context, e *env) error {
 		RequestId: c.RequestID, ValidateOnly: c.DryRun,
 	}
 	start := c.Start.from(now)
+	if c.Start.isNow() {
+		start = now.Truncate(time.Second) // as the server does
+	}
 	end := start.Add(time.Duration(c.For))
 	if c.For == 0 {
 		end = c.End.from(now)
@@ -68,6 +75,9 @@ func (c *leaseCreateCmd) Run(ctx context.Context, e *env) error {
 	req.Lease.EndTime = timestamppb.New(end)
 	if c.Feeder != "" {
 		req.Lease.Feeder = siteName(c.Site) + "/feeders/" + short(c.Feeder)
+		if c.Feeder != short(c.Feeder) && feederWord(req.Lease.Feeder) != feederWord(c.Feeder) {
+			return usagef("--feeder %q: a feeder of site %s is accepted", c.Feeder, short(c.Site))
+		}
 	}
 	if req.RequestId == "" {
 		req.RequestId = newUUID()
@@ -87,12 +97,12 @@ func (c *leaseCreateCmd) book(
 	defer cancel()
 	l, err := cl.leases.CreateLease(call, req)
 	if err != nil {
-		return unsure(fmt.Errorf("booking the lease: %w", err), req.RequestId)
+		return unsure(fmt.Errorf("booking the lease: %w", err), c.again(req))
 	}
 	if c.DryRun {
 		e.notef("It would be booked. Nothing was.\n")
 	}
-	if c.JSON && !c.Wait {
+	if c.JSON && (!c.Wait || c.DryRun) {
 		return e.jsonLine(l)
 	}
 	if !c.Wait || c.DryRun {
@@ -105,11 +115,26 @@ func (c *leaseCreateCmd) book(
 	return w.run(ctx)
 }
 
-// unsure adds how to find out whether a change happened, where the answer was lost.
-func unsure(err error, requestID string) error {
+// again is the command that asks for exactly the same: a start of now stays now, times become
+// absolute.
+func (c *leaseCreateCmd) again(r *hashleasev1.CreateLeaseRequest) string {
+	l := r.GetLease()
+	start := "now"
+	if at := l.GetStartTime(); at != nil {
+		start = at.AsTime().Format(time.RFC3339)
+	}
+	line := fmt.Sprintf("hashlease lease create --site %s --watts %dW --start %s --end %s",
+		short(l.GetSite()), l.GetWatts(), start, l.GetEndTime().AsTime().Format(time.RFC3339))
+	if f := l.GetFeeder(); f != "" {
+		line += " --feeder " + short(f)
+	}
+	return line + " --request-id " + r.GetRequestId()
+}
+
+// unsure adds how to repeat a change whose answer was lost.
+func unsure(err error, again string) error {
 	if code := status.Code(err); code == codes.Unavailable || code == codes.DeadlineExceeded {
-		return fmt.Errorf("%w\nIf it was sent it may have happened. A repeat with --request-id %s is safe",
-			err, requestID)
+		return fmt.Errorf("%w\nIf it was sent it may have happened. To repeat it safely:\n  %s", err, again)
 	}
 	return err
 }
@@ -208,7 +233,36 @@ func (c *leaseCancelCmd) Run(ctx context.Context, e *env) error {
 	defer cancel()
 	l, err := cl.leases.CancelLease(call, &hashleasev1.CancelLeaseRequest{Name: name, RequestId: c.RequestID})
 	if err != nil {
-		return unsure(fmt.Errorf("cancelling the lease: %w", err), c.RequestID)
+		return unsure(fmt.Errorf("cancelling the lease: %w", err),
+			fmt.Sprintf("hashlease lease cancel %s --request-id %s", name, c.RequestID))
+	}
+	if c.JSON {
+		return e.jsonLine(l)
+	}
+	return printLease(e, l)
+}
+
+type confirmOffCmd struct {
+	clientFlags
+	Name string `arg:"" help:"The lease: tenants/TENANT/leases/ID."`
+}
+
+// Run takes the operator's word for a tenant without a meter.
+func (c *confirmOffCmd) Run(ctx context.Context, e *env) error {
+	cl, err := c.dial()
+	if err != nil {
+		return err
+	}
+	defer cl.close()
+	name, err := cl.leaseName(c.Name)
+	if err != nil {
+		return err
+	}
+	call, cancel := cl.call(ctx)
+	defer cancel()
+	l, err := cl.operator.ConfirmLeaseOff(call, &hashleasev1.ConfirmLeaseOffRequest{Name: name})
+	if err != nil {
+		return fmt.Errorf("confirming that the tenant is off: %w", err)
 	}
 	if c.JSON {
 		return e.jsonLine(l)
@@ -247,8 +301,11 @@ func stateWord(s hashleasev1.LeaseState) string {
 
 // printLease prints one lease, a line for each thing that is known.
 func printLease(e *env, l *hashleasev1.Lease) error {
-	t := newTable(e.stdout, "lease", l.GetName())
-	t.row("state", stateWord(l.GetState())+reasonOf(l))
+	t := &table{out: e.stdout}
+	if l.GetName() != "" { // a dry run's lease is in no state yet
+		t.row("lease", l.GetName())
+		t.row("state", stateWord(l.GetState())+reasonOf(l))
+	}
 	t.row("feeder", feederWord(l.GetFeeder()))
 	t.row("power", unit.Watts(l.GetWatts()).String())
 	t.row("start", clock(l.GetStartTime()))

@@ -56,8 +56,11 @@ func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io
 		e.notef("hashlease: %v\n", err)
 		return exitFailed
 	}
-	if len(args) == 0 {
+	switch {
+	case len(args) == 0:
 		args = []string{"--help"}
+	case args[0] == "--version": // what everybody tries
+		args = []string{"version"}
 	}
 	parsed, err := parser.Parse(args)
 	if helped {

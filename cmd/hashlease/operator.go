@@ -125,14 +125,31 @@ func printPool(e *env, r *hashleasev1.GetStatusResponse) error {
 	t := newTable(e.stdout, "time", clock(r.GetTime()))
 	t.row("node", p.GetNodeState())
 	t.row("height", strconv.Itoa(int(p.GetHeight())))
-	t.row("hashrate", unit.Hashrate(p.GetHashrate()).String())
+	t.row("hashrate", unit.Hashrate(p.GetHashrate()).String()+scaleText(p.GetHashScale()))
 	t.row("sessions", fmt.Sprintf("%d with %d channels", p.GetSessions(), p.GetChannels()))
 	t.row("shares", strconv.FormatUint(p.GetSharesAccepted(), 10)+" accepted"+rejects(p.GetSharesRejected()))
 	t.row("blocks", fmt.Sprintf("%d found, %d accepted", p.GetBlocksFound(), p.GetBlocksAccepted()))
 	t.row("tip to last job", latencyText(p.GetTipToLastJob()))
 	t.row("share to ack", latencyText(p.GetShareToAck()))
 	t.row("stratum", fmt.Sprintf("stratum2+tcp://HOST:%d/%s", p.GetStratumPort(), p.GetAuthorityKey()))
+	t.row("leases", leasesText(r.GetLeases()))
 	return t.flush()
+}
+
+// scaleText says of a simulation how its hashes are to be read.
+func scaleText(scale float64) string {
+	if scale <= 1 {
+		return ""
+	}
+	return fmt.Sprintf(", simulated: each hash stands for %.3g", scale)
+}
+
+func leasesText(b *hashleasev1.LeaseBookStatus) string {
+	text := fmt.Sprintf("%d live", b.GetLive())
+	if state := b.GetState(); state != "ok" && state != "" {
+		text += "; " + state
+	}
+	return text
 }
 
 func rejects(m map[string]uint64) string {
@@ -147,8 +164,20 @@ func latencyText(l *hashleasev1.Latency) string {
 	if l.GetCount() == 0 {
 		return "-"
 	}
-	return fmt.Sprintf("p50 %.3g ms, p99 %.3g ms, max %.3g ms (%d)",
-		l.GetP50Ms(), l.GetP99Ms(), l.GetMaxMs(), l.GetCount())
+	return fmt.Sprintf("p50 %s, p99 %s, max %s (%d)",
+		millisText(l.GetP50Ms()), millisText(l.GetP99Ms()), millisText(l.GetMaxMs()), l.GetCount())
+}
+
+// millisText is milliseconds for people.
+func millisText(ms float64) string {
+	switch {
+	case ms >= 1000:
+		return fmt.Sprintf("%.2f s", ms/1000)
+	case ms >= 100:
+		return fmt.Sprintf("%.0f ms", ms)
+	default:
+		return fmt.Sprintf("%.2f ms", ms)
+	}
 }
 
 func printFeeders(e *env, feeders []*hashleasev1.FeederStatus) error {

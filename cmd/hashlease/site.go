@@ -97,7 +97,10 @@ func (c *curtailCmd) print(e *env, r *hashleasev1.CurtailSiteResponse) error {
 }
 
 func (c *curtailCmd) printPreview(e *env, p *hashleasev1.CurtailPreview) error {
-	t := newTable(e.stdout, "WORKER", "FEEDER", "FROM", "TO")
+	t := &table{out: e.stdout}
+	if len(p.GetWorkers()) > 0 {
+		t.row("WORKER", "FEEDER", "FROM", "TO")
+	}
 	for i, w := range p.GetWorkers() {
 		if i == maxListed {
 			t.row(fmt.Sprintf("and %d more", len(p.GetWorkers())-maxListed))
@@ -109,8 +112,8 @@ func (c *curtailCmd) printPreview(e *env, p *hashleasev1.CurtailPreview) error {
 	if err := t.flush(); err != nil {
 		return err
 	}
-	e.printf("%d workers give %v for %v; mining gives up %v an hour.\n", len(p.GetWorkers()),
-		unit.Watts(p.GetFreedWatts()), time.Duration(c.For), unit.Msat(p.GetCostMsatPerHour()))
+	e.printf("%s for %v; mining gives up %s an hour.\n", givers(len(p.GetWorkers()), p.GetFreedWatts()),
+		time.Duration(c.For), income(unit.Msat(p.GetCostMsatPerHour())))
 	if n := p.GetLeases(); len(n) > 0 {
 		e.printf("Leases on the same feeders: %s\n", oneLine(strings.Join(n, ", ")))
 	}
@@ -121,6 +124,21 @@ func (c *curtailCmd) printPreview(e *env, p *hashleasev1.CurtailPreview) error {
 		e.notef("Nothing was ordered.\n")
 	}
 	return nil
+}
+
+func givers(n int, watts int64) string {
+	if n == 1 {
+		return fmt.Sprintf("1 worker gives %v", unit.Watts(watts))
+	}
+	return fmt.Sprintf("%d workers give %v", n, unit.Watts(watts))
+}
+
+// income is money for people: satoshi, or bitcoins from a hundredth on.
+func income(m unit.Msat) string {
+	if m >= unit.Sat*1e6 {
+		return bitcoins(int64(m / unit.Sat))
+	}
+	return m.String()
 }
 
 type armCmd struct {

@@ -2,7 +2,9 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 
 	"github.com/hashlease/hashlease/cmd/hashlease/config"
@@ -12,9 +14,10 @@ type tenantCmd struct {
 	Add tenantAddCmd `cmd:"" help:"Add a tenant to the configuration; prints its key once."`
 }
 
+//nolint:revive // tags are one line
 type tenantAddCmd struct {
 	Name   string `arg:"" help:"The tenant's name: a-z 0-9 - _."`
-	Config string `help:"Configuration file." default:"hashlease.toml" type:"path" placeholder:"FILE"`
+	Config string `help:"Configuration file; hashlease.toml if absent." default:"hashlease.toml" type:"path" placeholder:"FILE"`
 	JSON   bool   `name:"json" help:"Print JSON for programs."`
 }
 
@@ -24,6 +27,9 @@ func (c *tenantAddCmd) Run(e *env) error {
 		return usagef("name: %w", err)
 	}
 	cfg, err := config.Read(c.Config)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w: hashlease init writes one, --config names another", err)
+	}
 	if err != nil {
 		return err
 	}
