@@ -13,7 +13,7 @@ var documented = regexp.MustCompile("(?m)(?:^ {4}|`|`go run ./cmd/)(hashlease [a
 
 // Ensure that every command line in the documents is accepted by the grammar.
 func TestDocs_NameCommandsThatExist(t *testing.T) {
-	for _, page := range []string{"../../README.md", "../../docs/operator.md"} {
+	for _, page := range []string{"../../README.md", "../../docs/operator.md", "../../docs/tenant.md"} {
 		text, err := os.ReadFile(page)
 		if err != nil {
 			t.Fatal(err)

@@ -19,7 +19,8 @@ func troubles(f *figures) []string {
 	}
 	add(f.work.Phase != node.Ready, "node: %s", f.work.Phase)
 	add(f.bookError != nil, "leases: %v", f.bookError)
-	add(f.book.ClockSuspect, "leases: the clock jumped, timers are stopped")
+	add(f.book.ClockSuspect, "leases: the clock jumped, timers are stopped: "+
+		"set it right, or hashlease clock accept")
 	add(!f.power.Ready, "power: waiting to hear what tenants hold")
 	over, stale := 0, 0
 	for _, s := range f.power.Sites {
