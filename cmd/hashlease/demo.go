@@ -226,14 +226,14 @@ func (d *demo) caFile() string { return filepath.Join(d.dir, config.Default().TL
 // be settled before the control run.
 func (d *demo) demands() (list []sim.Demand) {
 	site := d.plan.Sites[0]
-	length, every := 30*time.Second, time.Minute
+	length, every := 40*time.Second, 100*time.Second
 	if d.cmd.For != 0 {
 		room := d.cmd.For - demoControl - 2*demoLead // what is left for slots and their ends
 		length, every = max(10*time.Second, (room/2).Truncate(time.Second)), 0
 	}
 	for i, f := range site.Feeders {
 		list = append(list, sim.Demand{
-			Site: string(site.ID), Feeder: string(f.ID), Watts: roundTo(f.Limit * unit.Watts(2+i) / 12),
+			Site: string(site.ID), Feeder: string(f.ID), Watts: roundTo(f.Limit * unit.Watts(2+i) / 14),
 			After: time.Duration(1+2*i) * time.Second, Notice: demoLead, For: length, Every: every,
 		})
 	}
