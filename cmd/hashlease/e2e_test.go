@@ -202,6 +202,7 @@ func TestProgram_KeepsItsPromisesThroughAKill(t *testing.T) {
 		t.Skip("starts btcd and a site for a minute; the full run is make test")
 	}
 	s := newTestSite(t, 50)
+	s.hashFaster()
 	s.startServer()
 	s.runSite(sim.Demand{
 		Site: "north", Feeder: "f2", Watts: 12 * unit.Kilowatt,
@@ -220,7 +221,7 @@ func TestProgram_KeepsItsPromisesThroughAKill(t *testing.T) {
 	if l := s.lease(); l.State != "COMPLETED" {
 		t.Errorf("lease ended as %s: %s", l.State, l.Reason)
 	}
-	s.eventually("a block is on btcd's chain", 2*time.Minute, func() bool { return s.acceptedBlocks() > 0 })
+	s.eventually("a block is on btcd's chain", 3*time.Minute, func() bool { return s.acceptedBlocks() > 0 })
 	s.checkShares()
 	if truth := s.sim.Truth(); truth.SecondsOverLimit != 0 {
 		t.Errorf("the limit was passed for %.2f s: %+v", truth.SecondsOverLimit, truth.Feeders)

@@ -123,7 +123,7 @@ func TestFaults_MinersStayWhateverTheNodesDo(t *testing.T) {
 
 	s.nodes[0].Stop()
 	before := len(s.blocks())
-	s.eventually("the second node takes a block", time.Minute, func() bool {
+	s.eventually("the second node takes a block", 3*time.Minute, func() bool {
 		list := s.blocks()
 		return len(list) > before && confirmed(t.Context(), s.nodes[1], list[0].Hash)
 	})
@@ -132,7 +132,7 @@ func TestFaults_MinersStayWhateverTheNodesDo(t *testing.T) {
 		return strings.HasPrefix(s.status().Pool.NodeState, "away")
 	})
 	before = len(s.blocks())
-	s.eventually("a block is found without a node", 2*time.Minute, func() bool {
+	s.eventually("a block is found without a node", 3*time.Minute, func() bool {
 		return len(s.blocks()) > before
 	})
 	spooled := s.blocks()[0]
