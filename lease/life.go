@@ -51,7 +51,7 @@ func (s *step) fire(l *Lease, kind dueKind) {
 		}
 		next.Reason = "the slot is over; the tenant's meter does not show it off yet"
 		s.move(&next, EndDue)
-		s.leave(&next)
+		s.leave(&next, offByMeter)
 	case nothingDue:
 	}
 }
@@ -136,7 +136,7 @@ func (s *step) cancel(c Cancel) {
 	s.emit(Event{Kind: Moved, Lease: &next, From: l.State, Request: request(k, c.Digest(), &next, s.now)})
 	if to == Ending {
 		again := next
-		s.leave(&again)
+		s.leave(&again, offByMeter)
 	}
 }
 
@@ -163,7 +163,7 @@ func (s *step) prove(p Prove) {
 	if within(l, s.now) && s.proveWithin(l, &next, p) {
 		return
 	}
-	if !next.GoneAt.IsZero() && s.leave(&next) {
+	if !next.GoneAt.IsZero() && s.leave(&next, offByMeter) {
 		return
 	}
 	if next.worthNoting(l, s.now) {
@@ -269,8 +269,11 @@ func (l *Lease) worthNoting(old *Lease, now time.Time) bool {
 	return changed && !now.Before(old.MeasuredAt.Add(measureEvery))
 }
 
-// leave finishes a lease whose tenant is off.
-func (s *step) leave(l *Lease) bool {
+// offByMeter is the usual way to know that a tenant is off.
+const offByMeter = "the tenant's meter shows it off"
+
+// leave finishes a lease whose tenant is off, by what why says.
+func (s *step) leave(l *Lease, why string) bool {
 	if l.State != Ending || l.GoneAt.IsZero() {
 		return false
 	}
@@ -280,7 +283,7 @@ func (s *step) leave(l *Lease) bool {
 		next.Reason = "ended before a meter showed the watts free"
 		return s.move(&next, GoneBare)
 	}
-	next.Reason = "over: the tenant's meter shows it off"
+	next.Reason = "over: " + why
 	return s.move(&next, ProofGone)
 }
 
@@ -299,7 +302,7 @@ func (s *step) confirm(c Confirm) {
 	}
 	next := *l
 	next.GoneAt = s.now
-	if !s.leave(&next) {
+	if !s.leave(&next, "the operator says that the tenant is off") {
 		s.emit(Event{Kind: Noted, Lease: &next})
 	}
 }

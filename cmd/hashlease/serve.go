@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 
@@ -17,7 +19,10 @@ type serveCmd struct {
 // Run serves until the context ends, then drains.
 func (c *serveCmd) Run(ctx context.Context, e *env) error {
 	cfg, err := config.Load(c.Config)
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%w\nhashlease init writes one; --config FILE names another", err)
+	case err != nil:
 		return err
 	}
 	level := slog.LevelInfo
