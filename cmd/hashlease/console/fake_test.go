@@ -226,7 +226,7 @@ func (r fakeRooms) addLeases(f *figures) {
 		now.State, now.GoneAt, now.EndedAt = lease.Completed, now.Slot.End.Add(2*time.Second), now.Slot.End
 	case f.at.After(now.Slot.Start):
 		now.State, now.Drawn, now.Freed, now.Proven = lease.Active, 59_200, 59_900, true
-		now.ActiveAt = now.Slot.Start
+		now.ProvenAt, now.ActiveAt = now.Slot.Start, now.Slot.Start
 		now.Delivered = now.Drawn.Over(int64(f.at.Sub(now.Slot.Start).Seconds()))
 	case f.at.After(now.OrderAt):
 		now.State = lease.Preparing
@@ -238,7 +238,8 @@ func (r fakeRooms) addLeases(f *figures) {
 		UID: "a1over", Tenant: "acme-ai", Site: "north", Feeder: "f1", Watts: fakeLeased,
 		Slot: slot(-128, -62), State: lease.Completed,
 		OrderAt: cycle.Add(-140 * time.Second), OrderedAt: cycle.Add(-140 * time.Second),
-		ActiveAt: cycle.Add(-128 * time.Second), GoneAt: cycle.Add(-60 * time.Second),
+		ProvenAt: cycle.Add(-130 * time.Second), ActiveAt: cycle.Add(-128 * time.Second),
+		GoneAt: cycle.Add(-60 * time.Second),
 		EndedAt: cycle.Add(-60 * time.Second), Delivered: 3_900_000, Freed: 59_900,
 	}
 	next := lease.Lease{

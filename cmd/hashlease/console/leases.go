@@ -30,6 +30,7 @@ type leaseView struct {
 	Start     int64  `json:"start"`
 	End       int64  `json:"end"`
 	Ordered   int64  `json:"ordered"` // 0: not yet
+	Proven    int64  `json:"proven"` // when a meter first showed the watts free
 	Active    int64  `json:"active"`
 	Gone      int64  `json:"gone"`
 	Ended     int64  `json:"ended"`
@@ -47,8 +48,8 @@ func leasesOf(f *frame) []leaseView {
 			UID: string(l.UID), Tenant: string(l.Tenant), Site: string(l.Site), Feeder: string(l.Feeder),
 			Watts: int64(l.Watts), State: l.State.String(), Reason: l.Reason, AtRisk: l.AtRisk,
 			Order: millis(l.OrderAt), Start: millis(l.Slot.Start), End: millis(l.Slot.End),
-			Ordered: millis(l.OrderedAt), Active: millis(l.ActiveAt), Gone: millis(l.GoneAt),
-			Ended: millis(l.EndedAt), Drawn: int64(l.Drawn), Freed: int64(l.Freed),
+			Ordered: millis(l.OrderedAt), Proven: millis(l.ProvenAt), Active: millis(l.ActiveAt),
+			Gone: millis(l.GoneAt), Ended: millis(l.EndedAt), Drawn: int64(l.Drawn), Freed: int64(l.Freed),
 			Delivered: int64(l.Delivered), Charge: int64(l.Charge), Shortfall: l.Shortfall.Milliseconds(),
 		})
 	}

@@ -31,7 +31,7 @@ function row(l) {
   return [
     state, { text: l.tenant, className: 'cut', title: l.uid }, l.feeder, watts(l.watts), l.drawn ? watts(l.drawn) : '–',
     l.freed ? watts(l.freed) : '–', clock(l.start), clock(l.end),
-    l.active && l.ordered ? span(l.active - l.ordered) : '–', l.delivered ? energy(l.delivered) : '–',
+    l.proven && l.ordered ? span(l.proven - l.ordered) : '–', l.delivered ? energy(l.delivered) : '–',
   ];
 }
 
@@ -165,7 +165,7 @@ function lines(l) {
     `${l.state}${l.reason ? `, ${l.reason}` : ''}`,
     `${clock(l.start)} to ${clock(l.end)} (${span(l.end - l.start)})`,
     l.ordered ? `first order ${clock(l.ordered)}` : '',
-    l.active ? `proof at the meter ${clock(l.active)}` : '',
+    l.proven ? `proof at the meter ${clock(l.proven)}` : '',
     l.drawn || l.delivered ? `draws ${watts(l.drawn)}, ${energy(l.delivered)} delivered` : '',
     l.shortfall ? `${span(l.shortfall)} without proof` : '',
     l.uid,
