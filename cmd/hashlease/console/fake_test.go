@@ -239,7 +239,7 @@ func (r fakeRooms) addLeases(f *figures) {
 		Slot: slot(-128, -62), State: lease.Completed,
 		OrderAt: cycle.Add(-140 * time.Second), OrderedAt: cycle.Add(-140 * time.Second),
 		ProvenAt: cycle.Add(-130 * time.Second), ActiveAt: cycle.Add(-128 * time.Second),
-		GoneAt: cycle.Add(-60 * time.Second),
+		GoneAt:  cycle.Add(-60 * time.Second),
 		EndedAt: cycle.Add(-60 * time.Second), Delivered: 3_900_000, Freed: 59_900,
 	}
 	next := lease.Lease{

@@ -30,7 +30,7 @@ type leaseView struct {
 	Start     int64  `json:"start"`
 	End       int64  `json:"end"`
 	Ordered   int64  `json:"ordered"` // 0: not yet
-	Proven    int64  `json:"proven"` // when a meter first showed the watts free
+	Proven    int64  `json:"proven"`  // when a meter first showed the watts free
 	Active    int64  `json:"active"`
 	Gone      int64  `json:"gone"`
 	Ended     int64  `json:"ended"`
