@@ -253,21 +253,39 @@ func (s *site) checkMeters(wires *wiring, name string) {
 		{"frozen", func(w *wiring) { w.frozen = map[string][]byte{} }, true},
 		{"wrong", func(w *wiring) { w.lie = true }, false},
 	} {
-		before := s.mining("f2")
 		wires.set(fault.set)
+		asleep := map[pool.WorkerID]bool{} // who was told to come back before may still do so
 		if fault.honest {
 			s.awaitLease(name, "DEGRADED", 10*time.Second)
 			if st := s.feederState("f2"); !strings.Contains(st, "meter") {
 				s.t.Errorf("meters %s: the feeder's state is %q", fault.what, st)
 			}
+			asleep = s.asleep("f2")
 		}
-		time.Sleep(3 * time.Second) // nobody is to come back in this time
-		if after := s.mining("f2"); after > before*1.02+100 {
-			s.t.Errorf("meters %s: mining went from %.0f W to %.0f W", fault.what, before, after)
+		time.Sleep(3 * time.Second) // nobody is to be told to come back in this time
+		for w := range asleep {
+			if !s.asleep("f2")[w] {
+				s.t.Errorf("meters %s: %s came back", fault.what, w)
+			}
+		}
+		f := s.plan.Sites[0].Feeders[1]
+		if now := s.mining("f2"); now > float64(f.Limit-f.Reserve-9*unit.Kilowatt) {
+			s.t.Errorf("meters %s: mining draws %.0f W beside a tenant with 9 kW of %v", fault.what, now, f.Limit)
 		}
 		wires.set(func(*wiring) {})
 		s.awaitLease(name, "ACTIVE", 15*time.Second)
 	}
+}
+
+// asleep are the machines of a feeder that truly sleep.
+func (s *site) asleep(feeder fleet.FeederID) map[pool.WorkerID]bool {
+	list := map[pool.WorkerID]bool{}
+	for _, d := range s.sim.Devices() {
+		if d.Feeder == feeder && d.State == "sleep" {
+			list[d.Worker] = true
+		}
+	}
+	return list
 }
 
 // checkMachines wants those who do not do as ordered to be named.
