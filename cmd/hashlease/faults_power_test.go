@@ -270,7 +270,8 @@ func (s *site) checkMeters(wires *wiring, name string) {
 		}
 		f := s.plan.Sites[0].Feeders[1]
 		if now := s.mining("f2"); now > float64(f.Limit-f.Reserve-9*unit.Kilowatt) {
-			s.t.Errorf("meters %s: mining draws %.0f W beside a tenant with 9 kW of %v", fault.what, now, f.Limit)
+			s.t.Errorf("meters %s: mining draws %.0f W beside a tenant with 9 kW of %v",
+				fault.what, now, f.Limit)
 		}
 		wires.set(func(*wiring) {})
 		s.awaitLease(name, "ACTIVE", 15*time.Second)
