@@ -15,6 +15,7 @@ const (
 	RejectExtranonceSize        // not the size that the channel was given
 	RejectVersionRolling        // the channel may not roll the version at all
 	RejectVersionBits           // a bit outside the version mask was changed
+	RejectIdentity              // it names its worker with more bytes than a name may have
 
 	// Rejects is the number of reasons, for tables indexed by Reject.
 	Rejects = iota
@@ -36,6 +37,7 @@ var rejects = [Rejects]struct {
 	RejectExtranonceSize: {"bad-extranonce-size", 20},
 	RejectVersionRolling: {"version-rolling-not-allowed", 20},
 	RejectVersionBits:    {"invalid-non-rollable-version-bit", 20},
+	RejectIdentity:       {"invalid-user-identity", 20},
 }
 
 // Code is the error_code of SubmitShares.Error; empty for an accepted share.

@@ -33,6 +33,10 @@ type channel struct {
 	acks     acks
 	power    *powerLink // nil until PowerHello
 
+	own   *named            // shares without a name, since names were negotiated; else nil
+	names map[string]*named // workers behind a proxy; nil until a share names one
+	swept time.Time         // when idle names were last looked for
+
 	accepted, rejected uint64
 	lastShare          time.Time
 }
@@ -110,11 +114,21 @@ func (s *session) announceLocked(c *channel, a pool.Assignment) {
 
 // expect applies the newest expectation of the link and reports whether there was one.
 func (c *channel) expect(now time.Time) bool {
+	if len(c.names) > 0 {
+		sum, news := c.expectNamed(now)
+		if news {
+			c.pool.Expect(sum.Hashrate, sum.SharesPerMinute, now)
+		}
+		return news
+	}
 	e := c.link.Expectation()
 	if e == c.expected {
 		return false
 	}
 	c.expected = e
+	if c.own != nil {
+		c.own.expectedAt = now
+	}
 	c.pool.Expect(e.Hashrate, e.SharesPerMinute, now)
 	return true
 }
@@ -147,6 +161,7 @@ func (s *session) dropLocked(id uint32) {
 	c := s.channels[id]
 	delete(s.channels, id)
 	s.srv.rooms.Registry.Close(c.worker, c.link)
+	s.forgetAllLocked(c)
 	s.srv.prefixes.Release(c.prefix)
 	if c.power != nil {
 		c.power.abandon()
@@ -154,15 +169,20 @@ func (s *session) dropLocked(id uint32) {
 }
 
 // appendStats copies the session's channels for people.
-func (s *session) appendStats(all []ChannelStats, now time.Time) []ChannelStats {
+func (s *session) appendStats(all []ChannelStats, named bool, now time.Time) []ChannelStats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, c := range s.channels {
-		all = append(all, ChannelStats{
+		st := ChannelStats{
 			Session: s.id, Channel: c.id, Kind: c.kind, Worker: c.worker, Device: *s.device,
 			Since: c.since, LastShare: c.lastShare, Accepted: c.accepted, Rejected: c.rejected,
 			Difficulty: c.pool.Target().Difficulty(), Hashrate: c.pool.Measured(now), Power: c.power != nil,
-		})
+			Names: len(c.names),
+		}
+		if named {
+			st.Named = c.appendNamed(nil, now)
+		}
+		all = append(all, st)
 	}
 	return all
 }

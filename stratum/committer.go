@@ -22,6 +22,7 @@ const commitLimit = 30 * time.Second
 type accepted struct {
 	session    *session
 	channel    *channel
+	worker     pool.WorkerID // who is credited
 	sequence   uint32
 	work       uint64
 	difficulty float64
@@ -95,7 +96,7 @@ func (sh *shard) swapAccepted(used []accepted) []accepted {
 func (sh *shard) commitBatch(ctx context.Context, batch []accepted, sum *credits) {
 	sum.reset()
 	for i := range batch {
-		sum.add(batch[i].channel.worker, batch[i].work)
+		sum.add(batch[i].worker, batch[i].work)
 	}
 	ctx, cancel := context.WithTimeout(ctx, commitLimit)
 	err := sh.srv.rooms.Credit.Credit(ctx, sum.list)

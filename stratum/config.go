@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/hashlease/hashlease/pool"
@@ -24,9 +25,15 @@ type Config struct {
 	MaxPerAddress    int           // connections of one source address at one time
 	MaxChannels      int           // channels of one connection
 	MaxAllChannels   int           // channels of all connections
+	MaxNames         int           // workers that shares of one channel may name (extension 0x0002)
+	MaxAllNames      int           // of all channels
 	HandshakeTimeout time.Duration // from accept to the end of the Noise handshake
 	OpenTimeout      time.Duration // without a channel; proxies may wait for their miners
 	DrainFor         time.Duration // Reconnect messages are spread over this at shutdown
+
+	// RequiredExtensions are those that a connection must negotiate before it may mine; nil on a
+	// port for everybody. What is not served here cannot be required.
+	RequiredExtensions []uint16
 
 	PowerReport  time.Duration // how often a device with the power extension reports
 	PowerDeadMan time.Duration // declared in PowerHello.Ack: orders are refreshed more often
@@ -45,6 +52,8 @@ func DefaultConfig() Config {
 		MaxPerAddress:    20_000,
 		MaxChannels:      2_000,
 		MaxAllChannels:   200_000,
+		MaxNames:         4096,
+		MaxAllNames:      200_000,
 		HandshakeTimeout: 5 * time.Second,
 		OpenTimeout:      60 * time.Second,
 		DrainFor:         2 * time.Second,
@@ -88,8 +97,13 @@ func (c *Config) Validate() error {
 		{"sessions per address", c.MaxPerAddress},
 		{"channels per session", c.MaxChannels},
 		{"channels", c.MaxAllChannels},
+		{"names per channel", c.MaxNames},
+		{"names", c.MaxAllNames},
 	} {
 		must(n.n >= 1, "largest number of %s is %d: 1 or more is accepted", n.name, n.n)
+	}
+	for _, e := range c.RequiredExtensions {
+		must(slices.Contains(served, e), "required extension 0x%04x: 0x%04x is accepted", e, served)
 	}
 	return errors.Join(errs...)
 }

@@ -7,6 +7,7 @@ var (
 	errDialect      = errors.New("peer speaks Stratum V1, which this port does not serve")
 	errNotSetUp     = errors.New("first message is not SetupConnection")
 	errSetupRefused = errors.New("connection setup was refused")
+	errExtensions   = errors.New("extensions that this server requires were not negotiated")
 	errTwice        = errors.New("message came too often")
 	errNoChannel    = errors.New("no channel was opened in time")
 	errFrame        = errors.New("frame is longer than its message type allows")

@@ -42,17 +42,22 @@ func (s *session) handleCore(h sv2.Header, payload []byte, now time.Time) error 
 		}
 		s.submit(m.ChannelID, pool.Share{
 			JobID: m.JobID, Sequence: m.Sequence, Nonce: m.Nonce, Time: m.Time, Version: m.Version,
-		}, pool.Standard, now)
+		}, pool.Standard, nil, now)
 		return nil
 	case sv2.TypeSubmitSharesExtended:
-		m, _, err := sv2.DecodeSubmitSharesExtended(payload)
+		m, rest, err := sv2.DecodeSubmitSharesExtended(payload)
 		if err != nil {
 			return err
+		}
+		name, err := s.nameOf(rest)
+		if err != nil {
+			s.refuseShare(m.ChannelID, m.Sequence)
+			return nil //nolint:nilerr // a name that is too long costs its share only
 		}
 		s.submit(m.ChannelID, pool.Share{
 			JobID: m.JobID, Sequence: m.Sequence, Nonce: m.Nonce, Time: m.Time, Version: m.Version,
 			Extranonce: m.Extranonce,
-		}, pool.Extended, now)
+		}, pool.Extended, name, now)
 		return nil
 	case sv2.TypeSetupConnection:
 		return fmt.Errorf("%w: SetupConnection", errTwice)
@@ -112,16 +117,21 @@ func (s *session) handleChannel(h sv2.Header, payload []byte, now time.Time) err
 	return nil
 }
 
-// submit judges a share under the lock and hands on what it led to outside of it.
-func (s *session) submit(channel uint32, sh pool.Share, kind pool.Kind, now time.Time) {
+// submit judges a share under the lock and hands on what it led to outside of it. The name is that
+// of the worker behind a proxy, nil if there is none.
+func (s *session) submit(channel uint32, sh pool.Share, kind pool.Kind, name []byte, now time.Time) {
 	s.mu.Lock()
-	credit, block := s.submitLocked(channel, sh, kind, now)
+	credit, block := s.submitLocked(channel, sh, kind, name, now)
 	s.flushLocked()
 	s.mu.Unlock()
 	if block != nil {
 		s.found(block)
 	}
-	if credit.channel != nil {
-		s.shard.enqueue(credit)
+	if credit.channel == nil {
+		return
 	}
+	if credit.worker == "" {
+		s.attribute(&credit, name, now)
+	}
+	s.shard.enqueue(credit)
 }

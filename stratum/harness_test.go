@@ -28,7 +28,8 @@ type bench struct {
 	ln     pipes
 	wg     sync.WaitGroup
 
-	credit func(ctx context.Context, credits []pool.Credit) error // nil: all is durable at once
+	authorize func(identity string) error                            // nil: everybody may mine
+	credit    func(ctx context.Context, credits []pool.Credit) error // nil: all is durable at once
 }
 
 func (b *bench) Credit(ctx context.Context, credits []pool.Credit) error {
@@ -40,7 +41,12 @@ func (b *bench) Credit(ctx context.Context, credits []pool.Credit) error {
 
 func (*bench) SubmitBlock(context.Context, *pool.Block) error { return nil }
 
-func (*bench) Authorize(_ context.Context, identity string, _ Device) (pool.WorkerID, error) {
+func (b *bench) Authorize(_ context.Context, identity string, _ Device) (pool.WorkerID, error) {
+	if b.authorize != nil {
+		if err := b.authorize(identity); err != nil {
+			return "", err
+		}
+	}
 	_, worker, err := pool.ParseIdentity(identity)
 	return worker, err
 }

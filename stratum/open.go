@@ -56,6 +56,10 @@ type opening struct {
 // come before anything is allocated.
 func (s *session) open(o opening, now time.Time) {
 	cfg := &s.srv.cfg
+	if !s.negotiated() {
+		s.refuseChannel(o.request, sv2.CodeExtensionsMissing)
+		return
+	}
 	s.mu.Lock()
 	full := len(s.channels) >= cfg.MaxChannels || s.nextID == math.MaxUint32
 	s.mu.Unlock()
@@ -85,7 +89,7 @@ func (s *session) open(o opening, now time.Time) {
 	}
 	c := &channel{
 		kind: o.kind, worker: worker, prefix: prefix, since: now,
-		link: s.srv.rooms.Registry.Open(worker, func() { s.shard.poke(s) }),
+		link: s.srv.rooms.Registry.Open(worker, s.wake),
 	}
 	s.start(c, o, now)
 }

@@ -187,7 +187,7 @@ func acceptable(m sv2.PowerHello) bool {
 func (s *session) handlePower(h sv2.Header, payload []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.power {
+	if !s.granted.power {
 		return nil
 	}
 	defer s.flushLocked()

@@ -87,57 +87,6 @@ func TestServer_LingersAfterItAnsweredAV1Miner(t *testing.T) {
 	}
 }
 
-// Ensure the rules of RequestExtensions: the intersection once, an Error with lists, one retry
-// (SV2-232, SV2-234, SV2-235).
-func TestServer_NegotiatesExtensions(t *testing.T) {
-	w := newWorld(t, nil)
-	c := w.setUp(0)
-	send(t, c, sv2.RequestExtensions{RequestID: 7, Requested: []uint16{0x7001, 2, 0x7001}})
-	e := await[sv2.RequestExtensionsError](t, c)
-	if want := (sv2.RequestExtensionsError{
-		RequestID: 7, Unsupported: []uint16{2, 0x7001},
-	}); !cmp.Equal(e, want) {
-		t.Errorf("got %+v, want %+v", e, want)
-	}
-	send(t, c, sv2.RequestExtensions{RequestID: 8, Requested: []uint16{2, sv2.ExtPower, sv2.ExtPower}})
-	ok := await[sv2.RequestExtensionsSuccess](t, c)
-	if want := (sv2.RequestExtensionsSuccess{
-		RequestID: 8, Supported: []uint16{sv2.ExtPower},
-	}); !cmp.Equal(ok, want) {
-		t.Errorf("got %+v, want %+v", ok, want)
-	}
-	send(t, c, sv2.RequestExtensions{RequestID: 9, Requested: []uint16{sv2.ExtPower}})
-	if err := c.AwaitEnd(stratumtest.AwaitFor); err != nil {
-		t.Errorf("a third request: %v", err)
-	}
-}
-
-// Ensure that a request without what is served is refused twice and then not listened to any more.
-func TestServer_AllowsOneRetryOfRequestExtensions(t *testing.T) {
-	w := newWorld(t, nil)
-	c := w.setUp(0)
-	for n := range uint16(2) {
-		send(t, c, sv2.RequestExtensions{RequestID: n})
-		if e := await[sv2.RequestExtensionsError](t, c); e.RequestID != n {
-			t.Errorf("got %+v for request %d", e, n)
-		}
-	}
-	send(t, c, sv2.RequestExtensions{RequestID: 3})
-	if err := c.AwaitEnd(stratumtest.AwaitFor); err != nil {
-		t.Error(err)
-	}
-}
-
-// Ensure that extensions are negotiated only after the setup (SV2-241).
-func TestServer_EndsAConnectionThatNegotiatesBeforeSetup(t *testing.T) {
-	w := newWorld(t, nil)
-	c := w.dial()
-	send(t, c, sv2.RequestExtensions{RequestID: 1, Requested: []uint16{sv2.ExtPower}})
-	if err := c.AwaitEnd(stratumtest.AwaitFor); err != nil {
-		t.Error(err)
-	}
-}
-
 // withHashrate is a frame whose nominal_hash_rate has been overwritten.
 func withHashrate(m sv2.Message, at int, rate float64) (typ uint8, payload []byte) {
 	frame := m.AppendFrame(nil)

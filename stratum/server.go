@@ -32,6 +32,7 @@ type Server struct {
 
 	counts  counters
 	next    atomic.Uint64 // round robin over shards
+	names   atomic.Int64  // workers behind proxies that have a place
 	readers sync.WaitGroup
 
 	mu        sync.Mutex

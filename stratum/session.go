@@ -32,11 +32,12 @@ type session struct {
 	standardOnly bool // REQUIRES_STANDARD_JOBS
 	complained   bool // a refused channel was logged
 	asked        int  // times that RequestExtensions came
+	awaiting     bool // a retry of it is waited for
 
 	mu       sync.Mutex
 	out      outbox              // guarded by mu
 	device   *Device             // guarded by mu
-	power    bool                // guarded by mu: the power extension was negotiated
+	granted  extensions          // guarded by mu: negotiated; only the reader changes it
 	channels map[uint32]*channel // guarded by mu
 	empty    time.Time           // guarded by mu: since when it has no channel
 	proxy    bool                // guarded by mu: it may wait without a channel
@@ -84,7 +85,7 @@ func (s *session) serve() {
 	switch {
 	case s.srv.isDraining() && errors.Is(err, os.ErrDeadlineExceeded):
 		return
-	case errors.Is(err, errSetupRefused):
+	case errors.Is(err, errSetupRefused), errors.Is(err, errExtensions):
 		s.part(err)
 	default:
 		s.close(err)
@@ -114,7 +115,7 @@ var payloads = sync.Pool{New: func() any { return new([512]byte) }}
 
 // readFrame reads and handles one message. Nothing of the payload is kept.
 func (s *session) readFrame(h sv2.Header) error {
-	if err := checkLength(h); err != nil {
+	if err := s.checkLength(h); err != nil {
 		return err
 	}
 	b, _ := payloads.Get().(*[512]byte) // the pool holds nothing else
@@ -130,10 +131,12 @@ func (s *session) readFrame(h sv2.Header) error {
 // extensions; what other servers take in megabytes is read only to be ignored.
 const frameLimit = 4 << 10
 
-// checkLength refuses a frame by its header, before anything is allocated for it.
-func checkLength(h sv2.Header) error {
+// checkLength refuses a frame by its header, before anything is allocated for it. The number of an
+// extension that was not agreed on may stand for another one.
+func (s *session) checkLength(h sv2.Header) error {
 	limit := frameLimit
-	if longest, known := sv2.MaxLength(h.Extension, h.Type); known {
+	longest, known := sv2.MaxLength(h.Extension, h.Type)
+	if known && (h.ID() != sv2.ExtPower || s.granted.power) {
 		limit = min(limit, longest)
 	}
 	if int(h.Length) > limit {

@@ -2,7 +2,6 @@ package stratum
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -69,35 +68,4 @@ func printable(s string) string {
 		b.WriteRune(r)
 	}
 	return b.String()
-}
-
-// handleNegotiation answers RequestExtensions (extension 0x0001): Success with those that are served
-// here, or Error with those that are not. A peer may ask once more (sv2-spec X1 §4.6); when one
-// request has succeeded, another one changes nothing and is an Error.
-func (s *session) handleNegotiation(h sv2.Header, payload []byte) error {
-	if h.Type != sv2.TypeRequestExtensions {
-		return nil
-	}
-	m, _, err := sv2.DecodeRequestExtensions(payload)
-	if err != nil {
-		return fmt.Errorf("decoding RequestExtensions: %w", err)
-	}
-	if s.asked++; s.asked > 2 {
-		return fmt.Errorf("%w: RequestExtensions, but for one retry", errTwice)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	defer s.flushLocked()
-	if s.power || !slices.Contains(m.Requested, sv2.ExtPower) {
-		slices.Sort(m.Requested)
-		sendLocked(s, sv2.RequestExtensionsError{
-			RequestID: m.RequestID, Unsupported: slices.Compact(m.Requested),
-		})
-		return nil
-	}
-	s.power = true
-	sendLocked(s, sv2.RequestExtensionsSuccess{
-		RequestID: m.RequestID, Supported: []uint16{sv2.ExtPower},
-	})
-	return nil
 }

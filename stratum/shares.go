@@ -26,7 +26,7 @@ const ackReads = 16
 // submitLocked judges a share. It returns what has to leave the lock before it goes on: the credit,
 // which has a channel if there is one, and the block.
 func (s *session) submitLocked(
-	id uint32, sh pool.Share, kind pool.Kind, now time.Time,
+	id uint32, sh pool.Share, kind pool.Kind, name []byte, now time.Time,
 ) (credit accepted, block *pool.Block) {
 	s.srv.counts.submitted.Add(1)
 	c := s.channels[id]
@@ -46,10 +46,13 @@ func (s *session) submitLocked(
 	s.srv.counts.accepted.Add(1)
 	c.accepted++
 	c.lastShare = now
-	c.link.Count(1, v.Work)
+	worker := s.countLocked(c, name, v.Work, now)
+	if v.Block != nil && worker != "" {
+		v.Block.Worker = worker
+	}
 	s.retargetLocked(c, now)
 	return accepted{
-		session: s, channel: c, sequence: sh.Sequence, work: v.Work,
+		session: s, channel: c, worker: worker, sequence: sh.Sequence, work: v.Work,
 		difficulty: v.Difficulty, block: v.Block != nil, read: now,
 	}, v.Block
 }

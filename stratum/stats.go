@@ -18,6 +18,9 @@ type counters struct {
 	durable      atomic.Uint64
 	acknowledged atomic.Uint64
 	blocks       atomic.Uint64
+	unnamed      atomic.Uint64 // shares without a name, though names were negotiated
+	crowded      atomic.Uint64 // shares whose name had no place
+	misnamed     atomic.Uint64 // names that were refused
 
 	tipToLastJob histogram
 	shareToAck   histogram
@@ -37,9 +40,13 @@ type Stats struct {
 	Acknowledged       uint64 // of these, acknowledged on the wire
 	Blocks             uint64
 	Rejected           map[string]uint64 // shares by SV2 reason code
-	Hashrate           unit.Hashrate     // sum over channels, from credited work
-	TipToLastJob       Latency           // round known to the last session's write
-	ShareToAck         Latency           // share read to its acknowledgement written
+	Names              int               // workers behind proxies that are known by name
+	SharesUnnamed      uint64            // shares without a name, though names were negotiated
+	SharesCrowded      uint64            // shares credited to the proxy: no place for their name
+	NamesRefused       uint64
+	Hashrate           unit.Hashrate // sum over channels, from credited work
+	TipToLastJob       Latency       // round known to the last session's write
+	ShareToAck         Latency       // share read to its acknowledgement written
 }
 
 // ChannelStats is one channel at one moment, for people.
@@ -55,7 +62,9 @@ type ChannelStats struct {
 	Rejected   uint64
 	Difficulty float64
 	Hashrate   unit.Hashrate
-	Power      bool // speaks the power extension
+	Power      bool          // speaks the power extension
+	Names      int           // workers behind a proxy that it is known to stand for
+	Named      []WorkerStats // each of them; their figures are part of the channel's
 }
 
 // Stats copies the server's figures.
@@ -67,14 +76,15 @@ func (s *Server) Stats() Stats {
 		Submitted:          c.submitted.Load(), Accepted: c.accepted.Load(), Durable: c.durable.Load(),
 		Acknowledged: c.acknowledged.Load(), Blocks: c.blocks.Load(),
 		TipToLastJob: c.tipToLastJob.latency(), ShareToAck: c.shareToAck.latency(),
-		Rejected: map[string]uint64{},
+		Rejected: map[string]uint64{}, Names: int(s.names.Load()),
+		SharesUnnamed: c.unnamed.Load(), SharesCrowded: c.crowded.Load(), NamesRefused: c.misnamed.Load(),
 	}
 	for r := range c.rejected {
 		if n := c.rejected[r].Load(); n > 0 {
 			st.Rejected[pool.Reject(r).Code()] += n
 		}
 	}
-	for _, ch := range s.Channels() {
+	for _, ch := range s.channels(false) {
 		st.Hashrate += ch.Hashrate
 		st.Channels++
 	}
@@ -85,12 +95,14 @@ func (s *Server) Stats() Stats {
 }
 
 // Channels copies every live channel's figures, in no order.
-func (s *Server) Channels() []ChannelStats {
+func (s *Server) Channels() []ChannelStats { return s.channels(true) }
+
+func (s *Server) channels(named bool) []ChannelStats {
 	now := time.Now()
 	var all []ChannelStats
 	for _, sh := range s.shards {
 		for _, se := range sh.list() {
-			all = se.appendStats(all, now)
+			all = se.appendStats(all, named, now)
 		}
 	}
 	return all

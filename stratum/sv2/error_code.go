@@ -10,6 +10,10 @@ const (
 	CodeVersionMismatch     = "protocol-version-mismatch"
 	CodeMissingDeclareFlag  = "missing-declare-tx-data-flag"
 
+	// CodeExtensionsMissing refuses a channel before the extensions that a server requires were
+	// negotiated. It is of this server.
+	CodeExtensionsMissing = "required-extensions-not-negotiated"
+
 	CodeUnknownUser           = "unknown-user"
 	CodeInvalidUserIdentity   = "invalid-user-identity"
 	CodeMaxTargetOutOfRange   = "max-target-out-of-range"
