@@ -146,7 +146,16 @@ func (s *session) retargetLocked(c *channel, now time.Time) {
 
 func (s *session) sendTargetLocked(c *channel, target pool.Target, now time.Time) {
 	sendLocked(s, sv2.SetTarget{ChannelID: c.id, MaxTarget: target.Bytes()})
+	c.tellShareWork(target.Work())
 	s.refreshLocked(c, now)
+}
+
+// tellShareWork tells the workers' links what a share is worth from now on.
+func (c *channel) tellShareWork(work uint64) {
+	c.link.SetShareWork(work)
+	for _, n := range c.names {
+		n.link.SetShareWork(work)
+	}
 }
 
 // refreshLocked sends the current job with a new salt: a new search space under the present target.

@@ -191,6 +191,7 @@ func (s *session) attribute(a *accepted, name []byte, now time.Time) {
 		n.worker, n.link, n.refused = c.worker, c.link, true
 	} else {
 		n.link = s.srv.rooms.Registry.Open(worker, s.wake)
+		n.link.SetShareWork(c.pool.Target().Work())
 	}
 	if c.names == nil {
 		c.names = map[string]*named{}

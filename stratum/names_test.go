@@ -304,6 +304,9 @@ func TestNames_HaveLinksAndStatistics(t *testing.T) {
 			if n, work := links[0].Counted(); n != want || work == 0 {
 				t.Errorf("%s counts %d shares of %d hashes", w, n, work)
 			}
+			if links[0].ShareWork() == 0 {
+				t.Errorf("what a share of %s is worth is not known", w)
+			}
 		}
 		ch := b.server.Channels()[0]
 		if ch.Accepted != 4 || ch.Names != 2 || len(ch.Named) != 2 {

@@ -114,6 +114,7 @@ func (s *session) start(c *channel, o opening, now time.Time) {
 	s.channels[c.id] = c
 	c.expect(now) // it may have come before the channel was here to be woken
 	target, _ := c.pool.Retarget(now)
+	c.tellShareWork(target.Work())
 	if c.kind == pool.Standard {
 		sendLocked(s, sv2.OpenStandardMiningChannelSuccess{
 			RequestID: o.request, ChannelID: c.id, Target: target.Bytes(),

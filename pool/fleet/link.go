@@ -22,7 +22,8 @@ type Link struct {
 	expect   atomic.Pointer[Expectation]
 	shares   atomic.Uint64
 	work     atomic.Uint64
-	reported atomic.Int64 // watts, by the device's own word; -1 until it spoke
+	each     atomic.Uint64 // work of one share at the present target; 0 until it is known
+	reported atomic.Int64  // watts, by the device's own word; -1 until it spoke
 }
 
 // Expect sets what is expected of the worker and wakes its session.
@@ -42,6 +43,14 @@ func (l *Link) Count(shares, work uint64) {
 
 // Counted is the sum of Count since the link was made.
 func (l *Link) Counted() (shares, work uint64) { return l.shares.Load(), l.work.Load() }
+
+// SetShareWork says what one share of the worker is worth from now on. Behind a proxy that is
+// what a share of all its workers together is worth.
+func (l *Link) SetShareWork(work uint64) { l.each.Store(work) }
+
+// ShareWork is what one share is worth, 0 until it is known. How long a silence
+// must be to mean something follows from it.
+func (l *Link) ShareWork() uint64 { return l.each.Load() }
 
 // SetActuator says that the session can set the worker's power itself (in-band extension).
 func (l *Link) SetActuator(a Actuator) { l.actuator.Store(&a) }

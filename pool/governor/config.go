@@ -42,7 +42,7 @@ type Config struct {
 	SendTimeout  time.Duration // for one order to one device
 	Sends        int           // orders on their way at once
 	Spread       time.Duration // over which a bulk of orders is spread
-	ValidFor     time.Duration // dead man of a reduction; refreshed at a third of it
+	ValidFor     time.Duration // dead man of a reduction, up to twice this; refreshed at a third of it
 	ShedGrace    time.Duration // beyond twice the declared time before a worker counts as stuck
 	RetryStuck   time.Duration // before a stuck worker is tried again
 	Reoptimise   time.Duration // after the last proof, from sleeping to the cheapest mix

@@ -35,7 +35,7 @@ func (g *Governor) order(f *feeder, caps []fleet.Cap, now time.Time) {
 		}
 	}
 	for i, w := range down {
-		w.want.FailHold = hold && w.want.Mode != fleet.Free
+		w.want.FailHold = w.mayHold(hold) && w.want.Mode != fleet.Free
 		g.issue(w, w.want, now, g.cfg.Spread*time.Duration(i)/time.Duration(len(down)))
 	}
 	if n := g.noteReduction(f, down, now); n != "" {
@@ -60,7 +60,7 @@ func (w *worker) direction(hold bool) direction {
 		return toMore // it may be asleep since another process's order
 	case same && !w.reduced():
 		return toNothing
-	case same && w.ordered() && w.order.FailHold == hold:
+	case same && w.ordered() && w.order.FailHold == w.mayHold(hold):
 		return toNothing
 	case w.want.Watts > w.order.Watts:
 		return toMore
@@ -68,6 +68,10 @@ func (w *worker) direction(hold bool) direction {
 		return toLess
 	}
 }
+
+// mayHold says whether a reduction of this worker is told to outlast us. Who cannot would refuse
+// the order; it is refreshed, and lets go when that ends.
+func (w *worker) mayHold(hold bool) bool { return hold && w.capability.HoldsAlone }
 
 // noteReduction describes a bulk of real reductions for people and starts the
 // clock of the claims behind it.
@@ -151,7 +155,7 @@ func (g *Governor) restore(f *feeder, up []*worker, hold bool, now time.Time) {
 		f.tokens -= float64(more)
 		byMeter += more
 		byOrders += worse
-		w.want.FailHold = hold && w.want.Mode != fleet.Free
+		w.want.FailHold = w.mayHold(hold) && w.want.Mode != fleet.Free
 		g.issue(w, w.want, now, 0)
 	}
 }
@@ -200,7 +204,7 @@ func (g *Governor) issue(w *worker, sp fleet.Setpoint, now time.Time, delay time
 		w.since = now
 	}
 	sp.Term, sp.Command = g.cfg.Term, w.order.Command+1
-	sp.ValidFor = g.cfg.ValidFor
+	sp.ValidFor = g.cfg.ValidFor + time.Duration(w.lapse*float64(g.cfg.ValidFor))
 	w.order, w.found = sp, true
 	w.orderedAt, w.dueAt, w.retryAt = now, now.Add(delay), now
 	w.sentAt, w.acked, w.ack, w.failures = time.Time{}, false, fleet.Ack{}, 0

@@ -29,6 +29,7 @@ type device struct {
 	next    unit.Watts // after
 	at      time.Time
 	set     []fleet.Setpoint
+	setAt   []time.Time
 	until   time.Time // dead man
 	hold    bool
 	factor  float64 // of its curve's watts that it really draws; 0 is 1
@@ -62,6 +63,9 @@ func (d *device) Set(ctx context.Context, s fleet.Setpoint) (fleet.Ack, error) {
 	time.Sleep(5 * time.Millisecond)
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if s.FailHold && !d.capability.HoldsAlone {
+		return fleet.Ack{}, errCannotHold
+	}
 	now := time.Now()
 	d.until, d.hold = now.Add(s.ValidFor), s.FailHold
 	if n := len(d.set); n > 0 {
@@ -70,7 +74,7 @@ func (d *device) Set(ctx context.Context, s fleet.Setpoint) (fleet.Ack, error) {
 			return fleet.Ack{Command: s.Command, Planned: last.Watts, Hashrate: last.Hashrate}, nil
 		}
 	}
-	d.set = append(d.set, s)
+	d.set, d.setAt = append(d.set, s), append(d.setAt, now)
 	if !d.deaf && !d.liar {
 		d.turnTo(d.factored(s.Watts), now)
 	}
@@ -141,7 +145,10 @@ type simMeter struct {
 	energy float64
 }
 
-var errBroken = errors.New("meter is broken")
+var (
+	errBroken     = errors.New("meter is broken")
+	errCannotHold = errors.New("device cannot hold a reduction alone")
+)
 
 func (m *simMeter) refresh(now time.Time, every time.Duration) {
 	w := m.truth()

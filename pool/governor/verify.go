@@ -15,6 +15,9 @@ const riseGrace = 30 * time.Second
 // silence is the rate of work, against what is usual, below which a worker's hashrate counts as down.
 const silence = 0.5
 
+// certain is how many shares must be missing: their absence by chance is one in a thousand, e^-6.9.
+const certain = 6.9
+
 // verify judges every order on its way and every worker that should stay down.
 func (g *Governor) verify(f *feeder, now time.Time) {
 	shown := g.shownByMeter(f)
@@ -107,17 +110,25 @@ func (w *worker) settle(now time.Time) {
 }
 
 // hashDown says whether the worker's shares have fallen silent, or nearly, since the order: seen long
-// enough that silence at its old rate would be one chance in a thousand.
+// enough that silence at its old rate would be one chance in a thousand. How long that is, the worth
+// of a share tells; behind a proxy it is the proxy's, and silence means less. A link
+// that never counted a share proves nothing by having none.
 func (g *Governor) hashDown(w *worker, now time.Time) bool {
 	if len(w.links) == 0 || w.work.link == nil {
 		return false
 	}
 	span := now.Sub(w.work.at)
-	if g.cfg.DispatchShares > 0 && span < time.Duration(6.9/g.cfg.DispatchShares*float64(time.Minute)) {
+	usual := float64(w.Curve.Full().Hashrate) * g.cfg.HashScale * span.Seconds()
+	_, work := w.work.link.Counted()
+	each := float64(w.work.link.ShareWork())
+	switch {
+	case work == 0:
+		return false
+	case each > 0 && usual < certain*each:
+		return false
+	case g.cfg.DispatchShares > 0 && span < time.Duration(certain/g.cfg.DispatchShares*float64(time.Minute)):
 		return false
 	}
-	_, work := w.work.link.Counted()
-	usual := float64(w.Curve.Full().Hashrate) * g.cfg.HashScale * span.Seconds()
 	target := float64(w.order.Hashrate) * g.cfg.HashScale * span.Seconds()
 	return float64(work-w.work.work) < target+silence*(usual-target)
 }

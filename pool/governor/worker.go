@@ -1,9 +1,11 @@
 package governor
 
 import (
+	"hash/fnv"
 	"slices"
 	"time"
 
+	"github.com/hashlease/hashlease/pool"
 	"github.com/hashlease/hashlease/pool/fleet"
 	"github.com/hashlease/hashlease/pool/unit"
 )
@@ -20,6 +22,7 @@ type worker struct {
 	fleet.Worker
 	feeder    *feeder
 	outOfBand fleet.Actuator // nil: the session's
+	lapse     float64        // 0 to 1: its place in the spread of dead men
 
 	// What is there.
 	links      []*fleet.Link
@@ -67,11 +70,20 @@ type workMark struct {
 }
 
 func newWorker(w fleet.Worker, a fleet.Actuator) *worker {
-	n := &worker{Worker: w, outOfBand: a, reported: -1, settled: true}
+	n := &worker{Worker: w, outOfBand: a, lapse: lapseOf(w.ID), reported: -1, settled: true}
 	n.confirmed = n.full()
 	n.order = fleet.Setpoint{Worker: w.ID, Watts: n.full(), Hashrate: w.Curve.Full().Hashrate}
 	n.want = n.order
 	return n
+}
+
+// lapseOf spreads workers evenly over 0 to 1, and the same at each start: if orders end because we
+// do, machines that were ordered in one bulk must not return in one step.
+func lapseOf(id pool.WorkerID) float64 {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(id)) // cannot fail
+	// FNV leaves names that differ at their end close to each other: mix them.
+	return float64(h.Sum32()*0x9e3779b1) / (1 << 32)
 }
 
 func (w *worker) full() unit.Watts { return w.Curve.Full().Watts }

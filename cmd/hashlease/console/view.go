@@ -31,7 +31,7 @@ type part struct {
 // frame is one look at the rooms with what the page gets of it. It is immutable.
 type frame struct {
 	*figures
-	connected map[pool.WorkerID]int // channels of a worker
+	connected map[pool.WorkerID]int // channels of a worker, those of its proxies too
 	rates     rates
 	parts     []part
 }
@@ -69,6 +69,9 @@ func (c *Console) frame() *frame {
 	f.connected = make(map[pool.WorkerID]int, len(f.channels))
 	for i := range f.channels {
 		f.connected[f.channels[i].Worker]++
+		for _, n := range f.channels[i].Named {
+			f.connected[n.Worker]++
+		}
 	}
 	f.rates = v.rateLocked(f.figures)
 	for _, p := range []struct {

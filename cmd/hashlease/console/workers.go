@@ -122,20 +122,32 @@ func (c *Console) workerRows(f *frame) []workerRow {
 	fleet := len(rows)
 	for i := range f.channels {
 		ch := &f.channels[i]
-		k, ok := at[ch.Worker]
-		if !ok {
-			k = len(rows)
-			at[ch.Worker] = k
-			rows = append(rows, workerRow{
-				ID: string(ch.Worker), Index: -1, Code: string(unsteered),
-				State: "not in the fleet", Reported: -1,
-			})
-		}
+		k := rowOf(ch.Worker, at, &rows)
 		rows[k].mine(ch, c.cfg.Scale)
+		for n := range ch.Named {
+			b := rowOf(ch.Named[n].Worker, at, &rows)
+			rows[b].mineBehind(ch, &ch.Named[n], c.cfg.Scale)
+			rows[k].Hashrate -= float64(ch.Named[n].Hashrate) * c.cfg.Scale
+			rows[k].Accepted -= min(rows[k].Accepted, ch.Named[n].Accepted)
+		}
+		rows[k].Hashrate = max(0, rows[k].Hashrate)
 	}
 	slices.SortFunc(rows[fleet:], func(a, b workerRow) int { return strings.Compare(a.ID, b.ID) })
 	credit(rows, c.read.totals())
 	return rows
+}
+
+// rowOf is the index of a worker's row, which is added if the worker is not in the fleet.
+func rowOf(w pool.WorkerID, at map[pool.WorkerID]int, rows *[]workerRow) int {
+	k, ok := at[w]
+	if !ok {
+		k = len(*rows)
+		at[w] = k
+		*rows = append(*rows, workerRow{
+			ID: string(w), Index: -1, Code: string(unsteered), State: "not in the fleet", Reported: -1,
+		})
+	}
+	return k
 }
 
 func fleetRow(w *governor.WorkerStatus, feeder string, index int, connected bool) workerRow {
@@ -158,6 +170,18 @@ func (row *workerRow) mine(ch *stratum.ChannelStats, scale float64) {
 		row.Since, row.Difficulty, row.Address = since, ch.Difficulty, clip(ch.Device.Address)
 		d := ch.Device
 		row.Device = clip(strings.Join(strings.Fields(d.Vendor+" "+d.Hardware+" "+d.Firmware), " "))
+	}
+}
+
+// mineBehind adds what a worker does behind a proxy's channel. Refused shares are the proxy's.
+func (row *workerRow) mineBehind(ch *stratum.ChannelStats, n *stratum.WorkerStats, scale float64) {
+	row.Channels++
+	row.Hashrate += float64(n.Hashrate) * scale
+	row.Accepted += n.Accepted
+	row.LastShare = max(row.LastShare, millis(n.LastShare))
+	if since := millis(n.Since); since >= row.Since {
+		row.Since, row.Difficulty, row.Address = since, ch.Difficulty, clip(ch.Device.Address)
+		row.Device = clip("behind " + string(ch.Worker))
 	}
 }
 

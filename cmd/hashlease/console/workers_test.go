@@ -76,3 +76,32 @@ func TestWorkers_SumsSessions(t *testing.T) {
 		t.Errorf("rows %+v", rows)
 	}
 }
+
+// Ensure workers behind a proxy have rows of their own, and what they do is not the proxy's too.
+func TestWorkers_ShowsThoseBehindAProxy(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	c := open(t, func() *figures {
+		return &figures{at: now, channels: []stratum.ChannelStats{{
+			Worker: "a.proxy", Since: now, Hashrate: 10, Accepted: 9, Rejected: 2, Names: 2,
+			Named: []stratum.WorkerStats{
+				{Worker: "a.one", Since: now, LastShare: now, Hashrate: 4, Accepted: 5},
+				{Worker: "a.two", Since: now, LastShare: now, Hashrate: 3, Accepted: 3},
+			},
+		}}}
+	})
+	want := map[string][3]float64{ // hashrate, accepted, rejected
+		"a.proxy": {3 * 4e10, 1, 2}, "a.one": {4 * 4e10, 5, 0}, "a.two": {3 * 4e10, 3, 0},
+	}
+	rows := c.workerRows(c.frame())
+	if len(rows) != len(want) {
+		t.Fatalf("rows %+v", rows)
+	}
+	for _, r := range rows {
+		if got := [3]float64{r.Hashrate, float64(r.Accepted), float64(r.Rejected)}; got != want[r.ID] {
+			t.Errorf("%s: %v, want %v", r.ID, got, want[r.ID])
+		}
+		if r.ID == "a.one" && (r.Device != "behind a.proxy" || r.LastShare == 0) {
+			t.Errorf("row %+v", r)
+		}
+	}
+}

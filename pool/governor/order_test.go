@@ -1,0 +1,189 @@
+package governor_test
+
+import (
+	"cmp"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/hashlease/hashlease/pool/fleet"
+	"github.com/hashlease/hashlease/pool/unit"
+)
+
+// Ensure that a machine which cannot hold a reduction without us is told to let go rather than to hold,
+// which it would refuse, and is refreshed so that it never does.
+func TestGovernor_AsksToHoldOnlyWhoCan(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSim(t, 20)
+		for i, d := range s.devices {
+			d.capability.HoldsAlone = i%2 == 0
+		}
+		g, stop := s.start(s.config())
+		defer stop()
+		setCaps(t, g, 1, lease("l1", 30_000, time.Now(), time.Hour))
+		s.until("proof", 30*time.Second, func() bool { s.proofs(g); return s.proof["l1"].Free })
+		s.run(3 * time.Minute)
+		reduced := map[bool]int{}
+		for _, d := range s.devices {
+			o := d.orders()
+			if len(o) == 0 || o[len(o)-1].Mode == fleet.Free {
+				continue
+			}
+			can := d.capability.HoldsAlone
+			reduced[can]++
+			if o[len(o)-1].FailHold != can || time.Now().After(d.until) {
+				t.Errorf("%s can hold: %v, ordered %+v until %v", d.worker.ID, can, o[len(o)-1], d.until)
+			}
+			if len(o) != 1 {
+				t.Errorf("%s got %d orders", d.worker.ID, len(o))
+			}
+		}
+		if reduced[true] == 0 || reduced[false] == 0 {
+			t.Errorf("reduced are %v: the test shows nothing", reduced)
+		}
+		if f := g.Status().Failures; f > 0 {
+			t.Errorf("%d orders failed", f)
+		}
+	})
+}
+
+// Ensure that the absence of shares is no evidence where there never were any, and where so few are
+// due that their absence means nothing, as behind a proxy.
+func TestGovernor_TakesSilenceForEvidenceOnlyWhereSharesAreDue(t *testing.T) {
+	for name, show := range map[string]func(l *fleet.Link, d *device){
+		"never a share": func(*fleet.Link, *device) {},
+		"one share in ten minutes": func(l *fleet.Link, d *device) {
+			l.SetShareWork(uint64(float64(d.worker.Curve.Full().Hashrate) * 600))
+			l.Count(1, 600)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newSim(t, 4)
+				for _, d := range s.devices {
+					d.silent, d.deaf, d.capability.ShedIn = true, true, 20*time.Second
+					show(s.links[d.worker.ID], d)
+				}
+				g, stop := s.start(s.config())
+				defer stop()
+				setCaps(t, g, 1, lease("l1", 10_000, time.Now(), time.Hour))
+				for range 120 {
+					s.run(500 * time.Millisecond)
+					for _, w := range one(g).Workers {
+						if w.Evidence > fleet.Acknowledged {
+							t.Fatalf("%s: evidence is %v", w.ID, w.Evidence)
+						}
+					}
+				}
+			})
+		})
+	}
+}
+
+// change is a device's move to an order.
+type change struct {
+	at    time.Time
+	watts unit.Watts // more than before
+}
+
+func (s *sim) changes() (all []change) {
+	for _, d := range s.devices {
+		before := d.worker.Curve.Full().Watts
+		for i, o := range d.orders() {
+			all = append(all, change{d.setAt[i], o.Watts - before})
+			before = o.Watts
+		}
+	}
+	slices.SortFunc(all, func(a, b change) int { return a.at.Compare(b.at) })
+	return all
+}
+
+// Ensure, over random fleets, ramps and leases, that a bulk of reductions goes out at once, and that
+// no span of time sees more watts ordered back than the ramp gives in it and one machine more.
+func TestGovernor_SpreadsReturnsAndNotReductions(t *testing.T) {
+	for seed := range uint64(12) {
+		synctest.Test(t, func(t *testing.T) {
+			r := rand.New(rand.NewPCG(seed, 11))
+			s := newSim(t, 20+r.IntN(60))
+			for _, d := range s.devices {
+				d.capability.CanCap = r.IntN(2) == 0
+				d.wake = time.Duration(1+r.IntN(20)) * time.Second
+			}
+			s.feeder.Restore = s.feeder.Limit * unit.Watts(5+r.IntN(60)) / 1000
+			cfg := s.config()
+			g, stop := s.start(cfg)
+			defer stop()
+			s.run(5 * time.Second)
+			begin := time.Now()
+			l := lease("l1", s.feeder.Limit*unit.Watts(20+r.IntN(50))/100, begin, time.Minute)
+			setCaps(t, g, 1, l)
+			s.run(30 * time.Second)
+			for _, c := range s.changes() {
+				if late := c.at.Sub(begin); c.watts < 0 && late > cfg.Spread+2*cfg.Tick {
+					t.Errorf("seed %d: a reduction by %v went out after %v", seed, -c.watts, late)
+				}
+			}
+			s.until("restore", 10*time.Minute, func() bool {
+				return time.Now().After(l.Until) && one(g).Curtailed == 0
+			})
+			s.checkRamp(seed)
+			s.neverOver()
+		})
+	}
+}
+
+// checkRamp holds every span that begins and ends with a return against the feeder's ramp.
+func (s *sim) checkRamp(seed uint64) {
+	s.t.Helper()
+	ups := slices.DeleteFunc(s.changes(), func(c change) bool { return c.watts <= 0 })
+	if len(ups) == 0 {
+		s.t.Fatal("nobody returned")
+	}
+	largest := slices.MaxFunc(ups, func(a, b change) int { return cmp.Compare(a.watts, b.watts) }).watts
+	for i := range ups {
+		var sum unit.Watts
+		for _, c := range ups[i:] {
+			sum += c.watts
+			// A second's worth may have gathered, and the last one to go may pass it.
+			span := c.at.Sub(ups[i].at).Seconds() + 1.3
+			if most := unit.Watts(float64(s.feeder.Restore)*span) + largest; sum > most {
+				s.t.Fatalf("seed %d: %v returned in %.1f s at a ramp of %v a second",
+					seed, sum, span-1.3, s.feeder.Restore)
+			}
+		}
+	}
+}
+
+// Ensure that a fleet whose pool has died does not return in one step: the dead men of a bulk of
+// orders run out over a time as long as the shortest of them.
+func TestGovernor_SpreadsDeadMen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSim(t, 60)
+		cfg := s.config()
+		g, stop := s.start(cfg)
+		defer stop()
+		setCaps(t, g, 1, lease("l1", s.feeder.Limit/2, time.Now(), time.Hour))
+		s.run(time.Minute)
+		slots := map[time.Duration]int{} // by sixths of the spread
+		total := 0
+		for _, d := range s.devices {
+			o := d.orders()
+			if len(o) == 0 {
+				continue
+			}
+			v := o[len(o)-1].ValidFor
+			if v < cfg.ValidFor || v >= 2*cfg.ValidFor {
+				t.Errorf("%s: valid for %v", d.worker.ID, v)
+			}
+			slots[(v-cfg.ValidFor)*6/cfg.ValidFor]++
+			total++
+		}
+		for slot, n := range slots {
+			if len(slots) < 5 || n > total/2 {
+				t.Errorf("%d of %d lapse in slot %d of %d", n, total, slot, len(slots))
+			}
+		}
+	})
+}
