@@ -1,0 +1,80 @@
+package testpool
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/hashlease/hashlease/pool"
+	"github.com/hashlease/hashlease/pool/fleet"
+	"github.com/hashlease/hashlease/pool/unit"
+	"github.com/hashlease/hashlease/stratum/conformance"
+)
+
+// handler serves the control protocol.
+func (p *Pool) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", p.offer)
+	mux.HandleFunc("GET /blocks", func(w http.ResponseWriter, _ *http.Request) {
+		p.found.Lock()
+		defer p.found.Unlock()
+		answer(w, append([]string{}, p.found.hashes...))
+	})
+	post := func(verb string, do func(r *http.Request) error) {
+		mux.HandleFunc("POST /"+verb, func(w http.ResponseWriter, r *http.Request) {
+			if err := do(r); err != nil {
+				http.Error(w, err.Error(), http.StatusConflict)
+				return
+			}
+			w.WriteHeader(http.StatusNoContent)
+		})
+	}
+	post(conformance.VerbTip, func(*http.Request) error { return p.publish(p.block()) })
+	post(conformance.VerbTemplate, func(*http.Request) error { return p.publish(p.again()) })
+	post(conformance.VerbRotate, func(*http.Request) error { return p.rotate() })
+	post(conformance.VerbDrain, func(r *http.Request) error { return p.drain(r.Context()) })
+	post(conformance.VerbExpect, p.expect)
+	return mux
+}
+
+// offer says what the control can do and how long the server waits.
+func (p *Pool) offer(w http.ResponseWriter, _ *http.Request) {
+	ms := func(d time.Duration) int64 { return d.Milliseconds() }
+	answer(w, conformance.Control{
+		Verbs: []string{
+			conformance.VerbTip, conformance.VerbTemplate, conformance.VerbRotate,
+			conformance.VerbDrain, conformance.VerbExpect, conformance.VerbBlocks,
+		},
+		Timeouts: map[string]int64{
+			conformance.WaitHandshake: ms(p.cfg.HandshakeTimeout),
+			conformance.WaitOpen:      ms(p.cfg.OpenTimeout),
+			conformance.WaitAck:       ms(p.cfg.AckAfter),
+		},
+	})
+}
+
+// expect orders another hashrate of a worker.
+func (p *Pool) expect(r *http.Request) error {
+	var m struct {
+		Worker   string
+		Hashrate float64
+	}
+	if err := json.NewDecoder(r.Body).Decode(&m); err != nil {
+		return fmt.Errorf("decoding the request: %w", err)
+	}
+	links := slices.Clone(p.registry.Links(pool.WorkerID(m.Worker)))
+	if len(links) == 0 {
+		return fmt.Errorf("worker %q has no channel", m.Worker)
+	}
+	for _, l := range links {
+		l.Expect(fleet.Expectation{Hashrate: unit.Hashrate(m.Hashrate)})
+	}
+	return nil
+}
+
+func answer(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(v) // the asker has gone away if it fails
+}
