@@ -52,4 +52,4 @@ cover: ## print test coverage by function; dist/cover.html shows the lines
 	go tool cover -html=dist/cover.out -o dist/cover.html && go tool cover -func=dist/cover.out
 
 sim: ## run a simulated site alone (ARGS="--help")
-	go run ./cmd/hashsim $(ARGS)
+	go run ./cmd/hashsim site $(ARGS)

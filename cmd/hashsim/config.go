@@ -19,7 +19,7 @@ import (
 const defaultMeters = "127.0.0.1:9100"
 
 // config turns the command line into a simulation.
-func (c *cli) config(log *slog.Logger) (sim.Config, error) {
+func (c *siteCmd) config(log *slog.Logger) (sim.Config, error) {
 	out := sim.Config{Class: c.Class, Seed: c.Seed, Extended: c.Extended, Log: log}
 	if c.Class == 0 {
 		out.Class = -1 // exact meters
@@ -53,7 +53,7 @@ func (c *cli) config(log *slog.Logger) (sim.Config, error) {
 }
 
 // endpoint applies --pool and --authority.
-func (c *cli) endpoint(e *stratumtest.Endpoint) error {
+func (c *siteCmd) endpoint(e *stratumtest.Endpoint) error {
 	key := c.Authority
 	if c.Pool != "" {
 		*e = stratumtest.Endpoint{Address: c.Pool}
@@ -79,7 +79,7 @@ func (c *cli) endpoint(e *stratumtest.Endpoint) error {
 	return nil
 }
 
-func (c *cli) tenant(out *sim.Config) error {
+func (c *siteCmd) tenant(out *sim.Config) error {
 	t := c.Tenant
 	switch {
 	case t.Name == "" && (t.GRPC != "" || t.Watts != 0):

@@ -1,57 +1,34 @@
-// Command hashsim is a simulated mining site: ASICs that speak real Stratum V2 and grind real
-// SHA-256d at a declared scale, feeder meters over HTTP, tenants that draw what they lease.
+// Command hashsim is the other side of the wire: a simulated mining site (ASICs that speak real
+// Stratum V2 and grind real SHA-256d at a declared scale, feeder meters over HTTP, tenants that draw
+// what they lease), and what measures a pool.
 package main
 
 import (
 	"context"
+	"errors"
 	"io"
-	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
-	"time"
 
 	"github.com/alecthomas/kong"
-
-	"github.com/hashlease/hashlease/cmd/hashsim/sim"
-	"github.com/hashlease/hashlease/pool/unit"
 )
 
-const about = "Simulate a mining site: real Stratum V2, real SHA-256d at a declared scale, meters over HTTP."
+const about = "Simulate what mines at a pool: a whole site over real Stratum V2."
 
-// cli is the command line.
+// cli is the command line: each command is a struct with Run in a file of its own. Without a command's
+// name the flags are those of site.
 type cli struct {
-	Pool      string `placeholder:"ADDR" help:"HOST:PORT or stratum2+tcp://HOST:PORT/AUTHORITY to mine at."`
-	Authority string `placeholder:"KEY" help:"The authority key of the pool, or any."`
-	Config    string `placeholder:"FILE" type:"existingfile" help:"Simulate what a server's file describes."`
-
-	Miners   int     `default:"200" help:"ASICs of the demonstration site (without --config)."`
-	Extended int     `help:"Every n-th ASIC opens an extended channel; 0: none does."`
-	Meters   string  `placeholder:"ADDR" help:"Where meters listen (127.0.0.1:9100, or as --config says)."`
-	Class    float64 `default:"0.001" help:"Largest relative error of a meter."`
-	Scale    float64 `help:"Hashes of a device for one that is really ground (4e10, or as --config says)."`
-	Seed     uint64  `default:"1" help:"Of the meters' errors."`
-
-	For     time.Duration `help:"End after this long; 0: when interrupted."`
-	Every   time.Duration `default:"5s" help:"How often a line of progress is printed."`
-	JSON    bool          `help:"Print one JSON object at the end, nothing for people."`
-	Verbose bool          `short:"v" help:"Log what miners and tenants see to standard error."`
-
-	Tenant tenantFlags `embed:"" prefix:"tenant-"`
+	Site siteCmd `cmd:"" default:"withargs" help:"Simulate a site: ASICs, meters, tenants. The default."`
 }
 
-// tenantFlags describe one tenant.
-type tenantFlags struct {
-	Name   string        `placeholder:"NAME" help:"A tenant with a meter on every feeder."`
-	GRPC   string        `name:"grpc" placeholder:"ADDR" help:"The server's gRPC port, to follow its leases."`
-	Key    string        `env:"HASHLEASE_KEY" placeholder:"KEY" help:"The tenant's API key."`
-	CA     string        `name:"ca" placeholder:"FILE" help:"The server's authority, PEM, if not loopback."`
-	Watts  unit.Watts    `default:"0" help:"Lease this much; 0: draw what others lease for it."`
-	Site   string        `default:"north" help:"Where."`
-	For    time.Duration `default:"60s" help:"How long a slot is."`
-	Notice time.Duration `default:"15s" help:"How long before its start a slot is asked for."`
-	Every  time.Duration `help:"Ask again this often; 0: once."`
+// env is where a command prints.
+type env struct {
+	stdout, stderr io.Writer
 }
+
+// usageError is a wrong command line that a command found itself.
+type usageError struct{ error }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -62,67 +39,39 @@ func main() {
 
 // run is the program: 0 after a clean end, 1 after a failure, 2 for a wrong command line.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	errors := &printer{w: stderr}
-	var c cli
-	cfg, err := c.parse(args, stdout, stderr)
+	e := &env{stdout: stdout, stderr: stderr}
+	failures := &printer{w: stderr}
+	helped, status := false, 0
+	command, err := parse(args, e,
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		// --help prints and calls Exit, and parsing goes on: what it returns then does not matter.
+		kong.Exit(func(code int) { helped, status = true, code }),
+	)
+	if helped {
+		return status
+	}
 	if err != nil {
-		errors.line("hashsim: %v", err)
+		failures.line("hashsim: %v", err)
 		return 2
 	}
-	if c.For > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, c.For)
-		defer cancel()
+	err = command.Run()
+	if err == nil {
+		return 0
 	}
-	if err := c.simulate(ctx, cfg, stdout); err != nil {
-		errors.line("hashsim: %v", err)
-		return 1
+	failures.line("hashsim: %v", err)
+	if _, usage := errors.AsType[*usageError](err); usage {
+		return 2
 	}
-	return 0
+	return 1
 }
 
 // parse reads the command line.
-func (c *cli) parse(args []string, stdout, stderr io.Writer) (sim.Config, error) {
-	parser, err := kong.New(c, kong.Name("hashsim"), kong.Writers(stdout, stderr), kong.Description(about))
+func parse(args []string, e *env, options ...kong.Option) (*kong.Context, error) {
+	parser, err := kong.New(&cli{}, append(options,
+		kong.Name("hashsim"), kong.Description(about), kong.Writers(e.stdout, e.stderr), kong.Bind(e),
+	)...)
 	if err != nil {
-		return sim.Config{}, err
+		return nil, err
 	}
-	if _, err := parser.Parse(args); err != nil {
-		return sim.Config{}, err
-	}
-	return c.config(c.logger(stderr))
-}
-
-// simulate runs the site, with progress, until the context ends.
-func (c *cli) simulate(ctx context.Context, cfg sim.Config, stdout io.Writer) error {
-	s, err := sim.New(cfg)
-	if err != nil {
-		return err
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- s.Run(ctx) }() // awaited below
-	p := &printer{w: stdout, quiet: c.JSON}
-	p.begin(s, cfg)
-	tick := time.NewTicker(max(c.Every, 100*time.Millisecond))
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-			p.progress(s)
-		case err := <-ended:
-			if err != nil {
-				return err
-			}
-			p.end(s)
-			return p.err
-		}
-	}
-}
-
-// logger writes to w if asked to.
-func (c *cli) logger(w io.Writer) *slog.Logger {
-	if !c.Verbose {
-		return slog.New(slog.DiscardHandler)
-	}
-	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	return parser.Parse(args)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -48,6 +49,14 @@ func TestRun_EndsCleanlyOnInterrupt(t *testing.T) {
 	}
 }
 
+// Ensure that help is no failure, and that it lists the commands.
+func TestRun_Helps(t *testing.T) {
+	code, out, errs := execute(t.Context(), "--help")
+	if code != 0 || errs != "" || !strings.Contains(out, "site [flags]") {
+		t.Fatalf("code %d, %s%s", code, out, errs)
+	}
+}
+
 // Ensure that --json prints exactly one object with scale, fleet, truth and leases.
 func TestRun_PrintsOneJSONObject(t *testing.T) {
 	code, out, errs := execute(
@@ -77,6 +86,8 @@ func TestRun_RefusesBadFlags(t *testing.T) {
 		{[]string{"--pool", nobody, "--authority", "x"}, "--authority:"},
 		{[]string{"--pool", nobody, "--tenant-grpc", "127.0.0.1:2"}, "--tenant-name is missing"},
 		{[]string{"--pool", nobody, "--surprise"}, "unknown flag --surprise"},
+		{[]string{"site", "--pool", "nohost"}, `--pool "nohost": HOST:PORT or`},
+		{[]string{"sight"}, "sight"},
 	} {
 		if code, _, errs := execute(t.Context(), c.args...); code != 2 || !strings.Contains(errs, c.says) {
 			t.Errorf("%v: code %d, %s", c.args, code, errs)
@@ -123,8 +134,8 @@ func TestConfig_ComesFromTheServersFile(t *testing.T) {
 	if err := os.WriteFile(file, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	var c cli
-	got, err := c.parse([]string{"--config", file}, &bytes.Buffer{}, &bytes.Buffer{})
+	c := siteCmd{Config: file}
+	got, err := c.config(slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +150,7 @@ func TestConfig_ComesFromTheServersFile(t *testing.T) {
 	if err := os.WriteFile(file, other, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, err = c.parse([]string{"--config", file}, &bytes.Buffer{}, &bytes.Buffer{})
+	_, err = c.config(slog.New(slog.DiscardHandler))
 	if err == nil || !strings.Contains(err.Error(), `/power" of feeder "f1"`) {
 		t.Errorf("a meter that is not the simulation's: %v", err)
 	}
