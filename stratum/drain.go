@@ -9,13 +9,40 @@ import (
 	"github.com/hashlease/hashlease/stratum/sv2"
 )
 
-// Shutdown ends the server without losing a share: it stops accepting and reading, commits and
-// acknowledges what was read, tells miners to come back (spread over DrainFor, so
-// that they do not all shake hands at once), lets them read that, and closes.
+// Drain stops accepting and reading, and returns when every share that was read is durable and
+// acknowledged. From then on the Crediter is not called again, so its journal may be closed and opened
+// by the process that takes over. Sessions stay: Shutdown tells their miners to come back.
+//
+// The context bounds how long it may take. A second call waits for the first.
+func (s *Server) Drain(ctx context.Context) error {
+	if !s.startDrain() {
+		select {
+		case <-s.drained:
+			return s.undrained
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	defer close(s.drained)
+	for _, se := range s.list() {
+		se.stopReading()
+	}
+	if s.undrained = s.finishWork(ctx); s.undrained != nil {
+		return s.undrained
+	}
+	now := time.Now()
+	for _, se := range s.list() { // with those that had just shaken hands
+		se.acknowledgeAll(now)
+	}
+	return nil
+}
+
+// Shutdown ends the server without losing a share: it drains, tells miners to come back
+// (spread over DrainFor, so that they do not all shake hands at once), lets them read that, and closes.
 //
 // The context bounds how long it may take; what is left then is cut. A second call waits for the first.
 func (s *Server) Shutdown(ctx context.Context) error {
-	if !s.startDrain() {
+	if !s.startShutdown() {
 		select {
 		case <-s.done:
 			return nil
@@ -24,11 +51,8 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		}
 	}
 	defer s.stop()
-	for _, se := range s.list() {
-		se.stopReading()
-	}
-	err := s.finishWork(ctx)
-	all := s.list() // with those that had just shaken hands
+	err := s.Drain(ctx)
+	all := s.list()
 	if err == nil {
 		err = s.sendAway(ctx, all)
 	}
@@ -39,6 +63,15 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		}
 	}
 	return err
+}
+
+// startShutdown is false if somebody shuts the server down already.
+func (s *Server) startShutdown() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	first := !s.ending
+	s.ending = true
+	return first
 }
 
 // startDrain stops accepting and ends connections that are no sessions yet. It is false if that was
@@ -81,17 +114,12 @@ func (s *Server) finishWork(ctx context.Context) error {
 	return nil
 }
 
-// sendAway acknowledges, and sends Reconnect to each session and closes it at a random moment
-// within DrainFor.
+// sendAway sends Reconnect to each session and closes it at a random moment within DrainFor.
 func (s *Server) sendAway(ctx context.Context, all []*session) error {
 	if len(all) == 0 {
 		return nil
 	}
 	rand.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
-	now := time.Now()
-	for _, se := range all {
-		se.acknowledgeAll(now)
-	}
 	var parting sync.WaitGroup
 	gap := s.cfg.DrainFor / time.Duration(len(all))
 	pace := time.NewTimer(0)

@@ -73,6 +73,12 @@ func (p pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "pipe"}
 // newBench makes a server that does not run yet: every hash is a share.
 func newBench(tb testing.TB, change func(*Config)) *bench {
 	tb.Helper()
+	return newBenchOf(tb, 1, change)
+}
+
+// newBenchOf is newBench for the process of an epoch.
+func newBenchOf(tb testing.TB, epoch uint16, change func(*Config)) *bench {
+	tb.Helper()
 	b := &bench{
 		tb: tb, feed: pool.NewFeed(), fleet: fleet.NewRegistry(),
 		ln: pipes{make(chan net.Conn), make(chan struct{}), new(sync.Once)},
@@ -86,7 +92,8 @@ func newBench(tb testing.TB, change func(*Config)) *bench {
 		tb.Fatal(err)
 	}
 	script := append([]byte{0x00, 0x14}, make([]byte, 20)...)
-	if b.maker, err = pool.NewAssembler(pool.CoinbaseConfig{Script: script, Tag: "test"}, 1); err != nil {
+	maker := pool.CoinbaseConfig{Script: script, Tag: "test"}
+	if b.maker, err = pool.NewAssembler(maker, epoch); err != nil {
 		tb.Fatal(err)
 	}
 	cfg := DefaultConfig()

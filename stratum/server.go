@@ -27,8 +27,11 @@ type Server struct {
 	shards    []*shard
 	prefixes  *pool.Prefixes
 	handshake chan struct{} // a slot for each handshake being computed
+	drained   chan struct{} // closed when Drain has ended
 	done      chan struct{} // closed when the server is over
 	over      sync.Once
+
+	undrained error // why Drain could not finish; written before drained is closed
 
 	counts  counters
 	next    atomic.Uint64 // round robin over shards
@@ -41,6 +44,7 @@ type Server struct {
 	sessions  int                       // guarded by mu: connections, those in greeting too
 	addresses map[netip.Prefix]int      // guarded by mu: live connections by source
 	draining  bool                      // guarded by mu
+	ending    bool                      // guarded by mu: Shutdown was called
 }
 
 // New returns a server that serves nothing yet: call Run, then Serve.
@@ -55,6 +59,7 @@ func New(cfg Config, rooms Rooms, log *slog.Logger) (*Server, error) {
 		listeners: map[net.Listener]struct{}{},
 		greeting:  map[net.Conn]struct{}{},
 		addresses: map[netip.Prefix]int{},
+		drained:   make(chan struct{}),
 		done:      make(chan struct{}),
 	}
 	for range shards() {
