@@ -56,6 +56,7 @@ type digger struct {
 
 // dig keeps a channel alive until the end is closed.
 func (d *digger) dig(t *testing.T, port func() *bench, end <-chan struct{}) {
+	t.Helper()
 	for over := false; !over; {
 		b := port()
 		c := b.dial()
