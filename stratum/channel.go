@@ -188,6 +188,9 @@ func (s *session) appendStats(all []ChannelStats, named bool, now time.Time) []C
 			Difficulty: c.pool.Target().Difficulty(), Hashrate: c.pool.Measured(now), Power: c.power != nil,
 			Names: len(c.names),
 		}
+		if c.power != nil {
+			st.Report = c.power.said
+		}
 		if named {
 			st.Named = c.appendNamed(nil, now)
 		}

@@ -34,8 +34,8 @@ func unframe(msgs ...sv2.Message) (input []byte) {
 	return input
 }
 
-// FuzzSession_Frames sends arbitrary frames to a session that was set up, has negotiated the power
-// extension and has a channel of each kind. It must not panic, and must end and leave nothing behind
+// FuzzSession_Frames sends arbitrary frames to a session that was set up, has negotiated all
+// extensions and has a channel of each kind. It must not panic, and must end and leave nothing behind
 // when its peer does.
 func FuzzSession_Frames(f *testing.F) {
 	now := uint32(time.Now().Unix())
@@ -53,6 +53,13 @@ func FuzzSession_Frames(f *testing.F) {
 	f.Add(unframe(hello(2), sv2.PowerReport{ChannelID: 2}, sv2.SitePowerReport{},
 		sv2.SetPowerTargetSuccess{ChannelID: 2}, sv2.SetPowerTargetError{ChannelID: 2},
 		sv2.RequestExtensions{Requested: []uint16{1, 2}}))
+	f.Add(unframe(siteHello("x"), siteHello("y"), sv2.SitePowerReport{Site: "x"}, siteHello("x"),
+		sv2.SetSitePowerTargetSuccess{Site: "x"}, sv2.SetSitePowerTargetError{Site: "y"}))
+	named := unframe(sv2.SubmitSharesExtended{
+		ChannelID: 3, JobID: 5, Time: now, Version: 0x20000000, Extranonce: make([]byte, 16),
+	})
+	named[3] += uint8(len(tlv("rig1"))) // the length that frames reads
+	f.Add(append(named, tlv("rig1")...))
 	b := newBench(f, func(c *Config) { c.Gather = 0 })
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -71,7 +78,7 @@ func FuzzSession_Frames(f *testing.F) {
 		if _, err := c.Setup(0); err != nil {
 			t.Fatal(err)
 		}
-		_ = c.Send(sv2.RequestExtensions{Requested: []uint16{sv2.ExtPower}})
+		_ = c.Send(sv2.RequestExtensions{Requested: []uint16{sv2.ExtWorkerIdentity, sv2.ExtPower}})
 		if _, err := c.OpenStandard("a.b", 0, pool.MaxTarget); err != nil {
 			t.Fatal(err)
 		}

@@ -27,7 +27,7 @@ func (s *session) handle(h sv2.Header, payload []byte, now time.Time) error {
 	case sv2.ExtNegotiation:
 		return s.handleNegotiation(h, payload)
 	case sv2.ExtPower:
-		return s.handlePower(h, payload)
+		return s.handlePower(h, payload, now)
 	}
 	return nil
 }

@@ -74,8 +74,7 @@ func (s *session) open(o opening, now time.Time) {
 	}
 	worker, err := s.authorize(o.identity)
 	if err != nil {
-		if !s.complained { // once: a peer must not fill the log
-			s.complained = true
+		if s.complain() {
 			s.srv.log.Info("channel refused",
 				slog.String("address", s.device.Address), slog.Any("error", err))
 		}

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hashlease/hashlease/pool"
 	"github.com/hashlease/hashlease/pool/fleet"
 	"github.com/hashlease/hashlease/pool/unit"
 	"github.com/hashlease/hashlease/stratum/sv2"
@@ -24,13 +25,35 @@ var (
 const (
 	maxDevicePower = 10 * unit.Megawatt
 	maxDeviceDelay = time.Hour
+	maxReportAge   = time.Minute // an older reading says nothing of now
 )
 
-// powerLink is the in-band actuator of one channel: the device at its end spoke PowerHello.
+// PowerReport is what a device or a site said of itself last: a claim. It is zero before the first.
+type PowerReport struct {
+	At       time.Time // when it was measured
+	Watts    unit.Watts
+	Hashrate unit.Hashrate
+	Source   sv2.PowerSource
+	State    sv2.PowerState
+	Hottest  uint8       // degrees Celsius; sv2.HottestUnknown without a sensor
+	Energy   unit.Joules // counter; 0 if there is none
+	seq      uint32
+}
+
+// powerLink is the in-band actuator of one channel, whose device spoke PowerHello, or of one site,
+// whose agent spoke SitePowerHello.
 type powerLink struct {
-	session    *session         // immutable
-	channel    uint32           // immutable
-	capability fleet.Capability // immutable
+	// immutable
+	session    *session
+	channel    uint32
+	site       string // empty for a channel's
+	worker     pool.WorkerID
+	link       *fleet.Link
+	since      time.Time
+	limit      unit.Watts // what it may say that it draws
+	capability fleet.Capability
+
+	said PowerReport // guarded by the session's mu
 
 	mu      sync.Mutex
 	newest  sv2.PowerCommand // guarded by mu: sent last
@@ -130,105 +153,177 @@ var powerModes = map[fleet.Mode]sv2.PowerMode{
 	fleet.Free: sv2.PowerFree, fleet.Capped: sv2.PowerCap, fleet.Paused: sv2.PowerPause,
 }
 
-// sendPower sends an order, unless the link's channel has closed or said hello anew.
-func (s *session) sendPower(p *powerLink, sp fleet.Setpoint) bool {
+// target is an order on the wire.
+func target(sp fleet.Setpoint) sv2.PowerTarget {
 	fail := sv2.FailRelease
 	if sp.FailHold {
 		fail = sv2.FailHold
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if c := s.channels[p.channel]; c == nil || c.power != p {
-		return false
-	}
-	sendLocked(s, sv2.SetPowerTarget{ChannelID: p.channel, PowerTarget: sv2.PowerTarget{
+	return sv2.PowerTarget{
 		Command: sv2.PowerCommand{Term: sp.Term, ID: sp.Command}, Mode: powerModes[sp.Mode], FailMode: fail,
 		Target: sv2.Watts(max(0, min(sp.Watts, math.MaxUint32))), ValidFor: sv2.SecondsOf(sp.ValidFor),
-	}})
+	}
+}
+
+// sendPower sends an order, unless the link's channel or site has gone or said hello anew.
+func (s *session) sendPower(p *powerLink, sp fleet.Setpoint) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p.site != "" {
+		if s.sites[p.site] != p {
+			return false
+		}
+		sendLocked(s, sv2.SetSitePowerTarget{Site: p.site, PowerTarget: target(sp)})
+	} else {
+		if c := s.channels[p.channel]; c == nil || c.power != p {
+			return false
+		}
+		sendLocked(s, sv2.SetPowerTarget{ChannelID: p.channel, PowerTarget: target(sp)})
+	}
 	s.flushLocked()
 	return true
 }
 
-// powerHelloLocked makes the channel's device an actuator. A channel whose hello is not accepted goes
-// on mining without the extension.
-func (s *session) powerHelloLocked(m sv2.PowerHello) {
+// powerHello makes the channel's device an actuator. A channel whose hello is not accepted goes
+// on mining without the extension. The channel may have closed while a good one was on its way,
+// so a bad one is no reason to end the connection either.
+func (s *session) powerHello(m sv2.PowerHello, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	c := s.channels[m.ChannelID]
-	if c == nil || !acceptable(m) {
+	if c == nil || refuseOffer(m.PowerOffer, maxDevicePower) != "" {
 		return
 	}
 	if c.power != nil {
 		c.power.abandon()
 	}
-	c.power = &powerLink{session: s, channel: c.id, capability: fleet.Capability{
-		Min: unit.Watts(m.Min), Max: unit.Watts(m.Max), Step: unit.Watts(m.Step),
-		CanCap:     m.Capabilities&sv2.CanCap != 0,
-		CanPause:   m.Capabilities&sv2.CanPause != 0 && m.Capabilities&sv2.CanWake != 0,
-		ShedIn:     m.PauseIn.Duration(),
-		ReturnIn:   m.ResumeIn.Duration(),
-		HoldsAlone: m.Capabilities&sv2.CanHold != 0,
-	}}
-	sendLocked(s, sv2.PowerHelloAck{
-		ChannelID: c.id, Version: sv2.PowerVersion,
-		ReportPeriod: sv2.MillisOf(s.srv.cfg.PowerReport),
-		DeadMan:      sv2.SecondsOf(s.srv.cfg.PowerDeadMan),
-	})
+	c.power = &powerLink{
+		session: s, channel: c.id, worker: c.worker, link: c.link, since: now, limit: maxDevicePower,
+		capability: capability(m.PowerOffer),
+	}
+	sendLocked(s, sv2.PowerHelloAck{ChannelID: c.id, PowerTerms: s.powerTerms()})
 	c.link.SetActuator(c.power)
+	s.flushLocked()
 }
 
-// acceptable reports whether a hello is of our version and possible. The channel may have closed while
-// a good one was on its way, so a bad one is no reason to end the connection either.
-func acceptable(m sv2.PowerHello) bool {
-	return m.MinVersion <= sv2.PowerVersion && m.MaxVersion >= sv2.PowerVersion &&
-		m.Min <= m.Max && m.Idle <= m.Max && m.Max > 0 && unit.Watts(m.Max) <= maxDevicePower &&
-		m.PauseIn.Duration() <= maxDeviceDelay && m.ResumeIn.Duration() <= maxDeviceDelay
+func (s *session) powerTerms() sv2.PowerTerms {
+	return sv2.PowerTerms{
+		Version:      sv2.PowerVersion,
+		ReportPeriod: sv2.MillisOf(s.srv.cfg.PowerReport),
+		DeadMan:      sv2.SecondsOf(s.srv.cfg.PowerDeadMan),
+	}
+}
+
+func capability(o sv2.PowerOffer) fleet.Capability {
+	return fleet.Capability{
+		Min: unit.Watts(o.Min), Max: unit.Watts(o.Max), Step: unit.Watts(o.Step),
+		CanCap:     o.Capabilities&sv2.CanCap != 0,
+		CanPause:   o.Capabilities&sv2.CanPause != 0 && o.Capabilities&sv2.CanWake != 0,
+		ShedIn:     o.PauseIn.Duration(),
+		ReturnIn:   o.ResumeIn.Duration(),
+		HoldsAlone: o.Capabilities&sv2.CanHold != 0,
+	}
+}
+
+// refuseOffer says why an offer is not taken, empty if it is: of another version, or not possible.
+func refuseOffer(o sv2.PowerOffer, most unit.Watts) (code string) {
+	switch {
+	case o.MinVersion > sv2.PowerVersion || o.MaxVersion < sv2.PowerVersion:
+		return sv2.CodePowerVersion
+	case o.Min > o.Max, o.Idle > o.Max, o.Max == 0, unit.Watts(o.Max) > most,
+		o.PauseIn.Duration() > maxDeviceDelay, o.ResumeIn.Duration() > maxDeviceDelay:
+		return sv2.CodePowerOffer
+	}
+	return ""
 }
 
 // handlePower handles a frame of the power extension. What was not negotiated is ignored.
-func (s *session) handlePower(h sv2.Header, payload []byte) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+//
+// A hashrate that is no number spoils its message and not the connection, on which a machine mines and
+// by which it is steered: a report is passed over, an answer counts as a refusal.
+func (s *session) handlePower(h sv2.Header, payload []byte, now time.Time) error {
 	if !s.granted.power {
 		return nil
 	}
-	defer s.flushLocked()
 	switch h.Type {
 	case sv2.TypePowerHello:
 		m, _, err := sv2.DecodePowerHello(payload)
 		if err != nil {
 			return err
 		}
-		s.powerHelloLocked(m)
+		s.powerHello(m, now)
 	case sv2.TypeSetPowerTargetSuccess:
 		m, _, err := sv2.DecodeSetPowerTargetSuccess(payload)
-		if err != nil {
+		if err != nil && !errors.Is(err, sv2.ErrFloat) {
 			return err
 		}
-		s.settleLocked(m.ChannelID, m.Command, answer{ack: fleet.Ack{
-			Command: m.Command.ID, Planned: unit.Watts(m.Planned),
-			Eta: min(m.Eta.Duration(), maxDeviceDelay), Hashrate: unit.Hashrate(m.ExpectedHashRate),
-		}})
+		s.settle(s.powerOf(m.ChannelID), m.PowerAnswer, err)
 	case sv2.TypeSetPowerTargetError:
 		m, _, err := sv2.DecodeSetPowerTargetError(payload)
 		if err != nil {
 			return err
 		}
-		err = fmt.Errorf("device refused the order: %q", m.Code)
-		s.settleLocked(m.ChannelID, m.Command, answer{err: err})
+		s.settle(s.powerOf(m.ChannelID), sv2.PowerAnswer{Command: m.Command}, refusedOrder(m.Code))
 	case sv2.TypePowerReport:
 		m, _, err := sv2.DecodePowerReport(payload)
 		if err != nil {
-			return err
+			return unlessOdd(err)
 		}
-		c := s.channels[m.ChannelID]
-		if c != nil && c.power != nil && unit.Watts(m.Power) <= maxDevicePower {
-			c.link.Report(unit.Watts(m.Power))
-		}
+		s.report(s.powerOf(m.ChannelID), &m.PowerReading, now)
+	default:
+		return s.handleSitePower(h, payload, now)
 	}
 	return nil
 }
 
-func (s *session) settleLocked(channel uint32, command sv2.PowerCommand, a answer) {
-	if c := s.channels[channel]; c != nil && c.power != nil {
-		c.power.settle(command, a)
+func unlessOdd(err error) error {
+	if errors.Is(err, sv2.ErrFloat) {
+		return nil
 	}
+	return err
+}
+
+func refusedOrder(code string) error { return fmt.Errorf("device refused the order: %q", code) }
+
+// powerOf is the actuator of a channel, nil if there is none.
+func (s *session) powerOf(channel uint32) *powerLink {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c := s.channels[channel]; c != nil {
+		return c.power
+	}
+	return nil
+}
+
+// settle hands a device's answer, or what is wrong with it, to the order that waits for it.
+func (s *session) settle(p *powerLink, a sv2.PowerAnswer, err error) {
+	if p == nil {
+		return
+	}
+	if err != nil {
+		p.settle(a.Command, answer{err: err})
+		return
+	}
+	p.settle(a.Command, answer{ack: fleet.Ack{
+		Command: a.Command.ID, Planned: unit.Watts(a.Planned),
+		Eta: min(a.Eta.Duration(), maxDeviceDelay), Hashrate: unit.Hashrate(a.ExpectedHashRate),
+	}})
+}
+
+// report notes what a device says of itself, if it can be: of now, in order, within bounds.
+func (s *session) report(p *powerLink, r *sv2.PowerReading, now time.Time) {
+	if p == nil || unit.Watts(r.Power) > p.limit || r.Age.Duration() > maxReportAge {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r.Seq < p.said.seq {
+		return
+	}
+	p.said = PowerReport{
+		At: now.Add(-r.Age.Duration()), Watts: unit.Watts(r.Power), Hashrate: unit.Hashrate(r.HashRate),
+		Source: r.Source, State: r.State, Hottest: r.Hottest,
+		Energy: unit.Joules(min(r.Energy, math.MaxInt64)), seq: r.Seq,
+	}
+	p.link.Report(p.said.Watts)
 }

@@ -18,8 +18,10 @@ import (
 // hello is of a machine that can do all.
 func hello(channel uint32) sv2.PowerHello {
 	return sv2.PowerHello{
-		ChannelID: channel, MinVersion: 1, MaxVersion: 1, Capabilities: 0x7f,
-		Min: 1000, Max: 3000, Idle: 20, Step: 50, PauseIn: 5000, ResumeIn: 60_000,
+		ChannelID: channel, PowerOffer: sv2.PowerOffer{
+			MinVersion: 1, MaxVersion: 1, Capabilities: 0x7f,
+			Min: 1000, Max: 3000, Idle: 20, Step: 50, PauseIn: 5000, ResumeIn: 60_000,
+		},
 	}
 }
 
@@ -135,25 +137,115 @@ func TestPower_TakesReportsThatCanBe(t *testing.T) {
 	})
 }
 
-// Ensure that a report with a hashrate that is no number ends its connection and no other, as the
-// extension says.
-func TestPower_EndsAConnectionWhoseReportIsNoNumber(t *testing.T) {
+// odd is a message whose hashrate was overwritten by what is no number.
+func odd(m sv2.Message, at int) (extension uint16, typ uint8, payload []byte) {
+	frame := m.AppendFrame(nil)
+	copy(frame[sv2.HeaderSize+at:], []byte{0, 0, 0xc0, 0x7f}) // NaN
+	h := sv2.ParseHeader([sv2.HeaderSize]byte(frame))
+	return h.Extension, h.Type, frame[sv2.HeaderSize:]
+}
+
+// Ensure that a hashrate that is no number spoils its message and not the connection: a report is
+// passed over, an answer is a refusal.
+func TestPower_SurvivesHashratesThatAreNoNumbers(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		t := b.tb
+		c, channel, link := b.powered()
+		defer c.Close()
+		if err := c.Send(hello(channel)); err != nil {
+			t.Fatal(err)
+		}
+		next[sv2.PowerHelloAck](t, c)
+		command := sv2.PowerCommand{Term: 1, ID: 5}
+		for _, each := range []struct {
+			m  sv2.Message
+			at int
+		}{
+			{sv2.PowerReport{ChannelID: channel, PowerReading: sv2.PowerReading{Power: 9}}, 22},
+			{sv2.SitePowerReport{Site: "x"}, 2 + 18},
+		} {
+			if err := c.SendRaw(odd(each.m, each.at)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		done := set(link.Actuator(), command.ID)
+		next[sv2.SetPowerTarget](t, c)
+		if err := c.SendRaw(odd(sv2.SetPowerTargetSuccess{
+			ChannelID: channel, PowerAnswer: sv2.PowerAnswer{Command: command},
+		}, 20)); err != nil {
+			t.Fatal(err)
+		}
+		if got := <-done; !errors.Is(got.err, sv2.ErrFloat) {
+			t.Errorf("answered: %+v", got)
+		}
+		if w, spoke := link.Reported(); spoke {
+			t.Errorf("an odd report counts as %v", w)
+		}
+		wantMining(t, c)
+	})
+}
+
+// Ensure that a payload that ends early ends its connection and no other.
+func TestPower_EndsAConnectionWhoseReportEndsEarly(t *testing.T) {
 	inBubble(t, func(b *bench) {
 		t := b.tb
 		other, _, _ := b.open("alice.two")
 		defer other.Close()
 		c, channel, _ := b.powered()
-		frame := sv2.PowerReport{ChannelID: channel}.AppendFrame(nil)
-		copy(frame[sv2.HeaderSize+22:], []byte{0, 0, 0xc0, 0x7f}) // NaN
-		if err := c.SendRaw(sv2.ExtPower|sv2.ChannelBit, frame[2], frame[sv2.HeaderSize:]); err != nil {
+		payload := sv2.PowerReport{ChannelID: channel}.AppendFrame(nil)[sv2.HeaderSize:]
+		err := c.SendRaw(sv2.ExtPower|sv2.ChannelBit, sv2.TypePowerReport, payload[:len(payload)-1])
+		if err != nil {
 			t.Fatal(err)
 		}
-		if err := c.AwaitEnd(time.Minute); err != nil {
-			t.Error(err)
-		}
+		wantEnd(t, c)
 		synctest.Wait()
 		if n := b.server.Stats().Sessions; n != 1 {
 			t.Errorf("%d sessions are left, want the other one", n)
+		}
+	})
+}
+
+// Ensure that reports count only in order and of now, and that the newest is shown to people.
+func TestPower_TakesReportsInOrderAndOfNow(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		t := b.tb
+		c, channel, link := b.powered()
+		defer c.Close()
+		if err := c.Send(hello(channel)); err != nil {
+			t.Fatal(err)
+		}
+		next[sv2.PowerHelloAck](t, c)
+		for _, step := range []struct {
+			seq  uint32
+			age  time.Duration
+			said sv2.Watts
+			want unit.Watts
+		}{
+			{5, 0, 2500, 2500},
+			{6, 2 * time.Second, 2400, 2400},
+			{4, 0, 2600, 2400},                 // overtaken
+			{7, 2 * time.Minute, 2700, 2400},   // of long ago
+			{8, maxReportAge, 2300, 2300},      // just in time
+			{9, 0, math.MaxUint32, 2300},       // cannot be
+			{10, time.Millisecond, 2200, 2200}, // and on
+		} {
+			if err := c.Send(sv2.PowerReport{ChannelID: channel, PowerReading: sv2.PowerReading{
+				Seq: step.seq, Age: sv2.MillisOf(step.age), Power: step.said, State: sv2.StateCapped,
+				Source: sv2.SourceMeter, Hottest: 71, Energy: 12, HashRate: 5,
+			}}); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			if w, _ := link.Reported(); w != step.want {
+				t.Errorf("report %d: %v counts, want %v", step.seq, w, step.want)
+			}
+		}
+		want := PowerReport{
+			At: time.Now().Add(-time.Millisecond), Watts: 2200, Hashrate: 5, Source: sv2.SourceMeter,
+			State: sv2.StateCapped, Hottest: 71, Energy: 12, seq: 10,
+		}
+		if got := b.server.Channels()[0].Report; got != want {
+			t.Errorf("shown is %+v, want %+v", got, want)
 		}
 	})
 }
@@ -190,8 +282,9 @@ func TestPower_SettlesOrders(t *testing.T) {
 		}
 		success := func(term, id uint32) sv2.SetPowerTargetSuccess {
 			return sv2.SetPowerTargetSuccess{
-				ChannelID: channel, Command: sv2.PowerCommand{Term: term, ID: id}, Planned: 2000,
-				Eta: math.MaxUint32,
+				ChannelID: channel, PowerAnswer: sv2.PowerAnswer{
+					Command: sv2.PowerCommand{Term: term, ID: id}, Planned: 2000, Eta: math.MaxUint32,
+				},
 			}
 		}
 

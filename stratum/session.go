@@ -35,18 +35,19 @@ type session struct {
 	awaiting     bool // a retry of it is waited for
 
 	mu       sync.Mutex
-	out      outbox              // guarded by mu
-	device   *Device             // guarded by mu
-	granted  extensions          // guarded by mu: negotiated; only the reader changes it
-	channels map[uint32]*channel // guarded by mu
-	empty    time.Time           // guarded by mu: since when it has no channel
-	proxy    bool                // guarded by mu: it may wait without a channel
-	nextID   uint32              // guarded by mu: channel and group ids, never reused
-	nextJob  uint32              // guarded by mu: one counter for all jobs of the connection
-	owed     bool                // guarded by mu: listed in the shard's owed
-	parting  bool                // guarded by mu: the last word was sent
-	cause    error               // guarded by mu: why it is closed; nil while it lives
-	writer   sync.WaitGroup      // the slow writer, if there is one
+	out      outbox                // guarded by mu
+	device   *Device               // guarded by mu
+	granted  extensions            // guarded by mu: negotiated; only the reader changes it
+	channels map[uint32]*channel   // guarded by mu
+	sites    map[string]*powerLink // guarded by mu: what an agent steers; nil without one
+	empty    time.Time             // guarded by mu: since when it has no channel
+	proxy    bool                  // guarded by mu: it may wait without a channel
+	nextID   uint32                // guarded by mu: channel and group ids, never reused
+	nextJob  uint32                // guarded by mu: one counter for all jobs of the connection
+	owed     bool                  // guarded by mu: listed in the shard's owed
+	parting  bool                  // guarded by mu: the last word was sent
+	cause    error                 // guarded by mu: why it is closed; nil while it lives
+	writer   sync.WaitGroup        // the slow writer, if there is one
 }
 
 var sessionIDs atomic.Uint64
@@ -179,6 +180,7 @@ func (s *session) closeLocked(cause error) {
 	for id := range s.channels {
 		s.dropLocked(id)
 	}
+	s.dropSitesLocked()
 	if s.out.pending != nil {
 		giveBack(s.out.pending)
 		s.out.pending = nil
@@ -202,7 +204,7 @@ func (s *session) finish() {
 func (s *session) look(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.channels) == 0 && !s.proxy && now.Sub(s.empty) > s.srv.cfg.OpenTimeout {
+	if len(s.channels)+len(s.sites) == 0 && !s.proxy && now.Sub(s.empty) > s.srv.cfg.OpenTimeout {
 		s.closeLocked(errNoChannel)
 		return
 	}

@@ -63,6 +63,7 @@ type ChannelStats struct {
 	Difficulty float64
 	Hashrate   unit.Hashrate
 	Power      bool          // speaks the power extension
+	Report     PowerReport   // what its device said by it
 	Names      int           // workers behind a proxy that it is known to stand for
 	Named      []WorkerStats // each of them; their figures are part of the channel's
 }

@@ -214,9 +214,14 @@ func (g *Governor) issue(w *worker, sp fleet.Setpoint, now time.Time, delay time
 // mark notes where the share counters stand.
 func (w *worker) mark(now time.Time) {
 	w.work = workMark{at: now}
-	if n := len(w.links); n > 0 {
-		w.work.link = w.links[n-1]
-		_, w.work.work = w.work.link.Counted()
+	for _, l := range slices.Backward(w.links) { // an agent's has no shares, a channel's beside it has
+		_, work := l.Counted()
+		if w.work.link == nil || work > 0 {
+			w.work.link, w.work.work = l, work
+		}
+		if work > 0 {
+			return
+		}
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/hashlease/hashlease/pool"
@@ -16,17 +15,18 @@ import (
 
 // Bounds of a miner's connection.
 const (
-	writeTimeout = 2 * time.Second // the kernel's buffer takes hundreds of shares: a full one is a dead peer
-	unknownLimit = 1 << 16         // longest payload of a message that the miner does not know
-	openRequest  = 1               // request id of the one channel
+	unknownLimit = 1 << 16 // longest payload of a message that the miner does not know
+	openRequest  = 1       // request id of the one channel
 )
 
 var errChannelClosed = errors.New("pool closed the channel")
 
 // link is one connection of a miner. Its reader goroutine is the one that runs Miner.Run.
 type link struct {
-	miner *Miner
-	conn  *noise.Conn
+	wire
+	miner    *Miner
+	sequence uint32   // guarded by mu
+	reporter reporter // of the power extension
 
 	// owned by the reader
 	asked      bool // RequestExtensions is out
@@ -39,17 +39,14 @@ type link struct {
 	rollSize   int
 	extranonce uint64
 	jobs       jobs
+}
 
-	mu       sync.Mutex
-	plain    []byte // guarded by mu: scratch
-	sealed   []byte // guarded by mu: scratch
-	sequence uint32 // guarded by mu
-	broken   bool   // guarded by mu
-
-	reporting sync.Mutex
-	period    time.Duration // guarded by reporting; 0 once the link has ended
-	report    *time.Timer   // guarded by reporting
-	reports   uint32        // guarded by reporting: sequence of PowerReport
+func newLink(m *Miner, conn *noise.Conn) *link {
+	l := &link{wire: wire{conn: conn}, miner: m}
+	l.reporter = reporter{power: m.power, tell: func(r sv2.PowerReading) {
+		l.send(sv2.PowerReport{ChannelID: l.channel, PowerReading: r})
+	}}
+	return l
 }
 
 // run sets the connection up and follows it to its end.
@@ -91,26 +88,6 @@ func limitFrame(raw [6]byte) error {
 		return fmt.Errorf("pool announces %d bytes of message 0x%02x", h.Length, h.Type)
 	}
 	return nil
-}
-
-// send writes one message. A failed write breaks the connection, which the reader then notices.
-func (l *link) send(msg sv2.Message) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.sendLocked(msg)
-}
-
-func (l *link) sendLocked(msg sv2.Message) {
-	if l.broken {
-		return
-	}
-	l.plain = msg.AppendFrame(l.plain[:0])
-	l.sealed = l.conn.AppendFrame(l.sealed[:0], l.plain)
-	_ = l.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
-	if _, err := l.conn.Conn.Write(l.sealed); err != nil {
-		l.broken = true
-		_ = l.conn.Close()
-	}
 }
 
 // submit sends one share.
@@ -252,7 +229,6 @@ func (l *link) handleChange(msg sv2.Message) {
 		}
 	case sv2.ChannelEndpointChanged:
 		if msg.ChannelID == l.channel && l.powered {
-			l.settled = false
 			l.hello() // whoever is there now has not heard it (SV2-240)
 		}
 	}

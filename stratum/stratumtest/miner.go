@@ -174,11 +174,11 @@ func (m *Miner) connect(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer stop()
 	defer func() { _ = conn.Close() }()
-	l := &link{miner: m, conn: conn}
+	l := newLink(m, conn)
 	err = l.run()
 	m.link.Store(nil)
 	m.hasher.work.Store(nil)
-	l.stopReports()
+	l.reporter.stop()
 	if r := (*redirection)(nil); errors.As(err, &r) {
 		m.redirect = r.endpoint(pool)
 		return nil

@@ -10,8 +10,8 @@ import (
 	"github.com/hashlease/hashlease/stratum/sv2"
 )
 
-// PowerDevice is a machine whose power a Miner sets on the pool's order. Its methods are
-// called by several goroutines and must not block.
+// PowerDevice is a machine whose power a Miner sets on the pool's order, or a site whose power an
+// Agent sets. Its methods are called by several goroutines and must not block.
 type PowerDevice interface {
 	// Describe is what the device declares in PowerHello.
 	Describe() PowerDescription

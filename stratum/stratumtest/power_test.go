@@ -170,15 +170,18 @@ func TestMiner_SpeaksThePowerExtension(t *testing.T) {
 	}
 	send(
 		t, c,
-		sv2.PowerHelloAck{ChannelID: 7, Version: 1, ReportPeriod: 100, DeadMan: 60},
+		sv2.PowerHelloAck{
+			ChannelID: 7, PowerTerms: sv2.PowerTerms{Version: 1, ReportPeriod: 100, DeadMan: 60},
+		},
 		sv2.SetPowerTarget{ChannelID: 7, PowerTarget: sv2.PowerTarget{
 			Command: sv2.PowerCommand{Term: 2, ID: 3}, Mode: sv2.PowerCap, Target: 2000,
 			FailMode: sv2.FailHold,
 		}},
 	)
 	want := sv2.SetPowerTargetSuccess{
-		ChannelID: 7, Command: sv2.PowerCommand{Term: 2, ID: 3}, Planned: 2000, Eta: 10_000,
-		ExpectedHashRate: 5,
+		ChannelID: 7, PowerAnswer: sv2.PowerAnswer{
+			Command: sv2.PowerCommand{Term: 2, ID: 3}, Planned: 2000, Eta: 10_000, ExpectedHashRate: 5,
+		},
 	}
 	if diff := cmp.Diff(want, must[sv2.SetPowerTargetSuccess](t, c)); diff != "" {
 		t.Fatal(diff)
@@ -206,7 +209,7 @@ func TestMiner_RefusesBadOrders(t *testing.T) {
 		t.Fatalf("before the acknowledgement: %q", e.Code)
 	}
 	order.Mode = 9
-	send(t, c, sv2.PowerHelloAck{ChannelID: 7, Version: 1}, order)
+	send(t, c, sv2.PowerHelloAck{ChannelID: 7, PowerTerms: sv2.PowerTerms{Version: 1}}, order)
 	if e := must[sv2.SetPowerTargetError](t, c); e.Code != sv2.CodePowerUnknownMode {
 		t.Fatalf("unknown mode: %q", e.Code)
 	}

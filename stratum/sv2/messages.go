@@ -174,16 +174,24 @@ var (
 			DecodeRequestExtensionsError),
 	}
 	power = [256]*entry{
-		TypePowerHello:     row("PowerHello", lenPowerHello, DecodePowerHello),
-		TypePowerHelloAck:  row("PowerHello.Ack", lenPowerHelloAck, DecodePowerHelloAck),
+		TypePowerHello:     row("PowerHello", lenU32+lenPowerOffer, DecodePowerHello),
+		TypePowerHelloAck:  row("PowerHello.Ack", lenU32+lenPowerTerms, DecodePowerHelloAck),
 		TypeSetPowerTarget: row("SetPowerTarget", lenU32+lenPowerTarget, DecodeSetPowerTarget),
-		TypeSetPowerTargetSuccess: row("SetPowerTarget.Success", lenPowerSuccess,
+		TypeSetPowerTargetSuccess: row("SetPowerTarget.Success", lenU32+lenPowerAnswer,
 			DecodeSetPowerTargetSuccess),
-		TypeSetPowerTargetError: row("SetPowerTarget.Error", lenPowerError, DecodeSetPowerTargetError),
+		TypeSetPowerTargetError: row("SetPowerTarget.Error", lenU32+lenPowerError, DecodeSetPowerTargetError),
 		TypePowerReport:         row("PowerReport", lenU32+lenPowerReading, DecodePowerReport),
 		TypeSetSitePowerTarget: row("SetSitePowerTarget", lenText+lenPowerTarget,
 			DecodeSetSitePowerTarget),
 		TypeSitePowerReport: row("SitePowerReport", lenText+lenPowerReading, DecodeSitePowerReport),
+		TypeSitePowerHello:  row("SitePowerHello", 2*lenText+lenPowerOffer, DecodeSitePowerHello),
+		TypeSitePowerHelloAck: row("SitePowerHello.Ack", lenText+lenPowerTerms,
+			DecodeSitePowerHelloAck),
+		TypeSitePowerHelloError: row("SitePowerHello.Error", 2*lenText, DecodeSitePowerHelloError),
+		TypeSetSitePowerTargetSuccess: row("SetSitePowerTarget.Success", lenText+lenPowerAnswer,
+			DecodeSetSitePowerTargetSuccess),
+		TypeSetSitePowerTargetError: row("SetSitePowerTarget.Error", lenText+lenPowerError,
+			DecodeSetSitePowerTargetError),
 	}
 )
 

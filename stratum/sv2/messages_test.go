@@ -78,6 +78,11 @@ var all = []struct {
 	{sv2.PowerReport{}, true},
 	{sv2.SetSitePowerTarget{}, false},
 	{sv2.SitePowerReport{}, false},
+	{sv2.SitePowerHello{}, false},
+	{sv2.SitePowerHelloAck{}, false},
+	{sv2.SitePowerHelloError{}, false},
+	{sv2.SetSitePowerTargetSuccess{}, false},
+	{sv2.SetSitePowerTargetError{}, false},
 }
 
 // split is a frame's header and payload.

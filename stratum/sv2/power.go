@@ -15,35 +15,49 @@ const PowerVersion = 1
 // Types of ExtPower: A0 and up from pool to device, B0 and up from device to pool. No core
 // message has these, because some stacks dispatch on the type alone.
 const (
-	TypePowerHelloAck      = 0xa0
-	TypeSetPowerTarget     = 0xa1
-	TypeSetSitePowerTarget = 0xa2
+	TypePowerHelloAck       = 0xa0
+	TypeSetPowerTarget      = 0xa1
+	TypeSetSitePowerTarget  = 0xa2
+	TypeSitePowerHelloAck   = 0xa3
+	TypeSitePowerHelloError = 0xa4
 
 	TypePowerHello            = 0xb0
 	TypeSetPowerTargetSuccess = 0xb1
 	TypeSetPowerTargetError   = 0xb2
 	TypePowerReport           = 0xb3
 	TypeSitePowerReport       = 0xb4
+
+	TypeSitePowerHello            = 0xb5
+	TypeSetSitePowerTargetSuccess = 0xb6
+	TypeSetSitePowerTargetError   = 0xb7
 )
 
 // Sizes of payloads and their shared parts.
 const (
-	lenPowerHello    = lenU32 + 2*lenU16 + 4*lenU32 + lenU16 + 2*lenU32
-	lenPowerHelloAck = lenU32 + lenU16 + 2*lenU32
-	lenPowerCommand  = 2 * lenU32
-	lenPowerTarget   = lenPowerCommand + 2*lenU8 + 4*lenU32
-	lenPowerSuccess  = lenU32 + lenPowerCommand + 2*lenU32 + lenF32
-	lenPowerError    = lenU32 + lenPowerCommand + lenText
-	lenPowerReading  = lenPowerCommand + 2*lenU32 + 2*lenU8 + lenF32 + lenU8 + lenU64 + lenU32
+	lenPowerOffer   = 2*lenU16 + 4*lenU32 + lenU16 + 2*lenU32
+	lenPowerTerms   = lenU16 + 2*lenU32
+	lenPowerCommand = 2 * lenU32
+	lenPowerTarget  = lenPowerCommand + 2*lenU8 + 4*lenU32
+	lenPowerAnswer  = lenPowerCommand + 2*lenU32 + lenF32
+	lenPowerError   = lenPowerCommand + lenText
+	lenPowerReading = lenPowerCommand + 2*lenU32 + 2*lenU8 + lenF32 + lenU8 + lenU64 + lenU32
 )
 
-// Codes of SetPowerTargetError.
+// Codes of SetPowerTargetError and SetSitePowerTargetError.
 const (
 	CodePowerUnknownMode = "unknown-mode"      // mode or fail_mode has a value that is not known
 	CodePowerUnsupported = "unsupported"       // known, and not among the device's capabilities
 	CodePowerOverridden  = "local-override"    // somebody at the device has decided otherwise
 	CodePowerFault       = "device-fault"      // the device cannot act now
-	CodePowerNotReady    = "hello-not-settled" // no PowerHello.Ack was received for this channel
+	CodePowerNotReady    = "hello-not-settled" // no Ack was received for this channel or site
+)
+
+// Codes of SitePowerHelloError. CodeUnknownUser is another.
+const (
+	CodePowerVersion = "unsupported-version" // none of the versions offered is spoken here
+	CodePowerOffer   = "impossible-offer"    // limits or times that cannot be
+	CodePowerSiteRef = "invalid-site-ref"    // empty, too long, or not printable
+	CodePowerTooMany = "too-many-sites"      // on this connection
 )
 
 // Watts is electric power on the wire.

@@ -28,32 +28,53 @@ func (m SetPowerTarget) AppendFrame(dst []byte) []byte {
 	return w.end()
 }
 
-// SetPowerTargetSuccess says what the device will do: a claim, after clamping to its own limits.
-// To an older command than the newest it answers with the newest. Device to pool.
+// PowerAnswer is what will come of a command, inside SetPowerTarget.Success and its form for sites: a
+// claim, after clamping to the limits there.
 //
-//	 0  channel_id          U32
-//	 4  term                U32
-//	 8  command_id          U32
-//	12  planned_w           U32
-//	16  eta_ms              U32  until it is settled
-//	20  expected_hash_rate  F32  hashes a second once settled
-//	24
-type SetPowerTargetSuccess struct {
-	ChannelID        uint32
+//	+0   term                U32
+//	+4   command_id          U32
+//	+8   planned_w           U32
+//	+12  eta_ms              U32  until it is settled
+//	+16  expected_hash_rate  F32  hashes a second once settled
+//	+20
+type PowerAnswer struct {
 	Command          PowerCommand
 	Planned          Watts
 	Eta              Millis
 	ExpectedHashRate float32
 }
 
+func (r *reader) powerAnswer() (a PowerAnswer) {
+	a.Command = r.powerCommand()
+	a.Planned = Watts(r.u32("planned_w"))
+	a.Eta = Millis(r.u32("eta_ms"))
+	a.ExpectedHashRate = r.f32("expected_hash_rate")
+	return a
+}
+
+func (w *writer) powerAnswer(a *PowerAnswer) {
+	w.powerCommand(a.Command)
+	w.u32(uint32(a.Planned))
+	w.u32(uint32(a.Eta))
+	w.f32(a.ExpectedHashRate)
+}
+
+// SetPowerTargetSuccess says what the device will do. To an older command than the newest it answers
+// with the newest. Device to pool.
+//
+//	0  channel_id  U32
+//	4  PowerAnswer
+//	24
+type SetPowerTargetSuccess struct {
+	ChannelID uint32
+	PowerAnswer
+}
+
 // DecodeSetPowerTargetSuccess reads a payload; see the package for aliasing and rest.
 func DecodeSetPowerTargetSuccess(p []byte) (m SetPowerTargetSuccess, rest []byte, err error) {
 	r := reader{rest: p}
 	m.ChannelID = r.u32("channel_id")
-	m.Command = r.powerCommand()
-	m.Planned = Watts(r.u32("planned_w"))
-	m.Eta = Millis(r.u32("eta_ms"))
-	m.ExpectedHashRate = r.f32("expected_hash_rate")
+	m.PowerAnswer = r.powerAnswer()
 	rest, err = r.end("SetPowerTarget.Success")
 	return m, rest, err
 }
@@ -62,10 +83,7 @@ func DecodeSetPowerTargetSuccess(p []byte) (m SetPowerTargetSuccess, rest []byte
 func (m SetPowerTargetSuccess) AppendFrame(dst []byte) []byte {
 	w := begin(dst, ExtPower|ChannelBit, TypeSetPowerTargetSuccess)
 	w.u32(m.ChannelID)
-	w.powerCommand(m.Command)
-	w.u32(uint32(m.Planned))
-	w.u32(uint32(m.Eta))
-	w.f32(m.ExpectedHashRate)
+	w.powerAnswer(&m.PowerAnswer)
 	return w.end()
 }
 

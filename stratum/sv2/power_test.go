@@ -66,8 +66,8 @@ func TestPower_MatchesVectors(t *testing.T) {
 			}
 		}
 	}
-	if len(names) != 8 {
-		t.Errorf("vectors for %d messages of 8", len(names))
+	if len(names) != 13 {
+		t.Errorf("vectors for %d messages of 13", len(names))
 	}
 }
 
