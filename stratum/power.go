@@ -325,5 +325,5 @@ func (s *session) report(p *powerLink, r *sv2.PowerReading, now time.Time) {
 		Source: r.Source, State: r.State, Hottest: r.Hottest,
 		Energy: unit.Joules(min(r.Energy, math.MaxInt64)), seq: r.Seq,
 	}
-	p.link.Report(p.said.Watts)
+	p.link.Report(fleet.Reading{Watts: p.said.Watts, Energy: p.said.Energy, At: p.said.At})
 }

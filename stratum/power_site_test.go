@@ -89,8 +89,8 @@ func TestSitePower_MakesAnAgentAnActuator(t *testing.T) {
 
 		b.send(c, sv2.SitePowerReport{Site: "hall 2", PowerReading: sv2.PowerReading{Power: 512_000, Seq: 1}})
 		synctest.Wait()
-		if w, ok := links[0].Reported(); !ok || w != 512*unit.Kilowatt {
-			t.Errorf("reported %v, %v", w, ok)
+		if r, ok := links[0].Reported(); !ok || r.Watts != 512*unit.Kilowatt {
+			t.Errorf("reported %v, %v", r, ok)
 		}
 		if st := b.server.Sites(); len(st) != 1 || st[0].Worker != "alice.hall-2" || st[0].Site != "hall 2" ||
 			st[0].Report.Watts != 512*unit.Kilowatt {
@@ -171,8 +171,8 @@ func TestSitePower_KeepsSitesApart(t *testing.T) {
 		if n := len(b.fleet.Links("alice.hall-2")); n != maxSites-1 {
 			t.Errorf("%d links, want %d", n, maxSites-1)
 		}
-		if w, _ := b.fleet.Links("alice.hall-7")[0].Reported(); w != 7 {
-			t.Errorf("reported %v", w)
+		if r, _ := b.fleet.Links("alice.hall-7")[0].Reported(); r.Watts != 7 {
+			t.Errorf("reported %v", r)
 		}
 		for _, l := range b.fleet.Links("alice.hall-2") {
 			if _, spoke := l.Reported(); spoke {

@@ -119,7 +119,8 @@ func TestPower_TakesReportsThatCanBe(t *testing.T) {
 				t.Fatal(err)
 			}
 			synctest.Wait()
-			return link.Reported()
+			r, ok := link.Reported()
+			return r.Watts, ok
 		}
 		if w, ok := report(2500); ok {
 			t.Errorf("before hello: %v", w)
@@ -236,8 +237,8 @@ func TestPower_TakesReportsInOrderAndOfNow(t *testing.T) {
 				t.Fatal(err)
 			}
 			synctest.Wait()
-			if w, _ := link.Reported(); w != step.want {
-				t.Errorf("report %d: %v counts, want %v", step.seq, w, step.want)
+			if r, _ := link.Reported(); r.Watts != step.want {
+				t.Errorf("report %d: %v counts, want %v", step.seq, r.Watts, step.want)
 			}
 		}
 		want := PowerReport{

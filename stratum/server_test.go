@@ -8,6 +8,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -605,7 +606,61 @@ func TestServer_OrdersPowerInBand(t *testing.T) {
 	if o.Command != (sv2.PowerCommand{Term: 3, ID: 9}) || !o.Hold || o.ValidFor != 30*time.Second {
 		t.Errorf("device got %+v", o)
 	}
-	eventually(t, "a report", func() bool { r, ok := link.Reported(); return ok && r == 1234 })
+	eventually(t, "a report", func() bool { r, ok := link.Reported(); return ok && r.Watts == 1234 })
+}
+
+// Ensure that an agent beside the machines is the actuator of its site's worker, keeps what it was
+// told when the server goes, and obeys the next one only if that commands in a newer term.
+func TestServer_SteersASiteThroughItsAgent(t *testing.T) {
+	w := newWorld(t, func(c *stratum.Config) { c.PowerReport = 50 * time.Millisecond })
+	next := newWorld(t, func(c *stratum.Config) { c.PowerReport = 50 * time.Millisecond })
+	d := &device{}
+	var at atomic.Pointer[world]
+	at.Store(w)
+	agent := stratumtest.NewAgent(stratumtest.AgentConfig{
+		Pool: func() stratumtest.Endpoint {
+			return stratumtest.Endpoint{Address: at.Load().address, Authority: &at.Load().authority}
+		},
+		Site: "hall-2", Identity: "alice.hall-2", Power: d, MinBackoff: time.Millisecond,
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = agent.Run(ctx) })
+	t.Cleanup(func() { cancel(); wg.Wait() })
+	order := func(w *world, term uint32) (ack fleet.Ack, err error) {
+		var link *fleet.Link
+		eventually(t, "the agent reports", func() bool {
+			if links := w.registry.Links("alice.hall-2"); len(links) == 1 {
+				link = links[0]
+				r, ok := link.Reported()
+				return ok && r.Watts == 1234
+			}
+			return false
+		})
+		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+		defer cancel()
+		return link.Actuator().Set(ctx, fleet.Setpoint{
+			Term: term, Command: 1, Mode: fleet.Capped, Watts: 2000, ValidFor: 30 * time.Second, FailHold: true,
+		})
+	}
+	if ack, err := order(w, 3); err != nil || ack.Planned != 2000 || agent.Command().Term != 3 {
+		t.Fatalf("ack %+v, error %v", ack, err)
+	}
+	at.Store(next)
+	if err := w.server.Shutdown(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := order(next, 2); err == nil || agent.Command().Term != 3 {
+		t.Errorf("an older term was obeyed: %v", err)
+	}
+	if _, err := order(next, 4); err != nil || agent.Command().Term != 4 {
+		t.Errorf("a newer term was not obeyed: %v", err)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.orders) != 2 || !d.orders[0].Hold {
+		t.Errorf("the site was told %+v", d.orders)
+	}
 }
 
 // Ensure that real mining reaches the ledger on both kinds of channels, and that the device's own

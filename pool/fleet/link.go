@@ -22,8 +22,8 @@ type Link struct {
 	expect   atomic.Pointer[Expectation]
 	shares   atomic.Uint64
 	work     atomic.Uint64
-	each     atomic.Uint64 // work of one share at the present target; 0 until it is known
-	reported atomic.Int64  // watts, by the device's own word; -1 until it spoke
+	each     atomic.Uint64           // work of one share at the present target; 0 until it is known
+	reported atomic.Pointer[Reading] // by the device's own word; nil until it spoke
 }
 
 // Expect sets what is expected of the worker and wakes its session.
@@ -64,10 +64,12 @@ func (l *Link) Actuator() Actuator {
 }
 
 // Report notes the watts that the device says it draws: a claim, for evidence only.
-func (l *Link) Report(w unit.Watts) { l.reported.Store(int64(w)) }
+func (l *Link) Report(r Reading) { l.reported.Store(&r) }
 
 // Reported is the last claim and whether there was one.
-func (l *Link) Reported() (unit.Watts, bool) {
-	w := l.reported.Load()
-	return unit.Watts(w), w >= 0
+func (l *Link) Reported() (Reading, bool) {
+	if r := l.reported.Load(); r != nil {
+		return *r, true
+	}
+	return Reading{}, false
 }

@@ -21,7 +21,6 @@ func NewRegistry() *Registry { return &Registry{links: map[pool.WorkerID][]*Link
 // the link's Expectation changes.
 func (r *Registry) Open(w pool.WorkerID, wake func()) *Link {
 	l := &Link{wake: wake}
-	l.reported.Store(-1)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.links[w] = append(r.links[w], l)

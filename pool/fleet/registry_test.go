@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/hashlease/hashlease/pool"
 	"github.com/hashlease/hashlease/pool/fleet"
@@ -61,9 +62,13 @@ func TestLink_CarriesBothWays(t *testing.T) {
 	if s, w := l.Counted(); s != 5 || w != 150 {
 		t.Errorf("counted %d shares, %d work", s, w)
 	}
-	l.Report(0)
-	if w, ok := l.Reported(); !ok || w != 0 {
-		t.Errorf("reported %d, %v", w, ok)
+	if r, ok := l.Reported(); ok {
+		t.Errorf("reported %+v before the first", r)
+	}
+	at := time.Unix(1e9, 0)
+	l.Report(fleet.Reading{At: at})
+	if r, ok := l.Reported(); !ok || r.Watts != 0 || !r.At.Equal(at) {
+		t.Errorf("reported %+v, %v", r, ok)
 	}
 	l.SetActuator(fakeActuator{fleet.Capability{CanPause: true}})
 	if a := l.Actuator(); a == nil || !a.Capability().CanPause {

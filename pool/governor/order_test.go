@@ -187,3 +187,40 @@ func TestGovernor_SpreadsDeadMen(t *testing.T) {
 		}
 	})
 }
+
+// Ensure that a machine's word about its watts is forgotten when no newer one comes, though its
+// connection lives: it may have woken, and the meter then tells.
+func TestGovernor_ForgetsAnOldWord(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSim(t, 20)
+		g, stop := s.start(s.config())
+		defer stop()
+		setCaps(t, g, 1, lease("l1", 30_000, time.Now(), time.Hour))
+		s.until("proof", 30*time.Second, func() bool { s.proofs(g); return s.proof["l1"].Free })
+		var quiet *device
+		for _, d := range s.devices {
+			if d.says() == d.worker.Sleep {
+				quiet = d
+			}
+		}
+		quiet.silent, quiet.deaf = true, true
+		quiet.wakeUp()
+		said := func() unit.Watts {
+			for _, w := range one(g).Workers {
+				if w.ID == quiet.worker.ID {
+					return w.Reported
+				}
+			}
+			return 0
+		}
+		s.run(10 * time.Second)
+		if w := said(); w != quiet.worker.Sleep {
+			t.Errorf("says %v after ten seconds of silence", w)
+		}
+		s.until("the meter to tell", time.Minute, func() bool {
+			s.proofs(g)
+			return said() < 0 && s.proof["l1"].Free
+		})
+		s.neverOver()
+	})
+}

@@ -274,7 +274,7 @@ func (s *sim) look(now time.Time, reports int) {
 	for _, d := range s.devices {
 		d.step(now)
 		if l := s.links[d.worker.ID]; l != nil && !d.silent && reports%20 == 0 {
-			l.Report(d.says())
+			l.Report(fleet.Reading{Watts: d.says(), At: now})
 			d.mu.Lock()
 			rate := d.worker.Curve.At(d.draws)
 			d.mu.Unlock()

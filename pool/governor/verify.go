@@ -76,7 +76,7 @@ func (g *Governor) awaitRise(w *worker, now time.Time) {
 // awaitFall waits for a reduction to show. The device's word ends the wait; without one the
 // feeder's meter does. If neither comes in time, the worker is named.
 func (g *Governor) awaitFall(f *feeder, w *worker, shown func(*worker) bool, now time.Time) {
-	down := w.speaks && w.reported <= w.order.Watts+w.slackWatts()
+	down := w.speaks && w.reportedAt.After(w.orderedAt) && w.reported <= w.order.Watts+w.slackWatts()
 	hash := g.hashDown(w, now)
 	switch {
 	case down:

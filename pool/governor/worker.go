@@ -11,6 +11,9 @@ import (
 )
 
 const (
+	// reportStale is how old a machine's word about its watts may be. One that has fallen silent on a
+	// living connection may draw anything.
+	reportStale = 30 * time.Second
 	// reportGrace is how long a new session may take to say what its machine draws.
 	reportGrace = 3 * time.Second
 	// maxAsserts is how often a machine that acts on its own is told again before it is left alone.
@@ -32,7 +35,8 @@ type worker struct {
 	reachedAt  time.Time // since when it takes orders
 	lostAt     time.Time // since when it does not
 	reported   unit.Watts
-	speaks     bool // it has reported watts
+	reportedAt time.Time
+	speaks     bool // it has reported watts, lately
 
 	// What was ordered. Command 0: nothing in this term; mode and watts are then as found.
 	order     fleet.Setpoint
@@ -169,17 +173,14 @@ func (f *feeder) fits() bool {
 // observe looks at a worker's sessions: who takes orders, and what it says that it draws.
 func (g *Governor) observe(w *worker, now time.Time) {
 	w.links = g.cfg.Registry.Links(w.ID)
+	w.listen(now)
 	a := w.outOfBand
 	var via *fleet.Link
-	w.reported, w.speaks = -1, false
 	for _, l := range slices.Backward(w.links) { // newest first
 		if a == nil {
 			if a = l.Actuator(); a != nil {
 				via = l
 			}
-		}
-		if r, ok := l.Reported(); ok && !w.speaks {
-			w.reported, w.speaks = r, true
 		}
 	}
 	switch {
@@ -197,6 +198,17 @@ func (g *Governor) observe(w *worker, now time.Time) {
 	}
 	if w.speaks && !w.ordered() {
 		w.find()
+	}
+}
+
+// listen takes what the worker says that it draws, by its newest session that says so.
+func (w *worker) listen(now time.Time) {
+	w.reported, w.speaks = -1, false
+	for _, l := range slices.Backward(w.links) {
+		if r, ok := l.Reported(); ok && now.Sub(r.At) < reportStale {
+			w.reported, w.reportedAt, w.speaks = r.Watts, r.At, true
+			return
+		}
 	}
 }
 

@@ -237,3 +237,85 @@ func TestMiner_MinesWithoutTheExtension(t *testing.T) {
 		}
 	}
 }
+
+// settled is an open channel whose order to sleep was followed.
+func settled(t *testing.T, c *Client, fail sv2.FailMode) sv2.SetPowerTarget {
+	t.Helper()
+	openPowered(t, c)
+	order := sv2.SetPowerTarget{ChannelID: 7, PowerTarget: sv2.PowerTarget{
+		Command: sv2.PowerCommand{Term: 2, ID: 3}, Mode: sv2.PowerPause, FailMode: fail, ValidFor: 3600,
+	}}
+	send(t, c, ackOf(7), order)
+	must[sv2.SetPowerTargetSuccess](t, c)
+	return order
+}
+
+func ackOf(channel uint32) sv2.PowerHelloAck {
+	return sv2.PowerHelloAck{
+		ChannelID: channel, PowerTerms: sv2.PowerTerms{Version: 1, ReportPeriod: 100, DeadMan: 60},
+	}
+}
+
+// Ensure that the last command outlives the channel and the connection, whatever ended them, and that
+// what was negotiated does not: the device says hello again and tells which command it has.
+func TestMiner_KeepsItsOrderOverConnections(t *testing.T) {
+	for name, end := range map[string]func(t *testing.T, c *Client){
+		"CloseChannel": func(t *testing.T, c *Client) {
+			t.Helper()
+			send(t, c, sv2.CloseChannel{ChannelID: 7})
+		},
+		"Reconnect": func(t *testing.T, c *Client) {
+			t.Helper()
+			send(t, c, sv2.Reconnect{})
+		},
+		"loss": func(_ *testing.T, c *Client) { _ = c.Close() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newScriptedPool(t)
+			d := &obeying{}
+			start(t, MinerConfig{Pool: p.endpoint, Identity: "a.b", Nominal: 10, Power: d})
+			c := p.accept()
+			order := settled(t, c, sv2.FailRelease)
+			end(t, c)
+			c = p.accept()
+			openPowered(t, c)
+			newer := order
+			newer.Command.ID++
+			send(t, c, newer)
+			if e := must[sv2.SetPowerTargetError](t, c); e.Code != sv2.CodePowerNotReady {
+				t.Errorf("an order before the new hello was settled: %+v", e)
+			}
+			send(t, c, ackOf(7))
+			if r := must[sv2.PowerReport](t, c); r.Command != order.Command || r.Seq != 1 {
+				t.Errorf("report is %+v", r)
+			}
+			if n := len(d.seen()); n != 1 {
+				t.Errorf("the device was told %d things", n)
+			}
+		})
+	}
+}
+
+// Ensure that a change of the channel's far end voids what was agreed, and nothing else (SV2-240).
+func TestSV2_240_SaysHelloToANewEndpoint(t *testing.T) {
+	p := newScriptedPool(t)
+	d := &obeying{}
+	start(t, MinerConfig{Pool: p.endpoint, Identity: "a.b", Nominal: 10, Power: d})
+	c := p.accept()
+	order := settled(t, c, sv2.FailHold)
+	send(t, c, sv2.ChannelEndpointChanged{ChannelID: 99}, sv2.ChannelEndpointChanged{ChannelID: 7})
+	if h := must[sv2.PowerHello](t, c); h.ChannelID != 7 {
+		t.Errorf("hello is %+v", h)
+	}
+	send(t, c, order)
+	if e := must[sv2.SetPowerTargetError](t, c); e.Code != sv2.CodePowerNotReady {
+		t.Errorf("from an endpoint that has not answered: %+v", e)
+	}
+	send(t, c, ackOf(7), order)
+	if ok := must[sv2.SetPowerTargetSuccess](t, c); ok.Command != order.Command {
+		t.Errorf("answered %+v", ok)
+	}
+	if n := len(d.seen()); n != 1 {
+		t.Errorf("the device was told %d things", n)
+	}
+}

@@ -184,7 +184,7 @@ func TestSim_MinesAndObeysAtARealServer(t *testing.T) {
 	eventually(t, "sleep", asleep)
 	eventually(t, "a report of it", func() bool {
 		for _, l := range p.registry.Links(w.ID) {
-			if watts, ok := l.Reported(); ok && watts < 100 {
+			if watts, ok := l.Reported(); ok && watts.Watts < 100 {
 				return true
 			}
 		}
