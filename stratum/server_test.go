@@ -640,7 +640,7 @@ func TestServer_SteersASiteThroughItsAgent(t *testing.T) {
 		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 		defer cancel()
 		return link.Actuator().Set(ctx, fleet.Setpoint{
-			Term: term, Command: 1, Mode: fleet.Capped, Watts: 2000, ValidFor: 30 * time.Second, FailHold: true,
+			Term: term, Command: 1, Mode: fleet.Capped, Watts: 2000, ValidFor: time.Minute, FailHold: true,
 		})
 	}
 	if ack, err := order(w, 3); err != nil || ack.Planned != 2000 || agent.Command().Term != 3 {
