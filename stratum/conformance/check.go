@@ -15,6 +15,8 @@ type T struct {
 	run  *run
 	rule *Rule
 
+	address string // of the pool; another one after a Reconnect
+
 	status   Status
 	detail   string
 	cleanups []func()

@@ -6,6 +6,7 @@ import (
 	"net"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashlease/hashlease/stratum/noise"
@@ -18,8 +19,9 @@ var errSilence = errors.New("nothing more came")
 // Conn is one connection to the pool. Its reader only queues frames; whoever runs the check takes them
 // from the queue, in order, and what the connection knows of channels is as old as the frame taken last.
 type Conn struct {
-	t     *T
-	noise *noise.Conn
+	t        *T
+	noise    *noise.Conn
+	extended atomic.Bool // extensions were asked for
 
 	// owned by the check
 	plain, sealed []byte
@@ -46,7 +48,7 @@ func (t *T) Dial() *Conn {
 // DialTCP only connects. The connection ends with the check.
 func (t *T) DialTCP() net.Conn {
 	d := net.Dialer{Timeout: t.Patience()}
-	raw, err := d.DialContext(t.ctx, "tcp", t.run.pool.Address)
+	raw, err := d.DialContext(t.ctx, "tcp", t.address)
 	if err != nil {
 		t.Failf("a TCP connection: %v", err)
 	}
@@ -303,9 +305,9 @@ func ending(err error) string {
 
 // hostPort is the pool's address as SetupConnection carries it.
 func (t *T) hostPort() (host string, port uint16) {
-	host, text, err := net.SplitHostPort(t.run.pool.Address)
+	host, text, err := net.SplitHostPort(t.address)
 	if err != nil {
-		return t.run.pool.Address, 0
+		return t.address, 0
 	}
 	n, _ := strconv.ParseUint(text, 10, 16)
 	return host, uint16(n)

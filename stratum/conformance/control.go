@@ -39,6 +39,12 @@ type Control struct {
 	Timeouts map[string]int64 // milliseconds, by name
 }
 
+// Expectation is the body of VerbExpect.
+type Expectation struct {
+	Worker   string  `json:"worker"`
+	Hashrate float64 `json:"hashrate"` // hashes a second; 0: silence is ordered
+}
+
 // controlLimit bounds an answer.
 const controlLimit = 1 << 20
 

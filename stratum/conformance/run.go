@@ -139,7 +139,7 @@ func (r *run) one(ctx context.Context, rule *Rule) Result {
 		return Result{Rule: rule, Status: NotApplicable, Detail: why}
 	}
 	began := time.Now()
-	t := &T{run: r, rule: rule, status: Pass}
+	t := &T{run: r, rule: rule, address: r.pool.Address, status: Pass}
 	var cancel context.CancelFunc
 	t.ctx, cancel = context.WithTimeout(ctx, time.Minute+2*r.timeout(rule.Waits))
 	defer cancel()

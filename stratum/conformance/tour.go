@@ -17,7 +17,7 @@ func tour(t *T) {
 	bad.MaxTarget = Target{} // no hash is below it
 	c.Send(bad)
 	c.Fence()
-	c.Send(sv2.RequestExtensions{RequestID: 7, Requested: []uint16{0x7ffe}})
+	c.Send(sv2.RequestExtensions{RequestID: 7, Requested: []uint16{stranger}})
 	c.Fence()
 	refused := t.Dial()
 	refused.Send(t.SetupRequest(1 << 31))

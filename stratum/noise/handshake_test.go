@@ -42,7 +42,7 @@ func answered(t *testing.T) (i initiator, act2 [Act2Size]byte, public PublicKey)
 }
 
 // Ensure no single bit of act 2 can be changed on the way.
-func TestConnect_RefusesEveryBitFlipOfAct2(t *testing.T) {
+func TestSV2_005_ConnectRefusesEveryBitFlipOfAct2(t *testing.T) {
 	t.Parallel()
 	i, act2, public := answered(t)
 	again := i
@@ -65,7 +65,7 @@ func TestConnect_RefusesEveryBitFlipOfAct2(t *testing.T) {
 }
 
 // Ensure a certificate counts only from the right authority, in its time, and with version 0.
-func TestConnect_ChecksCertificate(t *testing.T) {
+func TestSV2_005_ConnectChecksCertificate(t *testing.T) {
 	from, until := testTime.Add(-time.Minute), testTime.Add(time.Hour)
 	stranger, err := NewAuthority()
 	if err != nil {
@@ -99,7 +99,7 @@ func TestConnect_ChecksCertificate(t *testing.T) {
 }
 
 // Ensure a certificate of another version, or for another key, is refused though it is signed.
-func TestCertificate_RefusesOtherVersionAndKey(t *testing.T) {
+func TestSV2_004_CertificateRefusesOtherVersionAndKey(t *testing.T) {
 	a, err := NewAuthority()
 	if err != nil {
 		t.Fatal(err)

@@ -131,7 +131,7 @@ func same(t *testing.T, what string, got, want []byte) {
 }
 
 // Ensure keys are read and written as the specification and the reference implementation do.
-func TestPublicKey_MatchesVectors(t *testing.T) {
+func TestSV2_016_PublicKeyMatchesVectors(t *testing.T) {
 	v := loadVectors(t)
 	for _, k := range v.AuthorityKeys {
 		text := k.Text + k.Public // each vector has one of them
@@ -196,7 +196,7 @@ func TestXOnly_MatchesVectors(t *testing.T) {
 }
 
 // Ensure the key exchange is BIP324's, in both roles.
-func TestKeypair_ECDHMatchesVectors(t *testing.T) {
+func TestSV2_003_ECDHMatchesVectors(t *testing.T) {
 	v := loadVectors(t).EllSwiftECDH
 	if len(v.Vectors) != v.Count || v.Count < 5 {
 		t.Fatalf("%d vectors, the file says %d", len(v.Vectors), v.Count)
@@ -223,7 +223,7 @@ func TestKeypair_ECDHMatchesVectors(t *testing.T) {
 }
 
 // Ensure sealed sizes are as published.
-func TestSealedSize_MatchesVectors(t *testing.T) {
+func TestSV2_010_SealedSizes(t *testing.T) {
 	list := loadVectors(t).FrameLengths.Vectors
 	if len(list) < 12 {
 		t.Fatalf("only %d vectors", len(list))
@@ -239,7 +239,7 @@ func TestSealedSize_MatchesVectors(t *testing.T) {
 }
 
 // Ensure a handshake with the published keys says and hashes every step as published.
-func TestHandshake_MatchesTranscript(t *testing.T) {
+func TestSV2_002_HandshakeMatchesTranscript(t *testing.T) {
 	v := loadVectors(t).Transcript
 	step := 0
 	check := func(s *symmetric) {
@@ -313,7 +313,7 @@ func (v *transcript) authority() *Authority {
 }
 
 // Ensure frames with the published keys are sealed as published, and open again.
-func TestConn_MatchesTranscript(t *testing.T) {
+func TestSV2_009_ConnMatchesTranscript(t *testing.T) {
 	v := loadVectors(t).Transcript
 	near, far := net.Pipe()
 	k1, k2 := [32]byte(v.K1), [32]byte(v.K2)

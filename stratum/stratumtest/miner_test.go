@@ -105,7 +105,7 @@ func TestMiner_FollowsReconnect(t *testing.T) {
 }
 
 // Ensure that the miner refuses a server whose authority it was not told.
-func TestMiner_RefusesStrangeAuthority(t *testing.T) {
+func TestSV2_251_RefusesStrangeAuthority(t *testing.T) {
 	p, stranger := newScriptedPool(t), newScriptedPool(t)
 	p.identity = stranger.identity
 	start(t, MinerConfig{Pool: p.endpoint, Identity: "a.b", Nominal: 2000})

@@ -216,7 +216,7 @@ func TestMiner_RefusesBadOrders(t *testing.T) {
 }
 
 // Ensure that a pool which does not know the extension is mined at all the same, and hears nothing of it.
-func TestMiner_MinesWithoutTheExtension(t *testing.T) {
+func TestSV2_236_MinesWithoutTheExtension(t *testing.T) {
 	p := newScriptedPool(t)
 	start(t, MinerConfig{Pool: p.endpoint, Identity: "a.b", Nominal: 2000, Power: &obeying{}})
 	c := p.accept()

@@ -167,6 +167,24 @@ func TestMessages_AreAllKnown(t *testing.T) {
 	}
 }
 
+// Ensure the messages of job declaration and template distribution never have the channel bit
+// (sv2-spec 03 §3.2.1).
+func TestSV2_023_OtherProtocolsHaveNoChannelBit(t *testing.T) {
+	var seen int
+	for _, a := range all {
+		h, _ := split(a.m.AppendFrame(nil))
+		if h.ID() != 0 || h.Type < sv2.TypeAllocateMiningJobToken {
+			continue
+		}
+		if seen++; h.Channel() {
+			t.Errorf("%T has the channel bit", a.m)
+		}
+	}
+	if seen < 15 {
+		t.Errorf("saw %d messages of these protocols", seen)
+	}
+}
+
 // Ensure random messages come back as they were, whatever the channel bit and whatever follows.
 func TestMessages_RoundTrip(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
@@ -261,7 +279,7 @@ func largest(v reflect.Value) bool {
 }
 
 // Ensure of a BOOL only bit 0 counts.
-func TestDecode_MasksBool(t *testing.T) {
+func TestSV2_024_DecodeMasksBool(t *testing.T) {
 	for b, want := range map[byte]bool{0: false, 1: true, 2: false, 0xfe: false, 0xff: true} {
 		_, payload := split(sv2.NewExtendedMiningJob{Future: true}.AppendFrame(nil))
 		payload[13] = b
@@ -296,7 +314,7 @@ func TestDecode_RefusesOddHashrates(t *testing.T) {
 }
 
 // Ensure a count that cannot be true takes no memory.
-func TestDecode_TakesNoMemoryForFalseCounts(t *testing.T) {
+func TestSV2_030_TakesNoMemoryForFalseCounts(t *testing.T) {
 	for name, decode := range map[string]func() error{
 		"hashes": func() error {
 			_, _, err := sv2.DecodeDeclareMiningJob([]byte{15: 255, 14: 255, 100: 0})

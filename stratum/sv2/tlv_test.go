@@ -48,7 +48,7 @@ func TestUserIdentity_RefusesLongName(t *testing.T) {
 }
 
 // Ensure appending a TLV keeps the frame's extension and counts in its length.
-func TestAppendTLV_CorrectsLength(t *testing.T) {
+func TestSV2_239_AppendTLVKeepsTheExtension(t *testing.T) {
 	before := []byte("earlier frame")
 	b := sv2.SubmitSharesExtended{}.AppendFrame(before)
 	b = sv2.AppendTLV(b, len(before), identity("rig7"))

@@ -97,7 +97,7 @@ func TestHeader_MatchesVectors(t *testing.T) {
 }
 
 // Ensure every published message decodes to its fields and encodes to its bytes.
-func TestMessages_MatchVectors(t *testing.T) {
+func TestSV2_020_MessagesMatchVectors(t *testing.T) {
 	v := loadVectors(t)
 	list := append(v.MessagesReference, v.MessagesDerived.Vectors...)
 	if len(list) < 29 {

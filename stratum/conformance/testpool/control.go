@@ -57,10 +57,7 @@ func (p *Pool) offer(w http.ResponseWriter, _ *http.Request) {
 
 // expect orders another hashrate of a worker.
 func (p *Pool) expect(r *http.Request) error {
-	var m struct {
-		Worker   string
-		Hashrate float64
-	}
+	var m conformance.Expectation
 	if err := json.NewDecoder(r.Body).Decode(&m); err != nil {
 		return fmt.Errorf("decoding the request: %w", err)
 	}
