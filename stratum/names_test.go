@@ -415,3 +415,25 @@ func TestNames_ShareAllocatesNothing(t *testing.T) {
 		t.Errorf("%d shares were accepted", n)
 	}
 }
+
+// FuzzJoined ensures that no name leads out of the channel's account, and that what it leads to is an
+// identity.
+func FuzzJoined(f *testing.F) {
+	for _, s := range []string{"rig1", "alice.rig1", "alice", "alice.", "bob.rig", ".", "", "\xff"} {
+		f.Add("alice.proxy", []byte(s))
+	}
+	f.Fuzz(func(t *testing.T, own string, name []byte) {
+		account, worker, err := pool.ParseIdentity(own)
+		if err != nil {
+			return
+		}
+		joined, ok := joined(worker, name)
+		if !ok {
+			return
+		}
+		a, w, err := pool.ParseIdentity(joined)
+		if err != nil || a != account || string(w) != joined {
+			t.Errorf("%q on a channel of %q is %q of %q: %v", name, own, joined, a, err)
+		}
+	})
+}

@@ -161,7 +161,8 @@ func target(sp fleet.Setpoint) sv2.PowerTarget {
 	}
 	return sv2.PowerTarget{
 		Command: sv2.PowerCommand{Term: sp.Term, ID: sp.Command}, Mode: powerModes[sp.Mode], FailMode: fail,
-		Target: sv2.Watts(max(0, min(sp.Watts, math.MaxUint32))), ValidFor: sv2.SecondsOf(sp.ValidFor),
+		Target: sv2.Watts(max(0, min(sp.Watts, math.MaxUint32))), Ramp: sv2.MillisOf(sp.Ramp),
+		ValidFor: sv2.SecondsOf(sp.ValidFor),
 	}
 }
 
@@ -219,6 +220,7 @@ func capability(o sv2.PowerOffer) fleet.Capability {
 		Min: unit.Watts(o.Min), Max: unit.Watts(o.Max), Step: unit.Watts(o.Step),
 		CanCap:     o.Capabilities&sv2.CanCap != 0,
 		CanPause:   o.Capabilities&sv2.CanPause != 0 && o.Capabilities&sv2.CanWake != 0,
+		CanRamp:    o.Capabilities&sv2.CanRamp != 0,
 		ShedIn:     o.PauseIn.Duration(),
 		ReturnIn:   o.ResumeIn.Duration(),
 		HoldsAlone: o.Capabilities&sv2.CanHold != 0,

@@ -163,6 +163,7 @@ type Setpoint struct {
 	Mode     Mode
 	Watts    unit.Watts    // bound on the worker's draw: its full power when free, Sleep when paused
 	Hashrate unit.Hashrate // expected once settled
+	Ramp     time.Duration // spread the change over this span, if the device can
 	ValidFor time.Duration // dead man: what happens without a refresh is FailHold's matter
 	FailHold bool          // without a refresh: stay (true) or return to free (false)
 }
@@ -173,6 +174,7 @@ type Capability struct {
 	Step       unit.Watts    // 0: continuous
 	CanCap     bool          // runs between Min and Max
 	CanPause   bool          // sleeps
+	CanRamp    bool          // obeys Setpoint.Ramp
 	ShedIn     time.Duration // declared time to 95 % of a reduction
 	ReturnIn   time.Duration // declared time to 95 % of a return
 	HoldsAlone bool          // keeps a reduction without us: may back FIRM capacity

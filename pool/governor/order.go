@@ -36,6 +36,7 @@ func (g *Governor) order(f *feeder, caps []fleet.Cap, now time.Time) {
 	}
 	for i, w := range down {
 		w.want.FailHold = w.mayHold(hold) && w.want.Mode != fleet.Free
+		w.want.Ramp = 0
 		g.issue(w, w.want, now, g.cfg.Spread*time.Duration(i)/time.Duration(len(down)))
 	}
 	if n := g.noteReduction(f, down, now); n != "" {
@@ -153,11 +154,24 @@ func (g *Governor) restore(f *feeder, up []*worker, hold bool, now time.Time) {
 			continue
 		}
 		f.tokens -= float64(more)
+		w.want.Ramp = w.rampFor(more, rate)
 		byMeter += more
 		byOrders += worse
 		w.want.FailHold = w.mayHold(hold) && w.want.Mode != fleet.Free
 		g.issue(w, w.want, now, 0)
 	}
+}
+
+// longestRamp is how long one machine's return may be drawn out.
+const longestRamp = 10 * time.Minute
+
+// rampFor is how long a return takes at the feeder's ramp, if it is more than a second's worth of it: a
+// site behind an agent is one worker, and must not come back in one step either.
+func (w *worker) rampFor(more unit.Watts, rate float64) time.Duration {
+	if !w.capability.CanRamp || float64(more) <= rate {
+		return 0
+	}
+	return min(time.Duration(float64(more)/rate*float64(time.Second)), longestRamp)
 }
 
 // gain is the hashrate a watt that the wanted return brings.
@@ -213,15 +227,11 @@ func (g *Governor) issue(w *worker, sp fleet.Setpoint, now time.Time, delay time
 
 // mark notes where the share counters stand.
 func (w *worker) mark(now time.Time) {
-	w.work = workMark{at: now}
-	for _, l := range slices.Backward(w.links) { // an agent's has no shares, a channel's beside it has
+	w.work = workMark{links: w.links, at: now}
+	for _, l := range w.links {
 		_, work := l.Counted()
-		if w.work.link == nil || work > 0 {
-			w.work.link, w.work.work = l, work
-		}
-		if work > 0 {
-			return
-		}
+		w.work.work += work
+		w.work.each = max(w.work.each, l.ShareWork())
 	}
 }
 

@@ -224,3 +224,79 @@ func TestGovernor_ForgetsAnOldWord(t *testing.T) {
 		s.neverOver()
 	})
 }
+
+// Ensure that shares which go on over another session are seen: a closed link's counter stands still,
+// and that is no evidence.
+func TestGovernor_SeesSharesOverAnotherSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSim(t, 4)
+		for _, d := range s.devices {
+			d.silent, d.deaf, d.capability.ShedIn = true, true, time.Minute
+			s.links[d.worker.ID].Count(1, 1e12)
+		}
+		g, stop := s.start(s.config())
+		defer stop()
+		setCaps(t, g, 1, lease("l1", 10_000, time.Now(), time.Hour))
+		s.run(10 * time.Second)
+		for _, d := range s.devices {
+			s.disconnect(d)
+			s.connect(d)
+		}
+		for range 100 {
+			s.run(time.Second)
+			for _, d := range s.devices {
+				s.links[d.worker.ID].Count(1, uint64(d.worker.Curve.Full().Hashrate))
+			}
+			for _, w := range one(g).Workers {
+				if w.Evidence > fleet.Acknowledged {
+					t.Fatalf("%s: evidence is %v", w.ID, w.Evidence)
+				}
+			}
+		}
+	})
+}
+
+// Ensure that a worker which is much more than a second of the feeder's ramp, as a hall behind an
+// agent, is told to come back over as long as that ramp takes.
+func TestGovernor_RampsAHallBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSim(t, 20)
+		hall := s.devices[0]
+		for _, d := range s.devices[1:15] {
+			for i := range hall.worker.Curve {
+				hall.worker.Curve[i].Watts += d.worker.Curve[min(i, len(d.worker.Curve)-1)].Watts
+				hall.worker.Curve[i].Hashrate += d.worker.Curve[min(i, len(d.worker.Curve)-1)].Hashrate
+			}
+		}
+		s.devices = append(s.devices[:1], s.devices[15:]...)
+		full := hall.worker.Curve.Full().Watts
+		hall.draws, hall.next = full, full
+		hall.capability.Max, hall.capability.CanCap, hall.capability.CanRamp = full, false, true
+		s.feeder.Overload.Watts, s.feeder.Restore = full, 1000
+		g, stop := s.start(s.config())
+		defer stop()
+		l := lease("l1", full, time.Now(), time.Minute)
+		setCaps(t, g, 1, l)
+		s.until("proof", 30*time.Second, func() bool { s.proofs(g); return s.proof["l1"].Free })
+		s.until("restore", 10*time.Minute, func() bool {
+			return time.Now().After(l.Until) && one(g).Curtailed == 0
+		})
+		s.run(time.Second)
+		back := 0
+		for i, o := range hall.orders() {
+			switch {
+			case o.Mode != fleet.Free && o.Ramp != 0:
+				t.Errorf("order %d sheds over %v", i, o.Ramp)
+			case o.Mode == fleet.Free:
+				back++
+				if want := time.Duration(full-hall.worker.Sleep) * time.Second / 1000; o.Ramp != want {
+					t.Errorf("order %d returns over %v, want %v", i, o.Ramp, want)
+				}
+			}
+		}
+		if back == 0 {
+			t.Errorf("orders are %+v: the test shows nothing", hall.orders())
+		}
+		s.neverOver()
+	})
+}

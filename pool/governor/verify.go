@@ -2,6 +2,7 @@ package governor
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/hashlease/hashlease/pool/fleet"
@@ -61,7 +62,7 @@ func (w *worker) shedIn() time.Duration { return max(w.capability.ShedIn, w.ack.
 // there is to find out is when it no longer adds to what the meter shows.
 func (g *Governor) awaitRise(w *worker, now time.Time) {
 	up := w.speaks && w.reported >= w.order.Watts*9/10
-	late := now.After(w.orderedAt.Add(3*max(w.capability.ReturnIn, w.ack.Eta) + riseGrace))
+	late := now.After(w.orderedAt.Add(3*max(w.capability.ReturnIn, w.ack.Eta) + w.order.Ramp + riseGrace))
 	if !up && !late {
 		return
 	}
@@ -111,20 +112,29 @@ func (w *worker) settle(now time.Time) {
 
 // hashDown says whether the worker's shares have fallen silent, or nearly, since the order: seen long
 // enough that silence at its old rate would be one chance in a thousand. How long that is, the worth
-// of a share tells; behind a proxy it is the proxy's, and silence means less. A link
+// of a share tells; behind a proxy it is the proxy's, and silence means less. A worker
 // that never counted a share proves nothing by having none.
 func (g *Governor) hashDown(w *worker, now time.Time) bool {
-	if len(w.links) == 0 || w.work.link == nil {
+	if len(w.links) == 0 {
 		return false
+	}
+	if !slices.Equal(w.links, w.work.links) { // it counts elsewhere now: begin anew
+		w.mark(now)
+		return false
+	}
+	var work uint64
+	each := w.work.each
+	for _, l := range w.links {
+		_, counted := l.Counted()
+		work += counted
+		each = max(each, l.ShareWork())
 	}
 	span := now.Sub(w.work.at)
 	usual := float64(w.Curve.Full().Hashrate) * g.cfg.HashScale * span.Seconds()
-	_, work := w.work.link.Counted()
-	each := float64(w.work.link.ShareWork())
 	switch {
 	case work == 0:
 		return false
-	case each > 0 && usual < certain*each:
+	case each > 0 && usual < certain*float64(each):
 		return false
 	case g.cfg.DispatchShares > 0 && span < time.Duration(certain/g.cfg.DispatchShares*float64(time.Minute)):
 		return false

@@ -68,9 +68,10 @@ type worker struct {
 
 // workMark is a point in a worker's share counters.
 type workMark struct {
-	link *fleet.Link
-	work uint64
-	at   time.Time
+	links []*fleet.Link // whose counters they are
+	work  uint64        // sum of them
+	each  uint64        // the most that a share of theirs is worth; 0: unknown
+	at    time.Time
 }
 
 func newWorker(w fleet.Worker, a fleet.Actuator) *worker {

@@ -122,6 +122,11 @@ func (s sink) stratum(f *frame) {
 	s.count("stratum_shares_durable_total", "Valid shares in the journal.", st.Durable)
 	s.count("stratum_shares_acknowledged_total", "Durable shares acknowledged on the wire.", st.Acknowledged)
 	s.count("stratum_blocks_total", "Shares that were blocks.", st.Blocks)
+	s.gauge("stratum_named_workers", "Workers behind proxies that are known by name.", float64(st.Names))
+	s.count("stratum_shares_unnamed_total", "Shares without the name that was agreed on.", st.SharesUnnamed)
+	s.count("stratum_shares_crowded_total", "Shares credited to their proxy: no place for the name.",
+		st.SharesCrowded)
+	s.count("stratum_names_refused_total", "Names behind proxies that may not mine.", st.NamesRefused)
 	for reason, n := range st.Rejected {
 		s.count("stratum_shares_rejected_total", "Refused shares.", n, "reason", reason)
 	}
