@@ -62,7 +62,8 @@ type ChannelConfig struct {
 	Nominal     unit.Hashrate // declared by the device; 0 if it did not
 	MaxTarget   Target        // easiest target that the device accepts
 	VersionMask uint32        // VersionMask, a part of it, or 0 if the device may not roll
-	Difficulty  DifficultyConfig
+	PowersOfTwo bool          // the device rounds difficulties above 1 to powers of two
+	Difficulty  *DifficultyConfig
 }
 
 // Channel is one mining session: its jobs, their duplicate sets and its difficulty. It
@@ -85,7 +86,7 @@ type Channel struct {
 	spent   []uint64    // Job.Seq of jobs that lost their duplicate set, newest last
 	retired uint64      // highest Job.Seq that spent has forgotten on this tip
 
-	vardiff vardiff
+	vardiff Vardiff
 	meter   meter
 
 	header   [headerSize]byte // scratch
@@ -127,7 +128,9 @@ func NewChannel(cfg ChannelConfig, now time.Time) *Channel {
 			c.roll = max(0, ExtranonceSize-len(cfg.Prefix))
 		}
 	}
-	c.vardiff.init(cfg.Difficulty, cfg.Nominal, cfg.MaxTarget, now)
+	c.vardiff.Init(cfg.Difficulty, Declared{
+		Nominal: cfg.Nominal, MaxTarget: cfg.MaxTarget, Powers: cfg.PowersOfTwo,
+	}, now)
 	return c
 }
 
@@ -230,11 +233,11 @@ func (c *Channel) bury() {
 
 // begin makes a job active and fixes its target.
 func (c *Channel) begin(a *assigned, now time.Time) {
-	a.target, a.work, a.difficulty = c.vardiff.target, c.vardiff.work, c.vardiff.difficulty
+	a.target, a.work, a.difficulty = c.vardiff.target, c.vardiff.work, c.vardiff.target.Difficulty()
 	a.minTime = max(c.tip.MinTime, a.job.Time)
 	a.seen = c.seenOn(a.job)
 	c.active = append(c.active, a)
-	c.vardiff.mine(a.work, now)
+	c.vardiff.Mine(a.work, now)
 	if len(c.active) <= MaxPastJobs+1 {
 		return
 	}
@@ -291,7 +294,7 @@ func (c *Channel) Submit(s Share, now time.Time) Verdict {
 	}
 	v := c.judge(a, &s)
 	if v.Reject == RejectNone {
-		c.vardiff.count(a.work, now)
+		c.vardiff.Count(a.work, now)
 		c.meter.add(a.work, now)
 	}
 	v.JobFull = a.seen.nearlyFull() && a == c.active[len(c.active)-1]
@@ -381,18 +384,21 @@ func (c *Channel) hash(a *assigned, s *Share) chainhash.Hash {
 
 // Retarget looks at the evidence and returns the target for new jobs and whether it has
 // changed since it was last reported here.
-func (c *Channel) Retarget(now time.Time) (Target, bool) { return c.vardiff.retarget(now) }
+func (c *Channel) Retarget(now time.Time) (Target, bool) { return c.vardiff.Retarget(now) }
 
 // Expect feeds a commanded change of hashrate forward: the target follows at once and past evidence is
 // dropped. A hashrate of 0 says that silence is ordered. A share rate of 0 means the configured one.
 func (c *Channel) Expect(h unit.Hashrate, sharesPerMinute float64, now time.Time) {
-	c.vardiff.expect(h, sharesPerMinute, now)
+	c.vardiff.Expect(h, sharesPerMinute, now)
 }
 
 // Update takes what the device declares anew (UpdateChannel, sv2-spec 05 §5.3.7).
 func (c *Channel) Update(nominal unit.Hashrate, maxTarget Target, now time.Time) {
-	c.vardiff.update(nominal, maxTarget, now)
+	c.vardiff.Update(nominal, maxTarget, now)
 }
+
+// Close gives back what the channel has of the share budget. It may be called again.
+func (c *Channel) Close() { c.vardiff.Close() }
 
 // Measured is the hashrate that the credited work of the last minutes implies.
 func (c *Channel) Measured(now time.Time) unit.Hashrate { return c.meter.rate(now) }

@@ -129,11 +129,12 @@ func TestChannel_TargetStaysInBounds(t *testing.T) {
 func TestChannel_GivesNoFreeCredit(t *testing.T) {
 	for _, nominal := range []float64{0, -1, nan(), inf(), -inf()} {
 		cfg := easy(pool.Standard)
-		cfg.Nominal, cfg.Difficulty = unitHashrate(nominal), pool.DefaultDifficulty()
+		def := pool.DefaultDifficulty()
+		cfg.Nominal, cfg.Difficulty = unitHashrate(nominal), &def
 		if got := pool.NewChannel(cfg, start).Target().Work(); got < 1<<32 {
 			t.Errorf("nominal %v: %d hashes a share", nominal, got)
 		}
-		cfg.Difficulty = pool.DifficultyConfig{} // not even a broken configuration opens the gate
+		cfg.Difficulty = &pool.DifficultyConfig{} // not even a broken configuration opens the gate
 		if got := pool.NewChannel(cfg, start).Target().Work(); got < 1<<32 {
 			t.Errorf("nominal %v without configuration: %d hashes a share", nominal, got)
 		}
@@ -265,7 +266,7 @@ func ExampleChannel() {
 	now := time.Unix(1_800_000_000, 0)
 	c := pool.NewChannel(pool.ChannelConfig{
 		Prefix: pool.Standard.Prefix([4]byte{1}), MaxTarget: pool.MaxTarget,
-		Difficulty: pool.DifficultyConfig{SharesPerMinute: 6, Floor: pool.TargetForHashes(4)},
+		Difficulty: &pool.DifficultyConfig{SharesPerMinute: 6, Floor: pool.TargetForHashes(4)},
 	}, now)
 	job := c.Assign(round.First, 1, now)
 	fmt.Println("future:", job.Future)

@@ -2,238 +2,177 @@ package pool
 
 import (
 	"math"
-	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/hashlease/hashlease/pool/unit"
 )
 
-// simulation is a statistical miner: shares are a Poisson process. Time goes in steps.
-type simulation struct {
-	d       vardiff
-	rng     *rand.Rand
-	now     time.Time
-	job     uint64  // work of the job being mined
-	gap     float64 // expected shares until the next one
-	changes int
-	shares  int
+var (
+	simulated = &DifficultyConfig{SharesPerMinute: 20, OpeningShares: 120, Floor: TargetForHashes(1000)}
+	began     = time.Unix(1.8e9, 0)
+)
+
+func newVardiff(cfg *DifficultyConfig, h unit.Hashrate) *Vardiff {
+	d := new(Vardiff)
+	d.Init(cfg, Declared{Nominal: h, MaxTarget: MaxTarget}, began)
+	d.Mine(d.Work(), began)
+	return d
 }
 
-func simulate(seed uint64, nominal unit.Hashrate, cfg DifficultyConfig) *simulation {
-	s := &simulation{rng: rand.New(rand.NewPCG(seed, 1)), now: time.Unix(1.8e9, 0)}
-	s.d.init(cfg, nominal, MaxTarget, s.now)
-	s.gap = s.rng.ExpFloat64()
-	s.newJob()
-	return s
-}
-
-func (s *simulation) newJob() {
-	s.job = s.d.work
-	s.d.mine(s.job, s.now)
-}
-
-// run mines at a hashrate, asking for a new target four times a second, until the time is
-// over or the condition holds. It returns how long it took.
-func (s *simulation) run(h unit.Hashrate, span time.Duration, until func() bool) time.Duration {
-	const step = 250 * time.Millisecond
-	for t := time.Duration(0); t < span; t += step {
-		s.now = s.now.Add(step)
-		for s.gap -= float64(h) * step.Seconds() / float64(s.job); s.gap < 0; s.gap += s.rng.ExpFloat64() {
-			s.shares++
-			s.d.count(s.job, s.now)
-		}
-		if _, changed := s.d.retarget(s.now); changed {
-			s.changes++
-			s.newJob()
-		}
-		if until != nil && until() {
-			return t + step
-		}
-	}
-	return span
-}
-
-// within reports whether the estimate is nearer to a hashrate than a factor.
-func (s *simulation) within(h unit.Hashrate, factor float64) bool {
-	return math.Abs(math.Log(s.d.hashrate/float64(h))) < math.Log(factor)
-}
-
-var simulated = DifficultyConfig{SharesPerMinute: 6, Floor: TargetForHashes(1000)}
-
-// Ensure that the target finds any hashrate from any guess, in bounded time and without a flood of
-// shares on the way, and then stays: on average less than one change in ten minutes.
-func TestVardiff_ConvergesAndStays(t *testing.T) {
-	const (
-		seeds = 40
-		h     = unit.Hashrate(1e12)
-	)
-	for _, c := range []struct {
-		guess  unit.Hashrate // of the true hashrate
-		mean   time.Duration // until within a factor of two, on average over the seeds
-		shares float64       // until then, on average
-	}{
-		{guess: 1, mean: 1 * time.Second, shares: 2},
-		{guess: 0.001, mean: 5 * time.Second, shares: 60},
-		{guess: 0.01, mean: 30 * time.Second, shares: 60},
-		{guess: 0.1, mean: 60 * time.Second, shares: 60},
-		{guess: 0.4, mean: 240 * time.Second, shares: 60},
-		{guess: 2.5, mean: 400 * time.Second, shares: 60},
-		{guess: 10, mean: 400 * time.Second, shares: 60},
-		{guess: 100, mean: 400 * time.Second, shares: 60},
-		{guess: 1000, mean: 400 * time.Second, shares: 60},
-	} {
-		var took time.Duration
-		var shares, changes, far int
-		for seed := range uint64(seeds) {
-			s := simulate(seed, h*c.guess, simulated)
-			took += s.run(h, time.Hour, func() bool { return s.within(h, 2) })
-			shares += s.shares
-			s.changes = 0
-			s.run(h, time.Hour, nil)
-			changes += s.changes
-			if !s.within(h, 1.5) {
-				far++
+// mineEvenly lets a miner without luck mine for a time and returns when that is over.
+func mineEvenly(d *Vardiff, h float64, from time.Time, span time.Duration) time.Time {
+	const step = 100 * time.Millisecond
+	done := 0.0
+	for now := from; now.Before(from.Add(span)); {
+		now = now.Add(step)
+		for done += h * step.Seconds(); done >= float64(d.Work()); {
+			done -= float64(d.Work())
+			d.Count(d.Work(), now)
+			if _, changed := d.Retarget(now); changed {
+				d.Mine(d.Work(), now)
 			}
 		}
-		t.Logf("guess x%-5g: %4.0f s and %4.1f shares to within a factor of 2, then %.2f changes in 10 min",
-			float64(c.guess), took.Seconds()/seeds, float64(shares)/seeds, float64(changes)/seeds/6)
-		if mean := took / seeds; mean > c.mean {
-			t.Errorf("guess x%g: %v on average, want at most %v", float64(c.guess), mean, c.mean)
+		if _, changed := d.Retarget(now); changed {
+			d.Mine(d.Work(), now)
 		}
-		if n := float64(shares) / seeds; n > c.shares {
-			t.Errorf("guess x%g: %.1f shares on average, want at most %g", float64(c.guess), n, c.shares)
-		}
-		if n := float64(changes) / seeds / 6; n > 1 {
-			t.Errorf("guess x%g: then %.2f changes in ten minutes", float64(c.guess), n)
-		}
-		if far > seeds/5 {
-			t.Errorf("guess x%g: %d of %d are off by half after an hour", float64(c.guess), far, seeds)
-		}
+	}
+	return from.Add(span)
+}
+
+// near reports whether the target asks about the wanted shares of a hashrate.
+func near(d *Vardiff, h, perMinute float64) bool {
+	return math.Abs(math.Log(float64(d.Work())*perMinute/60/h)) < math.Log(1.5)
+}
+
+// Ensure that easing on silence is bounded, that ordered silence eases nothing, and that a miner
+// which comes back, with a thousandth of what it had, gets shares within seconds.
+func TestSV2_137_EasingOnSilenceIsBounded(t *testing.T) {
+	d := newVardiff(simulated, 1e14)
+	now := mineEvenly(d, 1e14, began, 30*time.Minute)
+	was := d.Work()
+	now = mineEvenly(d, 0, now, 24*time.Hour)
+	if ratio := float64(was) / float64(d.Work()); ratio < 1000 || ratio > easeMost*1.01 {
+		t.Errorf("a day of silence eased the target by %g, want a bounded part of %d", ratio, easeMost)
+	}
+	if wait := float64(d.Work()) / 1e11; wait > 60 {
+		t.Errorf("a miner with 100 GH/s waits %g s for a share", wait)
+	}
+	now = mineEvenly(d, 1e11, now, time.Minute)
+	if !near(d, 1e11, 20) && !near(d, 1e11, 120) {
+		t.Errorf("a minute after it came back a share takes %d hashes", d.Work())
+	}
+	now = mineEvenly(d, 1e11, now, 30*time.Minute)
+	was = d.Work()
+	d.Expect(0, 0, now)
+	mineEvenly(d, 0, now, 24*time.Hour)
+	if d.Work() != was {
+		t.Errorf("ordered silence moved the work of a share from %d to %d", was, d.Work())
 	}
 }
 
-// Ensure that a miner whose hashrate changes by itself is followed.
-func TestVardiff_FollowsSteps(t *testing.T) {
-	const seeds = 30
-	for _, c := range []struct {
-		step unit.Hashrate
-		mean time.Duration // until within a factor of 1.5 of the new hashrate
-	}{
-		{step: 0.1, mean: 10 * time.Minute},
-		{step: 0.5, mean: 15 * time.Minute},
-		{step: 3, mean: 5 * time.Minute},
-		{step: 50, mean: 2 * time.Minute},
-	} {
-		var took time.Duration
-		for seed := range uint64(seeds) {
-			s := simulate(seed, 1e12, simulated)
-			s.run(1e12, time.Hour, nil)
-			h := 1e12 * c.step
-			took += s.run(h, time.Hour, func() bool { return s.within(h, 1.5) })
-		}
-		t.Logf("step x%-4g: %4.0f s", float64(c.step), took.Seconds()/seeds)
-		if mean := took / seeds; mean > c.mean {
-			t.Errorf("step x%g: %v on average, want at most %v", float64(c.step), mean, c.mean)
-		}
-	}
-}
-
-// Ensure that a commanded change is followed at once and does not confuse the estimator: the shares
-// of the old hashrate that still come in are no evidence.
+// Ensure that a commanded change is followed in the same moment, and that a device which does not obey
+// is found out.
 func TestVardiff_FollowsOrdersAtOnce(t *testing.T) {
-	changes := 0
-	const seeds = 30
-	for seed := range uint64(seeds) {
-		s := simulate(seed, 1e12, simulated)
-		s.run(1e12, 30*time.Minute, nil)
-		s.d.expect(2e11, 0, s.now)
-		if got, changed := s.d.retarget(s.now); !changed || got != TargetForHashrate(2e11, 6) {
-			t.Fatalf("target %v, changed %v", got, changed)
-		}
-		s.newJob()
-		s.run(1e12, 5*time.Second, nil) // it takes a while to obey
-		if !s.within(2e11, 1.01) {
-			t.Errorf("seed %d: estimate %g after the transition", seed, s.d.hashrate)
-		}
-		s.changes = 0
-		s.run(2e11, 20*time.Minute, nil)
-		changes += s.changes
+	d := newVardiff(simulated, 1e14)
+	now := mineEvenly(d, 1e14, began, 10*time.Minute)
+	d.Expect(3e13, 0, now)
+	if got, changed := d.Retarget(now); !changed || got != TargetForHashrate(3e13, 20) {
+		t.Fatalf("target %v, changed %v", got, changed)
 	}
-	if n := float64(changes) / seeds / 2; n > 1 {
-		t.Errorf("%.2f changes in ten minutes after an order that was obeyed", n)
+	d.Mine(d.Work(), now)
+	now = mineEvenly(d, 1e14, now, 5*time.Second) // it takes a while to obey
+	now = mineEvenly(d, 3e13, now, 10*time.Minute)
+	if d.Target() != TargetForHashrate(3e13, 20) {
+		t.Errorf("the target became %v though the order was obeyed", d.Target())
+	}
+	d.Expect(1e12, 0, now)
+	d.Retarget(now)
+	d.Mine(d.Work(), now)
+	mineEvenly(d, 3e13, now, time.Minute)
+	if !near(d, 3e13, 20) && !near(d, 3e13, 120) {
+		t.Errorf("an order that is not obeyed leaves the work at %d", d.Work())
 	}
 }
 
-// Ensure that a device which does not obey is found out.
-func TestVardiff_SeesThroughOrdersThatAreNotObeyed(t *testing.T) {
-	s := simulate(1, 1e12, simulated)
-	s.d.expect(1e10, 0, s.now)
-	s.newJob()
-	if took := s.run(1e12, time.Hour, func() bool { return s.within(1e12, 2) }); took > time.Minute {
-		t.Errorf("after %v the estimate is %g", took, s.d.hashrate)
+// Ensure that a client which rounds to powers of two gets nothing else above difficulty 1, within
+// floor and ceiling.
+func TestVardiff_GivesPowersOfTwoWhereTheClientRounds(t *testing.T) {
+	cfg := &DifficultyConfig{
+		SharesPerMinute: 20, OpeningShares: 120,
+		Floor: TargetForDifficulty(3), Ceiling: TargetForDifficulty(5000),
 	}
-	s.d.expect(0, 0, s.now)
-	s.run(0, time.Hour, nil)
-	if !s.within(1e12, 2) {
-		t.Errorf("ordered silence moved the estimate to %g", s.d.hashrate)
-	}
-	s.run(1e11, time.Hour, nil) // it mines although nobody told it to
-	if s.d.paused || !s.within(1e11, 2) {
-		t.Errorf("an hour after it resumed by itself: paused %v, estimate %g", s.d.paused, s.d.hashrate)
-	}
-}
-
-// Ensure that silence eases the target in bounded steps to a bound, not to nothing, and that the
-// machine's return is then met at once.
-func TestVardiff_EasesOnSilenceWithinBounds(t *testing.T) {
-	s := simulate(1, 1e12, simulated)
-	s.run(1e12, 30*time.Minute, nil)
-	was := s.d.hashrate
-	last := was
-	s.run(0, 24*time.Hour, func() bool {
-		if s.d.hashrate < last/easeStep*0.999 {
-			t.Errorf("eased from %g to %g in one step", last, s.d.hashrate)
+	for _, h := range []float64{1e6, 1e9, 3e9, 1e10, 1e11, 4e12, 1e15, 1e18} {
+		var d Vardiff
+		d.Init(cfg, Declared{Nominal: unit.Hashrate(h), MaxTarget: MaxTarget, Powers: true}, began)
+		d.Mine(d.Work(), began)
+		mineEvenly(&d, min(h, 1e13), began, time.Minute)
+		log := math.Log2(d.Target().Difficulty())
+		if log != math.Round(log) || log < 2 || log > 12 {
+			t.Errorf("%g H/s: difficulty %v", h, d.Target().Difficulty())
 		}
-		last = s.d.hashrate
-		return false
-	})
-	least := s.d.anchor / easeMost
-	if s.d.hashrate < least || s.d.hashrate > least*1.001 || s.d.anchor < was/easeMost {
-		t.Errorf("after a day of silence %g, of %g and before it %g", s.d.hashrate, s.d.anchor, was)
-	}
-	before := s.shares
-	if took := s.run(1e12, time.Hour, func() bool { return s.within(1e12, 2) }); took > 30*time.Second {
-		t.Errorf("the return takes %v", took)
-	}
-	if n := s.shares - before; n > 2000 {
-		t.Errorf("%d shares on the way", n)
 	}
 }
 
-// Ensure that a target at its easiest is left alone, however silent the device is.
-func TestVardiff_StaysAtTheFloor(t *testing.T) {
-	cfg := DifficultyConfig{SharesPerMinute: 6, Floor: TargetForHashes(1 << 40)}
-	s := simulate(1, 1, cfg)
-	if s.d.target != cfg.Floor {
-		t.Fatalf("target %v, want the floor", s.d.target)
+// Ensure that fractions of a difficulty are kept, down to a millionth (SV2-136).
+func TestSV2_136_DifficultyKeepsFractions(t *testing.T) {
+	for _, want := range []float64{1e-6, 0.00015, 0.3, 1, 2887.25, 16383.75, 1e9 + 0.5} {
+		got := TargetForDifficulty(want).Difficulty()
+		if math.Abs(got/want-1) > 1e-12 {
+			t.Errorf("difficulty %v became %v", want, got)
+		}
 	}
-	s.run(1e6, 10*time.Hour, nil)
-	if s.changes != 0 || s.d.target != cfg.Floor {
-		t.Errorf("%d changes, target %v", s.changes, s.d.target)
+	if got := TargetForDifficulty(1); got != (Target{3: 0xffff0000}) {
+		t.Errorf("difficulty 1 is %v", got)
+	}
+	for _, d := range []float64{0, -1, math.NaN(), 1e-30} {
+		if TargetForDifficulty(d) != MaxTarget {
+			t.Errorf("difficulty %v is %v", d, TargetForDifficulty(d))
+		}
+	}
+	cfg := &DifficultyConfig{SharesPerMinute: 20, OpeningShares: 120, Floor: TargetForDifficulty(1e-6)}
+	d := newVardiff(cfg, 0)
+	mineEvenly(d, 50_000, began, 5*time.Minute) // a microcontroller that declares nothing
+	if !near(d, 50_000, 20) {
+		t.Errorf("difficulty %v for 50 kH/s", d.Target().Difficulty())
+	}
+}
+
+// Ensure that no declaration leads past the ceiling, where work would not fit.
+func TestVardiff_StaysBelowTheCeiling(t *testing.T) {
+	for _, h := range []unit.Hashrate{1e18, 1e24, unit.Hashrate(math.Inf(1)), 1e300} {
+		if w := newVardiff(simulated, h).Work(); w > 1<<63+1<<11 {
+			t.Errorf("%g H/s: %d hashes a share", float64(h), w)
+		}
+	}
+}
+
+// Ensure that a channel's difficulty takes at most 250 bytes.
+func TestVardiff_IsSmall(t *testing.T) {
+	size := unsafe.Sizeof(Vardiff{})
+	t.Logf("%d bytes", size)
+	if size > 250 {
+		t.Errorf("%d bytes, want at most 250", size)
 	}
 }
 
 // Ensure that faults of a configuration are all named.
 func TestDifficultyConfig_NamesEveryFault(t *testing.T) {
-	if err := DefaultDifficulty().Validate(); err != nil {
+	def := DefaultDifficulty()
+	if err := def.Validate(); err != nil {
 		t.Error(err)
 	}
-	err := DifficultyConfig{SharesPerMinute: math.NaN()}.Validate()
-	for _, want := range []string{"shares per minute NaN", "floor is missing"} {
+	c := DifficultyConfig{SharesPerMinute: math.NaN(), OpeningShares: -1}
+	err := c.Validate()
+	for _, want := range []string{"shares per minute NaN", "opening shares -1", "floor is missing"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)
 		}
+	}
+	c = DifficultyConfig{SharesPerMinute: 6, Floor: TargetForDifficulty(8), Ceiling: TargetForDifficulty(2)}
+	if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "easier than the floor") {
+		t.Errorf("got %v", err)
 	}
 }

@@ -105,7 +105,7 @@ func easy(kind pool.Kind) pool.ChannelConfig {
 	return pool.ChannelConfig{
 		ID: 1, Kind: kind, Worker: "alice.rig1", Prefix: kind.Prefix([4]byte{1, 0, 0, 9}),
 		MaxTarget: pool.MaxTarget, VersionMask: pool.VersionMask,
-		Difficulty: pool.DifficultyConfig{SharesPerMinute: 6, Floor: pool.TargetForHashes(2)},
+		Difficulty: &pool.DifficultyConfig{SharesPerMinute: 6, Floor: pool.TargetForHashes(2)},
 	}
 }
 

@@ -157,3 +157,41 @@ func targetFromBig(n *big.Int) Target {
 	}
 	return t
 }
+
+// TargetForDifficulty is the target of a difficulty: 0xffff*2^208 divided by it (pdiff), as a miner
+// that is told the difficulty computes it. Fractions count. What is not above 0, or
+// easier than every hash, gives MaxTarget.
+func TargetForDifficulty(difficulty float64) Target {
+	if !(difficulty > 0) {
+		return MaxTarget
+	}
+	fraction, exponent := math.Frexp(math.Min(difficulty, 0x1p224))
+	n := new(big.Int).Lsh(big.NewInt(0xffff), 53+208+32) // 32 spare bits for small difficulties
+	d := big.NewInt(int64(math.Ldexp(fraction, 53)))
+	n.Div(n, d)
+	if shift := 32 + exponent; shift >= 0 {
+		n.Rsh(n, uint(shift))
+	} else {
+		n.Lsh(n, uint(-shift))
+	}
+	if n.BitLen() > 256 {
+		return MaxTarget
+	}
+	return targetFromBig(n)
+}
+
+// powerAbove is the easiest target whose difficulty is a power of two and that is no easier than t,
+// powerBelow the hardest one that is no harder. Below difficulty 1 clients do not round.
+func powerAbove(t Target) Target {
+	if t.Difficulty() <= 1 {
+		return t
+	}
+	return TargetForDifficulty(math.Exp2(math.Ceil(math.Log2(t.Difficulty()))))
+}
+
+func powerBelow(t Target) Target {
+	if t.Difficulty() <= 1 {
+		return t
+	}
+	return TargetForDifficulty(math.Exp2(math.Floor(math.Log2(t.Difficulty()))))
+}

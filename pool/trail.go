@@ -5,101 +5,115 @@ import (
 	"time"
 )
 
-// trailMarks is how many past moments are kept: recent ones densely, old ones sparsely.
-const trailMarks = 24
-
-// trail is the evidence since a number of past moments: shares counted and exposure.
+// trail is the evidence that a channel's shares give about its hashrate. Exposure is the number
+// of shares that 1 H/s would have found: shares/exposure is the likeliest hashrate whatever the
+// targets were meanwhile. All times count from the channel's opening.
 type trail struct {
-	from     time.Time // evidence counts after this moment
-	at       time.Time // exposure is known up to here
-	work     float64   // of a share of the newest job; 0 before the first
-	shares   float64
-	exposure float64 // shares that 1 H/s would have found
-	marks    [trailMarks]mark
-	n        int       // of marks
-	marked   time.Time // when the newest mark was made
+	at   time.Duration // exposure is known up to here; ahead of the clock while nothing is evidence
+	work float64       // of a share of the newest job; 0 before the first
+
+	shares, exposure     float64 // what the estimate is made of; old evidence fades
+	fresh, freshExposure float32 // not weighed yet
+	held, heldExposure   float32 // since the target in force was chosen
+
+	down, up suspicion
 }
 
-// mark is the state of a trail at a past moment.
-type mark struct{ shares, exposure float64 }
+// trailMemory is how many shares the estimate remembers: 400 know a rate to within 5 %.
+const trailMemory = 400
 
-// reset forgets everything. Evidence counts from the given time on, which may lie ahead.
-func (t *trail) reset(from time.Time) {
-	t.from, t.at, t.shares, t.exposure = from, from, 0, 0
-	t.marks[0], t.n, t.marked = mark{}, 1, from
+// against is what was counted since the target in force was chosen, and what a hashrate would have given.
+func (t *trail) against(hashrate float64) (n, mean float64) {
+	return float64(t.held), float64(t.heldExposure) * hashrate
+}
+
+// reset makes a hashrate the estimate, with the weight of so many shares, and forgets the rest.
+// Evidence counts from the given time on, which may lie ahead.
+func (t *trail) reset(from time.Duration, hashrate, weight float64) {
+	*t = trail{at: from, work: t.work}
+	if weight > 0 {
+		t.shares, t.exposure = weight, weight/hashrate
+	}
 }
 
 // advance adds the exposure up to now. A clock that steps back stands still.
-func (t *trail) advance(now time.Time) {
-	dt := now.Sub(t.at).Seconds()
-	if dt <= 0 {
+func (t *trail) advance(now time.Duration) {
+	if now <= t.at {
 		return
 	}
-	t.at = now
 	if t.work > 0 {
-		t.exposure += dt / t.work
+		t.freshExposure += float32((now - t.at).Seconds() / t.work)
 	}
+	t.at = now
 }
 
-func (t *trail) mine(work float64, now time.Time) {
+func (t *trail) mine(work float64, now time.Duration) {
 	t.advance(now)
 	t.work = work
 }
 
 // count adds a share of the given work. One of an older, harder job counts as one: more
 // would overstate how much is known.
-func (t *trail) count(work float64, now time.Time) {
-	if t.work > 0 && now.After(t.from) {
-		t.shares += min(1, work/t.work)
+func (t *trail) count(work float64, now time.Duration) {
+	if t.work > 0 && now >= t.at {
+		t.fresh += float32(min(1, work/t.work))
 	}
 }
 
-// mark keeps this moment if the last one kept is at least the spacing ago. When there is no room,
-// every second of the older half is dropped, but never the first.
-func (t *trail) mark(now time.Time, spacing time.Duration) {
-	if now.Sub(t.marked) < spacing {
+// estimate is the likeliest hashrate, of evidence that counts. It is 0 if there is none.
+func (t *trail) estimate() float64 {
+	if t.exposure <= 0 {
+		return 0
+	}
+	return t.shares / t.exposure
+}
+
+// weigh moves fresh evidence into the sums: first into the suspicions that the hashrate is no
+// longer the one given, then into the estimate.
+func (t *trail) weigh(hashrate float64) {
+	t.held += t.fresh
+	t.heldExposure += t.freshExposure
+	n, x := float64(t.fresh), float64(t.freshExposure)
+	t.fresh, t.freshExposure = 0, 0
+	t.down.add(n, x*hashrate, downRatio)
+	t.up.add(n, x*hashrate, upRatio)
+	t.shares += n
+	t.exposure += x
+	if f := trailMemory / t.shares; f < 1 {
+		t.shares *= f
+		t.exposure *= f
+	}
+}
+
+// Hashrates that the suspicions ask about, of the one that is believed.
+const (
+	downRatio = 0.5
+	upRatio   = 2.0
+)
+
+// suspicion is Page's sequential test (cumulative sum) of one change: the log likelihood ratio
+// between "it changed by a ratio some time ago" and "it did not", at the moment of change that
+// suits the evidence best. No other test finds this change sooner at the same rate of false alarms.
+type suspicion struct {
+	sum          float32 // log likelihood ratio
+	shares, mean float32 // counted and expected since that moment
+}
+
+func (s *suspicion) add(n, mean, ratio float64) {
+	sum := float64(s.sum) + n*math.Log(ratio) + mean*(1-ratio)
+	if sum <= 0 {
+		*s = suspicion{}
 		return
 	}
-	if t.n == trailMarks {
-		const half = trailMarks / 2
-		kept := 0
-		for i := range trailMarks {
-			if i < half && i%2 == 1 {
-				continue
-			}
-			t.marks[kept] = t.marks[i]
-			kept++
-		}
-		t.n = kept
-	}
-	t.marks[t.n] = mark{shares: t.shares, exposure: t.exposure}
-	t.n++
-	t.marked = now
+	s.sum = float32(sum)
+	s.shares += float32(n)
+	s.mean += float32(mean)
 }
 
-// finding is the evidence against a hashrate since some moment.
-type finding struct {
-	n, mean float64 // shares counted and expected
-	ratio   float64 // log likelihood ratio
-}
-
-// weigh looks for significant evidence against a hashrate: a log likelihood ratio of at least the
-// bound since a moment that is worth it. The newest such moment says in which direction the
-// truth lies, as what came before may be over; of those that agree, the strongest is returned.
-func (t *trail) weigh(hashrate, bound float64, worth func(n, mean float64) bool) (best finding, ok bool) {
-	for i := t.n - 1; i >= 0; i-- {
-		m := &t.marks[i]
-		f := finding{n: t.shares - m.shares, mean: (t.exposure - m.exposure) * hashrate}
-		if f.mean <= 0 || !worth(f.n, f.mean) || ok && (f.n > f.mean) != (best.n > best.mean) {
-			continue
-		}
-		f.ratio = f.mean - f.n
-		if f.n > 0 {
-			f.ratio += f.n * math.Log(f.n/f.mean)
-		}
-		if f.ratio >= max(bound, best.ratio) {
-			best, ok = f, true
-		}
+// evidence is the log likelihood ratio between the likeliest rate for n shares and the mean.
+func evidence(n, mean float64) float64 {
+	if n <= 0 {
+		return mean
 	}
-	return best, ok
+	return n*math.Log(n/mean) - (n - mean)
 }

@@ -122,7 +122,7 @@ func (v *shareVector) channel(t *testing.T) *pool.Channel {
 	t.Helper()
 	cfg := pool.ChannelConfig{
 		Prefix: v.Prefix, RollSize: len(v.Share.Extranonce), MaxTarget: pool.MaxTarget,
-		Difficulty: pool.DifficultyConfig{SharesPerMinute: 6, Floor: pool.MaxTarget},
+		Difficulty: &pool.DifficultyConfig{SharesPerMinute: 6, Floor: pool.MaxTarget},
 	}
 	if v.VersionRolling {
 		cfg.VersionMask = pool.VersionMask

@@ -169,6 +169,7 @@ func (s *session) refreshLocked(c *channel, now time.Time) {
 func (s *session) dropLocked(id uint32) {
 	c := s.channels[id]
 	delete(s.channels, id)
+	c.pool.Close()
 	s.srv.rooms.Registry.Close(c.worker, c.link)
 	s.forgetAllLocked(c)
 	s.srv.prefixes.Release(c.prefix)

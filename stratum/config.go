@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/hashlease/hashlease/pool"
@@ -16,7 +17,10 @@ import (
 // Config bounds what peers may cost and sets the rhythm of shares and acknowledgements.
 type Config struct {
 	SharesPerMinute float64       // wanted of every channel
+	OpeningShares   float64       // wanted a minute until a channel's hashrate is known; 0: as ever
+	SharesPerSecond float64       // of all channels together: beyond, each gets less than it wants
 	MinDifficulty   float64       // pdiff; no channel gets easier work
+	MaxDifficulty   float64       // no channel gets harder work, unless it insists
 	AckEvery        int           // acknowledge after this many durable shares
 	AckAfter        time.Duration // ... or after this long
 	Gather          time.Duration // how long a commit waits for company: durable within 10 ms
@@ -44,7 +48,10 @@ type Config struct {
 func DefaultConfig() Config {
 	return Config{
 		SharesPerMinute:  12,
+		OpeningShares:    120,
+		SharesPerSecond:  20_000,
 		MinDifficulty:    1,
+		MaxDifficulty:    maxDifficulty,
 		AckEvery:         16,
 		AckAfter:         time.Second,
 		Gather:           3 * time.Millisecond,
@@ -70,10 +77,7 @@ func (c *Config) Validate() error {
 			errs = append(errs, fmt.Errorf(format, args...))
 		}
 	}
-	must(c.SharesPerMinute > 0 && c.SharesPerMinute <= 6000,
-		"shares per minute is %v: above 0 to 6000 is accepted", c.SharesPerMinute)
-	must(c.MinDifficulty > 0 && c.MinDifficulty < 1e15,
-		"minimum difficulty is %v: above 0 and below 1e15 is accepted", c.MinDifficulty)
+	c.checkDifficulty(must)
 	must(c.AckEvery >= 1 && c.AckEvery <= 10_000, "ack every is %d: 1 to 10000 is accepted", c.AckEvery)
 	for _, d := range []struct {
 		name string
@@ -108,10 +112,30 @@ func (c *Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-func (c *Config) difficulty() pool.DifficultyConfig {
-	return pool.DifficultyConfig{
-		SharesPerMinute: c.SharesPerMinute,
-		Floor:           pool.TargetForHashes(c.MinDifficulty * 0x1p32),
+// maxDifficulty is 2^63 hashes a share: more would not fit the 64 bits that work is counted in.
+const maxDifficulty = 1 << 31
+
+func (c *Config) checkDifficulty(must func(ok bool, format string, args ...any)) {
+	must(c.SharesPerMinute > 0 && c.SharesPerMinute <= 6000,
+		"shares per minute is %v: above 0 to 6000 is accepted", c.SharesPerMinute)
+	must(c.OpeningShares >= 0 && c.OpeningShares <= 6000,
+		"opening shares is %v: 0 to 6000 is accepted", c.OpeningShares)
+	must(c.SharesPerSecond >= 1 && c.SharesPerSecond <= 1e6,
+		"shares per second is %v: 1 to 1000000 is accepted", c.SharesPerSecond)
+	must(c.MinDifficulty > 0 && c.MinDifficulty <= maxDifficulty,
+		"minimum difficulty is %v: above 0 to 2147483648 is accepted", c.MinDifficulty)
+	must(c.MaxDifficulty >= c.MinDifficulty && c.MaxDifficulty <= maxDifficulty,
+		"maximum difficulty is %v: the minimum, %v, to 2147483648 is accepted",
+		c.MaxDifficulty, c.MinDifficulty)
+}
+
+// difficulty is what all channels share.
+func (c *Config) difficulty() *pool.DifficultyConfig {
+	return &pool.DifficultyConfig{
+		SharesPerMinute: c.SharesPerMinute, OpeningShares: c.OpeningShares,
+		Floor:   pool.TargetForHashes(c.MinDifficulty * 0x1p32),
+		Ceiling: pool.TargetForHashes(c.MaxDifficulty * 0x1p32),
+		Budget:  pool.NewShareBudget(c.SharesPerSecond),
 	}
 }
 
@@ -123,6 +147,12 @@ func shards() int { return max(2, runtime.GOMAXPROCS(0)) }
 type Device struct {
 	Vendor, Hardware, Firmware, ID string
 	Address                        string
+}
+
+// roundsToPowers reports whether the device rounds difficulties above 1 to powers of two. The reference
+// implementation's translator does, and what it rounds up is lost to its miners' credit.
+func (d *Device) roundsToPowers() bool {
+	return strings.EqualFold(d.Vendor, "SRI") && strings.Contains(strings.ToLower(d.Hardware), "translator")
 }
 
 // Authorizer decides whose work a channel does. Its error is told to the

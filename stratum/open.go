@@ -108,7 +108,7 @@ func (s *session) start(c *channel, o opening, now time.Time) {
 	prefix := c.kind.Prefix(c.prefix)
 	c.pool = pool.NewChannel(pool.ChannelConfig{
 		ID: c.id, Kind: c.kind, Worker: c.worker, Prefix: prefix, Nominal: o.nominal, MaxTarget: o.maxTarget,
-		VersionMask: pool.VersionMask, Difficulty: s.srv.cfg.difficulty(),
+		VersionMask: pool.VersionMask, Difficulty: s.srv.difficulty, PowersOfTwo: s.device.roundsToPowers(),
 	}, now)
 	s.channels[c.id] = c
 	c.expect(now) // it may have come before the channel was here to be woken

@@ -21,15 +21,16 @@ var ErrServerClosed = errors.New("stratum server is closed")
 // Server accepts miners on any number of listeners.
 type Server struct {
 	// immutable after New
-	cfg       Config
-	rooms     Rooms
-	log       *slog.Logger
-	shards    []*shard
-	prefixes  *pool.Prefixes
-	handshake chan struct{} // a slot for each handshake being computed
-	drained   chan struct{} // closed when Drain has ended
-	done      chan struct{} // closed when the server is over
-	over      sync.Once
+	cfg        Config
+	rooms      Rooms
+	log        *slog.Logger
+	shards     []*shard
+	prefixes   *pool.Prefixes
+	difficulty *pool.DifficultyConfig
+	handshake  chan struct{} // a slot for each handshake being computed
+	drained    chan struct{} // closed when Drain has ended
+	done       chan struct{} // closed when the server is over
+	over       sync.Once
 
 	undrained error // why Drain could not finish; written before drained is closed
 
@@ -54,13 +55,14 @@ func New(cfg Config, rooms Rooms, log *slog.Logger) (*Server, error) {
 	}
 	s := &Server{
 		cfg: cfg, rooms: rooms, log: log,
-		prefixes:  pool.NewPrefixes(cfg.ServerByte),
-		handshake: make(chan struct{}, 2*runtime.GOMAXPROCS(0)),
-		listeners: map[net.Listener]struct{}{},
-		greeting:  map[net.Conn]struct{}{},
-		addresses: map[netip.Prefix]int{},
-		drained:   make(chan struct{}),
-		done:      make(chan struct{}),
+		prefixes:   pool.NewPrefixes(cfg.ServerByte),
+		difficulty: cfg.difficulty(),
+		handshake:  make(chan struct{}, 2*runtime.GOMAXPROCS(0)),
+		listeners:  map[net.Listener]struct{}{},
+		greeting:   map[net.Conn]struct{}{},
+		addresses:  map[netip.Prefix]int{},
+		drained:    make(chan struct{}),
+		done:       make(chan struct{}),
 	}
 	for range shards() {
 		s.shards = append(s.shards, newShard(s))

@@ -502,7 +502,7 @@ func TestServer_ClosesChannels(t *testing.T) {
 
 // Ensure that a commanded throttle sends the target and a fresh job at once (SV2-134, design decision 5).
 func TestServer_SendsTargetAndFreshJobOnACommandedThrottle(t *testing.T) {
-	w := newWorld(t, nil)
+	w := newWorld(t, func(c *stratum.Config) { c.OpeningShares = 0 })
 	w.publish(w.template(100, 1, false))
 	c := w.setUp(0)
 	ok, err := c.OpenStandard("alice.one", 1e9, pool.MaxTarget)

@@ -11,7 +11,7 @@ import (
 // Rhythm of a shard.
 const (
 	ackTick      = 100 * time.Millisecond // how precisely AckAfter is kept
-	retargetTick = 5 * time.Second        // each session's difficulty is looked at this often, shares or not
+	retargetTick = time.Second            // each session's difficulty is looked at this often, shares or not
 	sweeps       = int(retargetTick / ackTick)
 )
 

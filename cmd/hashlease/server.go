@@ -202,7 +202,8 @@ func (s *server) openStratum(context.Context) (err error) {
 		return err
 	}
 	cfg := stratum.DefaultConfig()
-	cfg.MinDifficulty, cfg.SharesPerMinute = s.cfg.Stratum.MinDifficulty, s.cfg.Stratum.SharesPerMinute
+	cfg.MinDifficulty, cfg.MaxDifficulty = s.cfg.Stratum.MinDifficulty, s.cfg.Stratum.MaxDifficulty
+	cfg.SharesPerMinute, cfg.SharesPerSecond = s.cfg.Stratum.SharesPerMinute, s.cfg.Stratum.SharesPerSecond
 	s.stratum, err = stratum.New(cfg, stratum.Rooms{
 		Feed: s.feed, Assembler: s.assembler, Registry: s.registry, Authorize: anyWorker{},
 		Credit: s.credits, Blocks: s.relay, Identity: s.keys.current,

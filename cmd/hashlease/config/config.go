@@ -57,7 +57,9 @@ type Stratum struct {
 	Listen          string  `toml:"listen"`
 	AuthorityKey    string  `toml:"authority_key"`     // file with the secret that signs certificates
 	MinDifficulty   float64 `toml:"min_difficulty"`    // no channel gets easier work
+	MaxDifficulty   float64 `toml:"max_difficulty"`    // no channel gets harder work, unless it insists
 	SharesPerMinute float64 `toml:"shares_per_minute"` // wanted of every channel
+	SharesPerSecond float64 `toml:"shares_per_second"` // of all channels together; beyond, each gets less
 	Tag             string  `toml:"tag"`               // in the coinbase of found blocks
 }
 
@@ -155,7 +157,8 @@ func Default() Config {
 		Storage: Storage{Dir: "data"},
 		Stratum: Stratum{
 			Listen: ":3333", AuthorityKey: "authority.key",
-			MinDifficulty: 256, SharesPerMinute: 12, Tag: "hashlease",
+			MinDifficulty: 256, MaxDifficulty: 1 << 31, SharesPerMinute: 12, SharesPerSecond: 20_000,
+			Tag: "hashlease",
 		},
 		GRPC:    Listener{Listen: ":8443"},
 		Console: Listener{Listen: ":9443"},

@@ -187,6 +187,7 @@ func TestValidate_ListsEveryFault(t *testing.T) {
 		`storage.dir: missing`,
 		`stratum.min_difficulty is -1: above 0`,
 		`stratum.shares_per_minute is 0: above 0`,
+		`stratum.shares_per_second is 0: 1 to 1000000`,
 		`stratum.tag: coinbase tag byte 0`,
 		`stratum.authority_key: missing`,
 		`simulation.hash_scale is 2: 0 to 1`,

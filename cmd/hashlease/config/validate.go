@@ -61,12 +61,7 @@ func (v *validation) pool(c *Config) {
 		v.faultf("storage.dir: missing: a directory is needed")
 	}
 	s := &c.Stratum
-	if !(s.MinDifficulty > 0 && s.MinDifficulty < 1e15) {
-		v.faultf("stratum.min_difficulty is %v: above 0 and below 1e15 is accepted", s.MinDifficulty)
-	}
-	if !(s.SharesPerMinute > 0 && s.SharesPerMinute <= 6000) {
-		v.faultf("stratum.shares_per_minute is %v: above 0 to 6000 is accepted", s.SharesPerMinute)
-	}
+	v.difficulty(s)
 	// The script is checked with the payout; here it only has to be there.
 	if err := (pool.CoinbaseConfig{Script: []byte{0}, Tag: s.Tag}).Validate(); err != nil {
 		v.faultf("stratum.tag: %w", err)
@@ -76,6 +71,23 @@ func (v *validation) pool(c *Config) {
 	}
 	if h := c.Simulation.HashScale; !(h >= 0 && h <= 1) {
 		v.faultf("simulation.hash_scale is %v: 0 to 1 is accepted, and 0 or 1 for real machines", h)
+	}
+}
+
+func (v *validation) difficulty(s *Stratum) {
+	const most = 1 << 31
+	if !(s.MinDifficulty > 0 && s.MinDifficulty <= most) {
+		v.faultf("stratum.min_difficulty is %v: above 0 to 2147483648 is accepted", s.MinDifficulty)
+	}
+	if !(s.MaxDifficulty >= s.MinDifficulty && s.MaxDifficulty <= most) {
+		v.faultf("stratum.max_difficulty is %v: min_difficulty, %v, to 2147483648 is accepted",
+			s.MaxDifficulty, s.MinDifficulty)
+	}
+	if !(s.SharesPerMinute > 0 && s.SharesPerMinute <= 6000) {
+		v.faultf("stratum.shares_per_minute is %v: above 0 to 6000 is accepted", s.SharesPerMinute)
+	}
+	if !(s.SharesPerSecond >= 1 && s.SharesPerSecond <= 1e6) {
+		v.faultf("stratum.shares_per_second is %v: 1 to 1000000 is accepted", s.SharesPerSecond)
 	}
 }
 
