@@ -6,7 +6,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 ARGS    ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build release test browser race lint fuzz bench proto cover sim
+.PHONY: help demo build release test browser race lint fuzz bench perf proto cover sim
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ fuzz: ## fuzz every target for FUZZTIME (10s)
 
 bench: ## measure against the goals; BENCH_OUT=FILE also writes JSON lines
 	go -C tools run ./bench -root .. $(if $(BENCH_OUT),-out $(abspath $(BENCH_OUT)))
+
+perf: ## measure the server under load (8 minutes) and rewrite the table in docs/performance.md
+	go run ./cmd/hashsim load --connections 1000,5000,10000 --into docs/performance.md $(ARGS)
 
 proto: ## regenerate Go code from proto/
 	cd proto && go tool -modfile=../tools/go.mod buf generate

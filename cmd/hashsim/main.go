@@ -9,9 +9,12 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/hashlease/hashlease/cmd/hashsim/load"
 )
 
 const about = "Simulate what mines at a pool: a whole site over real Stratum V2."
@@ -20,6 +23,9 @@ const about = "Simulate what mines at a pool: a whole site over real Stratum V2.
 // name the flags are those of site.
 type cli struct {
 	Site siteCmd `cmd:"" default:"withargs" help:"Simulate a site: ASICs, meters, tenants. The default."`
+	Load loadCmd `cmd:"" help:"Measure a pool: shares, tips, memory, storms of reconnects."`
+
+	LoadTarget loadTargetCmd `cmd:"" hidden:"" help:"The server that load measures."`
 }
 
 // env is where a command prints.
@@ -69,6 +75,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 func parse(args []string, e *env, options ...kong.Option) (*kong.Context, error) {
 	parser, err := kong.New(&cli{}, append(options,
 		kong.Name("hashsim"), kong.Description(about), kong.Writers(e.stdout, e.stderr), kong.Bind(e),
+		kong.Vars{"measures": strings.Join(load.Measures(), ", ")},
 	)...)
 	if err != nil {
 		return nil, err

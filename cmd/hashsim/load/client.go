@@ -1,0 +1,277 @@
+package load
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashlease/hashlease/pool"
+	"github.com/hashlease/hashlease/stratum/noise"
+	"github.com/hashlease/hashlease/stratum/sv2"
+)
+
+const (
+	answerFor  = 30 * time.Second // a whole server may have to be waited for
+	ringSize   = 256              // shares of one connection that wait for their answer
+	maxFutures = 4                // future jobs that a client remembers for each channel
+)
+
+// client is one connection to the pool. Its reader runs until the connection ends.
+type client struct {
+	crowd *crowd
+	name  string
+	conn  *noise.Conn
+	wire  *wire // owned by the reader
+
+	mu       sync.Mutex
+	lanes    map[uint32]*lane // guarded by mu: channels by id
+	first    *lane            // guarded by mu: the channel that shares go to
+	waiting  int              // guarded by mu: channels without a job
+	ready    chan struct{}    // closed when all channels have a job, or the connection has ended
+	unready  bool             // guarded by mu: ready is open
+	failed   error            // guarded by mu
+	sequence uint32           // guarded by mu: of the next share
+	acked    uint32           // guarded by mu: shares below are answered for
+	ring     []sent           // guarded by mu: by sequence, nil until the first share
+	sealed   []byte           // guarded by mu: scratch
+	plain    []byte           // guarded by mu: scratch
+	tally    tally            // guarded by mu
+
+	tip atomic.Int64 // Unix nanoseconds: when the newest SetNewPrevHash came
+}
+
+// lane is a channel's state.
+type lane struct {
+	id      uint32
+	job     uint32 // active; 0 before the first
+	time    uint32 // smallest header time
+	version uint32
+	futures [maxFutures]sv2.NewMiningJob
+	next    int // in futures
+	last    sv2.SubmitSharesStandard
+}
+
+// dial connects, opens channels and waits until each has a job.
+func (k *crowd) dial(ctx context.Context, name string, channels int) (*client, error) {
+	var d net.Dialer
+	raw, err := d.DialContext(ctx, "tcp", k.address)
+	if err != nil {
+		return nil, fmt.Errorf("connecting: %w", err)
+	}
+	_ = raw.SetDeadline(time.Now().Add(answerFor))
+	conn, err := noise.Connect(raw, k.authority, time.Now())
+	if err != nil {
+		_ = raw.Close()
+		return nil, fmt.Errorf("shaking hands: %w", err)
+	}
+	return k.begin(ctx, name, conn, channels)
+}
+
+// begin sets a connection up that has shaken hands.
+func (k *crowd) begin(ctx context.Context, name string, conn *noise.Conn, channels int) (*client, error) {
+	_ = conn.SetDeadline(time.Time{})
+	w := &wire{Conn: conn.Conn}
+	conn.Conn = w
+	c := &client{crowd: k, name: name, conn: conn, wire: w, lanes: map[uint32]*lane{}}
+	c.await(channels)
+	plain := sv2.SetupConnection{
+		Protocol: sv2.ProtocolMining, MinVersion: sv2.Version, MaxVersion: sv2.Version,
+		Flags: sv2.RequiresStandardJobs * boolFlag(channels == 1),
+		Host:  "127.0.0.1", Vendor: "hashsim", HardwareVersion: "load", DeviceID: name,
+	}.AppendFrame(nil)
+	if _, err := conn.Write(c.appendOpens(plain, 0, channels)); err != nil {
+		return nil, errors.Join(fmt.Errorf("opening channels: %w", err), conn.Close())
+	}
+	k.readers.Go(c.read) // ends with the connection
+	return c, c.wait(ctx)
+}
+
+func boolFlag(b bool) uint32 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// more opens further channels and waits for their jobs.
+func (c *client) more(ctx context.Context, channels int) error {
+	c.mu.Lock()
+	have := len(c.lanes)
+	c.mu.Unlock()
+	c.await(channels)
+	if _, err := c.conn.Write(c.appendOpens(nil, have, channels)); err != nil {
+		return fmt.Errorf("opening channels: %w", err)
+	}
+	return c.wait(ctx)
+}
+
+func (c *client) appendOpens(plain []byte, from, n int) []byte {
+	for i := range n {
+		plain = sv2.OpenStandardMiningChannel{
+			RequestID: uint32(from + i), UserIdentity: fmt.Sprintf("load.%sx%d", c.name, from+i),
+			NominalHashRate: 1, MaxTarget: pool.MaxTarget.Bytes(),
+		}.AppendFrame(plain)
+	}
+	return plain
+}
+
+// await notes that so many channels were asked for.
+func (c *client) await(channels int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.waiting, c.ready, c.unready = channels, make(chan struct{}), true
+}
+
+// wait returns when every channel that was asked for has a job.
+func (c *client) wait(ctx context.Context) error {
+	t := time.NewTimer(answerFor)
+	defer t.Stop()
+	select {
+	case <-c.ready:
+	case <-t.C:
+		return fmt.Errorf("no job came within %v", answerFor)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.failed
+}
+
+// cut ends the connection as a power cut would: without a word, and without a port that waits.
+func (c *client) cut() {
+	if w, ok := c.conn.Conn.(*wire); ok {
+		if tcp, ok := w.Conn.(*net.TCPConn); ok {
+			_ = tcp.SetLinger(0)
+		}
+	}
+	_ = c.conn.Close()
+}
+
+// read handles frames until the connection ends.
+func (c *client) read() {
+	var buf [512]byte
+	for {
+		raw, payload, err := c.conn.ReadFrame(buf[:], nil)
+		if err == nil {
+			err = c.take(sv2.ParseHeader(raw), payload)
+		}
+		if err == nil {
+			continue
+		}
+		c.mu.Lock()
+		if !errors.Is(err, net.ErrClosed) {
+			c.failed = fmt.Errorf("reading: %w", err)
+			if errors.Is(err, io.EOF) {
+				c.failed = errors.New("server closed the connection")
+			}
+			c.crowd.lost.Add(1)
+		}
+		c.readyLocked()
+		c.mu.Unlock()
+		return
+	}
+}
+
+func (c *client) readyLocked() {
+	if c.unready {
+		c.unready = false
+		close(c.ready)
+	}
+}
+
+// take acts on one message.
+func (c *client) take(h sv2.Header, payload []byte) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.tally.frames++
+	switch h.Type {
+	case sv2.TypeNewMiningJob:
+		m, _, err := sv2.DecodeNewMiningJob(payload)
+		if err != nil {
+			return err
+		}
+		c.jobLocked(m)
+	case sv2.TypeSetNewPrevHash:
+		m, _, err := sv2.DecodeSetNewPrevHash(payload)
+		if err != nil {
+			return err
+		}
+		c.tipLocked(m)
+	case sv2.TypeSubmitSharesSuccess:
+		m, _, err := sv2.DecodeSubmitSharesSuccess(payload)
+		if err != nil {
+			return err
+		}
+		c.ackLocked(m)
+	case sv2.TypeSubmitSharesError:
+		m, _, err := sv2.DecodeSubmitSharesError(payload)
+		if err != nil {
+			return err
+		}
+		c.refusalLocked(m)
+	case sv2.TypeOpenStandardMiningChannelSuccess:
+		m, _, err := sv2.DecodeOpenStandardMiningChannelSuccess(payload)
+		if err != nil {
+			return err
+		}
+		c.lanes[m.ChannelID] = &lane{id: m.ChannelID}
+		if c.first == nil {
+			c.first = c.lanes[m.ChannelID]
+		}
+	case sv2.TypeOpenMiningChannelError:
+		m, _, err := sv2.DecodeOpenMiningChannelError(payload)
+		if err == nil {
+			err = fmt.Errorf("channel was refused: %s", m.Code)
+		}
+		return err
+	case sv2.TypeSetupConnectionError:
+		return errors.New("connection was refused")
+	}
+	return nil
+}
+
+// jobLocked follows NewMiningJob.
+func (c *client) jobLocked(m sv2.NewMiningJob) {
+	l := c.lanes[m.ChannelID]
+	if l == nil {
+		return
+	}
+	if m.Future {
+		l.futures[l.next] = m
+		l.next = (l.next + 1) % maxFutures
+		return
+	}
+	c.activeLocked(l, m.JobID, m.MinTime, m.Version)
+}
+
+// tipLocked follows SetNewPrevHash, of a channel or of the whole group.
+func (c *client) tipLocked(m sv2.SetNewPrevHash) {
+	c.tip.Store(c.wire.came.UnixNano())
+	c.tally.tips++
+	c.crowd.tips.Add(1)
+	for id, l := range c.lanes {
+		if _, own := c.lanes[m.ChannelID]; own && id != m.ChannelID {
+			continue
+		}
+		for _, j := range l.futures {
+			if j.JobID == m.JobID {
+				c.activeLocked(l, m.JobID, m.MinTime, j.Version)
+			}
+		}
+	}
+}
+
+func (c *client) activeLocked(l *lane, job, smallest, version uint32) {
+	if l.job == 0 {
+		if c.waiting--; c.waiting == 0 {
+			c.readyLocked()
+		}
+	}
+	l.job, l.time, l.version = job, smallest, version
+}

@@ -1,0 +1,134 @@
+package load
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"runtime/pprof"
+	"time"
+
+	"github.com/hashlease/hashlease/stratum"
+)
+
+// order is what the measuring process asks of the target.
+type order struct {
+	Op   string `json:"op"` // one of the ops below
+	File string `json:"file,omitempty"`
+}
+
+// The ops.
+const (
+	opTip     = "tip"     // a new block, known by its header
+	opFill    = "fill"    // the full template for it
+	opEasy    = "easy"    // a new block, after which half of all hashes are blocks
+	opState   = "state"   // nothing but the answer
+	opFree    = "free"    // debug.FreeOSMemory
+	opProfile = "profile" // begins a CPU profile into File, or ends the one that runs
+	opHeap    = "heap"    // writes a heap profile to File
+)
+
+// answer is the target's word after each order, and once at the start.
+type answer struct {
+	Address   string        `json:"address"`
+	Authority string        `json:"authority"`
+	At        int64         `json:"at"`       // Unix nanoseconds: when the tip was known
+	FoundAt   int64         `json:"found_at"` // the same of our last block; 0 if none
+	Stock     int           `json:"stock"`    // handshake keys that are ready
+	Heap      uint64        `json:"heap"`     // bytes in live and dead objects
+	Stacks    uint64        `json:"stacks"`   // bytes
+	Durable   uint64        `json:"durable"`  // shares by the ledger's count
+	Stats     stratum.Stats `json:"stats"`
+	Error     string        `json:"error,omitempty"`
+}
+
+// obey carries out orders until there are no more.
+func (t *target) obey(r io.Reader, w io.Writer) error {
+	in, out := json.NewDecoder(r), json.NewEncoder(w)
+	if err := out.Encode(t.state()); err != nil {
+		return fmt.Errorf("saying where the server is: %w", err)
+	}
+	defer pprof.StopCPUProfile()
+	for {
+		var o order
+		switch err := in.Decode(&o); {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return fmt.Errorf("reading an order: %w", err)
+		}
+		at, err := t.act(o)
+		a := t.state()
+		if !at.IsZero() {
+			a.At = at.UnixNano()
+		}
+		if err != nil {
+			a.Error = err.Error()
+		}
+		if err := out.Encode(a); err != nil {
+			return fmt.Errorf("answering an order: %w", err)
+		}
+	}
+}
+
+func (t *target) act(o order) (at time.Time, err error) {
+	switch o.Op {
+	case opTip:
+		at = t.chain.advance(chainBits)
+	case opEasy:
+		at = t.chain.advance(easyBits)
+	case opFill:
+		t.chain.fill()
+	case opFree:
+		debug.FreeOSMemory()
+	case opProfile:
+		err = profile(o.File)
+	case opHeap:
+		err = heapProfile(o.File)
+	case opState:
+	default:
+		err = fmt.Errorf("order %q is not known", o.Op)
+	}
+	return at, err
+}
+
+func (t *target) state() *answer {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	a := &answer{
+		Address: t.ln.Addr().String(), Authority: t.authority.Public().String(),
+		Heap: m.HeapAlloc, Stacks: m.StackInuse, Durable: t.shares.Stats().Shares, Stats: t.server.Stats(),
+	}
+	if found := t.chain.foundAt(); !found.IsZero() {
+		a.FoundAt = found.UnixNano()
+	}
+	if t.identity.Stock != nil {
+		a.Stock = t.identity.Stock.Len()
+	}
+	return a
+}
+
+// profile begins a CPU profile, or without a file ends the one that runs.
+func profile(file string) error {
+	if file == "" {
+		pprof.StopCPUProfile() // writes and flushes; the file is closed with the process
+		return nil
+	}
+	f, err := os.Create(file)
+	if err != nil {
+		return err
+	}
+	return pprof.StartCPUProfile(f)
+}
+
+func heapProfile(file string) error {
+	f, err := os.Create(file)
+	if err != nil {
+		return err
+	}
+	runtime.GC()
+	return errors.Join(pprof.Lookup("heap").WriteTo(f, 0), f.Close())
+}
