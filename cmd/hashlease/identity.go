@@ -17,7 +17,7 @@ const (
 	identityBackdate = time.Hour
 	identityLife     = 6 * time.Hour
 	identityRenew    = time.Hour
-	ephemeralStock   = 256 // handshake keys made ahead
+	ephemeralStock   = 10_000 // handshake keys made ahead, about 1 MB: a whole site that comes back
 )
 
 // identities holds the newest certificate under the authority's key.

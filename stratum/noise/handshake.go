@@ -81,6 +81,7 @@ type responder struct {
 	id *Identity
 	e  keypair
 	re [encodedSize]byte
+	es [32]byte // computed with ee, mixed in later
 }
 
 // answer is act 2 for act 1.
@@ -91,9 +92,7 @@ func (r *responder) answer(act1 *[Act1Size]byte) ([]byte, error) {
 		return nil, err
 	}
 	act2 = r.static(act2)
-	if err := r.mixStatic(); err != nil {
-		return nil, err
-	}
+	r.mixStatic()
 	return r.vouch(act2), nil
 }
 
@@ -108,11 +107,12 @@ func (r *responder) hear(act1 *[Act1Size]byte) {
 // ephemeral appends "<- e, ee".
 func (r *responder) ephemeral(dst []byte) ([]byte, error) {
 	r.mixHash(r.e.encoded[:])
-	shared, err := r.e.ecdh(&r.re, false)
+	ee, es, err := ecdhBoth(&r.e, &r.id.static, &r.re)
 	if err != nil {
 		return nil, err
 	}
-	r.mixKey(shared[:])
+	r.mixKey(ee[:])
+	r.es = es
 	return append(dst, r.e.encoded[:]...), nil
 }
 
@@ -122,14 +122,7 @@ func (r *responder) static(dst []byte) []byte {
 }
 
 // mixStatic is "<- es".
-func (r *responder) mixStatic() error {
-	shared, err := r.id.static.ecdh(&r.re, false)
-	if err != nil {
-		return err
-	}
-	r.mixKey(shared[:])
-	return nil
-}
+func (r *responder) mixStatic() { r.mixKey(r.es[:]) }
 
 // vouch appends the certificate, sealed.
 func (r *responder) vouch(dst []byte) []byte {
