@@ -3,6 +3,7 @@ package pool
 import (
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 
 	"github.com/btcsuite/btcd/chainhash/v2"
@@ -16,6 +17,9 @@ type Assembler struct {
 	cfg   CoinbaseConfig // immutable
 	epoch uint16         // immutable
 	seq   atomic.Uint64  // number of the newest job
+
+	mu      sync.Mutex
+	classes map[Payout]*class // guarded by mu
 }
 
 // NewAssembler returns an assembler. The epoch must differ from that of every other process of
@@ -24,7 +28,7 @@ func NewAssembler(cfg CoinbaseConfig, epoch uint16) (*Assembler, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	return &Assembler{cfg: cfg, epoch: epoch}, nil
+	return &Assembler{cfg: cfg, epoch: epoch, classes: map[Payout]*class{}}, nil
 }
 
 // Advance is the round after prev, given a new template. It changes nothing but
@@ -78,7 +82,7 @@ func (a *Assembler) job(t *Template) *Job {
 		Prev:     t.Prev,
 		Bits:     t.Bits,
 		Time:     t.Time,
-		Suffix:   coinbaseSuffix(a.cfg.Script, t.Height, t.Value, t.Commitment),
+		Suffix:   a.suffix(t, Payout{}),
 		Path:     merklePath(t.Txs),
 		Template: t,
 	})

@@ -80,22 +80,43 @@ func coinbasePrefix(tag string, height int32, epoch uint16, seq uint64) []byte {
 	return p
 }
 
+// output is one payment of a coinbase.
+type output struct {
+	value  int64 // satoshi
+	script string
+}
+
+// outputs splits a coinbase's value exactly: the pool's part first, then the miner's.
+func (p Payout) outputs(pool []byte, value int64) []output {
+	if !p.Solo() {
+		return []output{{value, string(pool)}}
+	}
+	fee := value / 100 * int64(p.Percent)
+	fee += value % 100 * int64(p.Percent) / 100
+	if fee == 0 {
+		return []output{{value, p.Script}}
+	}
+	return []output{{fee, string(pool)}, {value - fee, p.Script}}
+}
+
 // coinbaseSuffix is the coinbase after the extranonce, without BIP141 bytes:
 //
-//	sequence 4 | outputs 1 | payout | witness commitment, if any | lock time 4
+//	sequence 4 | outputs 1 | payouts | witness commitment, if any | lock time 4
 //
 // Lock time and sequence make every coinbase unique as BIP54 will require.
-func coinbaseSuffix(payout []byte, height int32, value int64, commitment *chainhash.Hash) []byte {
-	s := make([]byte, 0, 4+1+8+1+len(payout)+8+1+38+4)
+func coinbaseSuffix(payouts []output, height int32, commitment *chainhash.Hash) []byte {
+	s := make([]byte, 0, 4+1+len(payouts)*(8+1+maxPayout)+8+1+38+4)
 	s = binary.LittleEndian.AppendUint32(s, sequenceNotMax)
-	outputs := byte(1)
+	n := len(payouts)
 	if commitment != nil {
-		outputs = 2
+		n++
 	}
-	s = append(s, outputs)
-	s = binary.LittleEndian.AppendUint64(s, uint64(value))
-	s = append(s, byte(len(payout)))
-	s = append(s, payout...)
+	s = append(s, byte(n))
+	for _, o := range payouts {
+		s = binary.LittleEndian.AppendUint64(s, uint64(o.value))
+		s = append(s, byte(len(o.script)))
+		s = append(s, o.script...)
+	}
 	if commitment != nil {
 		s = binary.LittleEndian.AppendUint64(s, 0)
 		s = append(s, 38, 0x6a, 0x24, 0xaa, 0x21, 0xa9, 0xed) // OP_RETURN, push 36, BIP141 header

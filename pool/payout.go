@@ -21,6 +21,18 @@ var networks = []*chaincfg.Params{
 	&chaincfg.SigNetParams, &chaincfg.RegressionNetParams, &chaincfg.SimNetParams,
 }
 
+// Payout says whom the coinbase of a channel's jobs pays. The zero value is the pool. It is
+// comparable: channels with equal payouts mine the same jobs.
+type Payout struct {
+	// Script is the output script of a miner who mines for himself; empty for the pool.
+	Script string
+	// Percent of the coinbase's value goes to the pool all the same: 0 to 99, rounded down to a satoshi.
+	Percent uint8
+}
+
+// Solo reports whether the miner is paid by the coinbase, so that the pool owes nothing for the shares.
+func (p Payout) Solo() bool { return p.Script != "" }
+
 // PayoutScript is the output script that pays an address. An address of
 // another network is refused: a node's validateaddress does not do that.
 func PayoutScript(text string, params *chaincfg.Params) ([]byte, error) {

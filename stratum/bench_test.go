@@ -146,7 +146,7 @@ func BenchmarkServer_Share(b *testing.B) {
 	now := time.Now() // stands still, so that the target does
 	s.setUp = true
 	s.open(opening{identity: "a.b", kind: pool.Standard, maxTarget: pool.MaxTarget}, now)
-	frame := share(groupID+1, 2, 0).AppendFrame(nil)
+	frame := share(firstGroup+1, 2, 0).AppendFrame(nil)
 	h := sv2.ParseHeader([sv2.HeaderSize]byte(frame))
 	sum := credits{index: map[pool.WorkerID]int{}}
 	var batch []accepted
@@ -186,7 +186,7 @@ func BenchmarkServer_ShareToDurable(b *testing.B) {
 	b.ReportAllocs()
 	b.ResetTimer()
 	for i := range b.N {
-		m := share(groupID+1, 2, uint32(i))
+		m := share(firstGroup+1, 2, uint32(i))
 		if _, err := conns[i%n].Write(m.AppendFrame(nil)); err != nil {
 			b.Fatal(err)
 		}

@@ -19,13 +19,7 @@ type channel struct {
 	prefix [4]byte
 	since  time.Time
 
-	round   uint64    // Seq of the newest round followed
-	tip     pool.Tip  // activated last
-	live    bool      // a tip was activated
-	next    *pool.Job // future job sent last, 0 or one at a time
-	nextID  uint32
-	full    *pool.Job // the feed's full job sent last on this tip
-	current *pool.Job // job sent last as active; a fresh variant of full or first after a retarget
+	group *group // gets its jobs with the others of it
 
 	expected *fleet.Expectation // applied last
 	updated  time.Time          // when UpdateChannel changed it last
@@ -39,77 +33,6 @@ type channel struct {
 
 	accepted, rejected uint64
 	lastShare          time.Time
-}
-
-// followRound brings every channel to the feed's newest round, in one write.
-func (s *session) followRound(r *pool.Round, now time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, c := range s.channels {
-		s.followLocked(c, r, now)
-	}
-	s.flushLocked()
-}
-
-// followLocked sends what the channel lacks of a round. It looks only at the difference, so a channel
-// that missed rounds, or is new, gets the same treatment.
-//
-// SetNewPrevHash may name only a job that was sent as future (sv2-spec 05 §5.3.17): if the round's
-// first job was not, it is sent so now.
-func (s *session) followLocked(c *channel, r *pool.Round, now time.Time) {
-	if r.Seq < c.round {
-		return // a channel that just opened may be ahead of its shard
-	}
-	c.round = r.Seq
-	if !c.live || c.tip != r.Tip {
-		if c.next != r.First {
-			s.nextJob++
-			s.announceLocked(c, c.pool.AssignFuture(r.First, s.nextJob))
-		}
-		if err := c.pool.Activate(c.nextID, r.Tip, now); err != nil {
-			c.next = nil // not of this tip: the next round begins anew
-			return
-		}
-		sendLocked(s, sv2.SetNewPrevHash{
-			ChannelID: c.id, JobID: c.nextID, PrevHash: r.Tip.Prev,
-			MinTime: max(r.Tip.MinTime, r.First.Time), Bits: r.Tip.Bits,
-		})
-		c.tip, c.live = r.Tip, true
-		c.current, c.next, c.full = r.First, nil, nil
-	}
-	if r.Full != nil && c.full != r.Full {
-		s.assignLocked(c, r.Full, now)
-		c.full = r.Full
-	}
-	if r.Next != nil && c.next != r.Next {
-		s.assignLocked(c, r.Next, now)
-	}
-}
-
-// assignLocked gives a job to the channel and sends it: future if its tip is not there yet.
-func (s *session) assignLocked(c *channel, j *pool.Job, now time.Time) {
-	s.nextJob++
-	s.announceLocked(c, c.pool.Assign(j, s.nextJob, now))
-}
-
-func (s *session) announceLocked(c *channel, a pool.Assignment) {
-	if a.Future {
-		c.next, c.nextID = a.Job, a.JobID
-	} else {
-		c.current = a.Job
-	}
-	if c.kind == pool.Standard {
-		sendLocked(s, sv2.NewMiningJob{
-			ChannelID: c.id, JobID: a.JobID, Future: a.Future, MinTime: a.MinTime,
-			Version: a.Version, MerkleRoot: a.Root,
-		})
-		return
-	}
-	sendLocked(s, sv2.NewExtendedMiningJob{
-		ChannelID: c.id, JobID: a.JobID, Future: a.Future, MinTime: a.MinTime,
-		Version: a.Version, VersionRolling: true,
-		MerklePath: a.Job.Path, CoinbasePrefix: a.Job.Prefix, CoinbaseSuffix: a.Job.Suffix,
-	})
 }
 
 // expect applies the newest expectation of the link and reports whether there was one.
@@ -158,10 +81,13 @@ func (c *channel) tellShareWork(work uint64) {
 	}
 }
 
-// refreshLocked sends the current job with a new salt: a new search space under the present target.
+// refreshLocked sends the channel, and no other of its group, the group's job with a new salt: a new
+// search space under the present target.
 func (s *session) refreshLocked(c *channel, now time.Time) {
-	if c.live && c.current != nil {
-		s.assignLocked(c, s.srv.rooms.Assembler.Fresh(c.current), now)
+	if g := c.group; g.live {
+		s.nextJob++
+		a := c.pool.Assign(s.srv.rooms.Assembler.Fresh(g.best()), s.nextJob, now)
+		s.sendJobLocked(c.id, c.kind == pool.Standard, a)
 	}
 }
 
@@ -170,6 +96,7 @@ func (s *session) dropLocked(id uint32) {
 	c := s.channels[id]
 	delete(s.channels, id)
 	c.pool.Close()
+	s.leaveLocked(c)
 	s.srv.rooms.Registry.Close(c.worker, c.link)
 	s.forgetAllLocked(c)
 	s.srv.prefixes.Release(c.prefix)

@@ -16,6 +16,10 @@ import (
 
 // follower is a client's view of one channel by the letter of sv2-spec 05 §5.3.15-17.
 type follower struct {
+	kind           pool.Kind
+	group          uint32
+	closed         bool
+	seen           map[uint32]bool // every job id that the channel was ever sent
 	future, active map[uint32]bool
 	tip            [32]byte
 	live           bool
@@ -25,31 +29,41 @@ type follower struct {
 // followers checks everything that a connection is sent.
 type followers struct {
 	channels map[uint32]*follower
-	jobs     map[uint32]bool // every id that was ever sent
+	groups   map[uint32]bool
+	toGroups int // jobs that were sent to groups
+}
+
+func newFollowers() *followers {
+	return &followers{channels: map[uint32]*follower{}, groups: map[uint32]bool{}}
 }
 
 func (f *followers) take(m sv2.Message) error {
 	switch m := m.(type) {
 	case sv2.OpenStandardMiningChannelSuccess:
-		return f.open(m.ChannelID)
+		return f.open(m.ChannelID, m.GroupChannelID, pool.Standard)
 	case sv2.OpenExtendedMiningChannelSuccess:
-		return f.open(m.ChannelID)
+		return f.open(m.ChannelID, m.GroupChannelID, pool.Extended)
 	case sv2.NewMiningJob:
+		if c := f.channels[m.ChannelID]; c == nil || c.kind != pool.Standard {
+			return fmt.Errorf("standard job for %d, which is no standard channel", m.ChannelID)
+		}
 		return f.job(m.ChannelID, m.JobID, m.Future)
 	case sv2.NewExtendedMiningJob:
+		if c := f.channels[m.ChannelID]; c != nil && c.kind != pool.Extended {
+			return fmt.Errorf("extended job for %d, which is a standard channel", m.ChannelID)
+		}
 		return f.job(m.ChannelID, m.JobID, m.Future)
 	case sv2.SetNewPrevHash:
-		c := f.channels[m.ChannelID]
-		if c == nil || !c.future[m.JobID] {
-			return fmt.Errorf("SetNewPrevHash names job %d of channel %d, which is no future job of it",
-				m.JobID, m.ChannelID)
-		}
-		*c = follower{
-			future: map[uint32]bool{}, active: map[uint32]bool{m.JobID: true}, tip: m.PrevHash, live: true,
-		}
+		return f.prevHash(m)
 	case sv2.SetTarget:
-		if f.channels[m.ChannelID] == nil {
+		if c := f.channels[m.ChannelID]; c == nil || c.closed {
 			return fmt.Errorf("target for channel %d, which is not open", m.ChannelID)
+		}
+	case sv2.SetGroupChannel:
+		return f.regroup(m)
+	case sv2.SetExtranoncePrefix:
+		if c := f.channels[m.ChannelID]; c == nil || c.closed {
+			return fmt.Errorf("prefix for channel %d, which is not open", m.ChannelID)
 		}
 	case sv2.CloseChannel, sv2.Reconnect:
 	default:
@@ -58,30 +72,81 @@ func (f *followers) take(m sv2.Message) error {
 	return nil
 }
 
-func (f *followers) open(id uint32) error {
-	if f.channels[id] != nil || id == groupID {
-		return fmt.Errorf("channel id %d is used twice", id)
+func (f *followers) open(id, group uint32, kind pool.Kind) error {
+	if f.channels[id] != nil || f.groups[id] || f.channels[group] != nil || id == group {
+		return fmt.Errorf("channel id %d or group id %d is used twice", id, group)
 	}
-	f.channels[id] = &follower{future: map[uint32]bool{}, active: map[uint32]bool{}}
+	f.groups[group] = true
+	f.channels[id] = &follower{
+		kind: kind, group: group, seen: map[uint32]bool{},
+		future: map[uint32]bool{}, active: map[uint32]bool{},
+	}
 	return nil
 }
 
-func (f *followers) job(channel, id uint32, future bool) error {
-	c := f.channels[channel]
-	switch {
-	case c == nil:
-		return fmt.Errorf("job for channel %d, which is not open", channel)
-	case f.jobs[id]:
-		return fmt.Errorf("job id %d is used twice", id)
-	case !future && !c.live:
-		return fmt.Errorf("active job %d without a tip", id)
+func (f *followers) regroup(m sv2.SetGroupChannel) error {
+	if f.channels[m.GroupChannelID] != nil {
+		return fmt.Errorf("channel id %d becomes a group", m.GroupChannelID)
 	}
-	f.jobs[id] = true
-	if future {
-		c.future[id] = true
-	} else {
-		c.active[id] = true
-		c.sinceTip++
+	f.groups[m.GroupChannelID] = true
+	for _, id := range m.ChannelIDs {
+		c := f.channels[id]
+		if c == nil || c.closed {
+			return fmt.Errorf("group of channel %d, which is not open", id)
+		}
+		c.group = m.GroupChannelID
+	}
+	return nil
+}
+
+// members are the open channels that a message to an id is for.
+func (f *followers) members(id uint32) (all []*follower) {
+	for each, c := range f.channels {
+		if !c.closed && (each == id || c.group == id) {
+			all = append(all, c)
+		}
+	}
+	return all
+}
+
+func (f *followers) job(to, id uint32, future bool) error {
+	all := f.members(to)
+	if len(all) == 0 {
+		return fmt.Errorf("job for %d, which is neither an open channel nor a group of one", to)
+	}
+	if f.groups[to] {
+		f.toGroups++
+	}
+	for _, c := range all {
+		switch {
+		case c.seen[id]:
+			return fmt.Errorf("job id %d is used twice", id)
+		case !future && !c.live:
+			return fmt.Errorf("active job %d without a tip", id)
+		}
+		c.seen[id] = true
+		if future {
+			c.future[id] = true
+		} else {
+			c.active[id] = true
+			c.sinceTip++
+		}
+	}
+	return nil
+}
+
+func (f *followers) prevHash(m sv2.SetNewPrevHash) error {
+	all := f.members(m.ChannelID)
+	if len(all) == 0 {
+		return fmt.Errorf("SetNewPrevHash for %d, which is neither an open channel nor a group of one", m.ChannelID)
+	}
+	for _, c := range all {
+		if !c.future[m.JobID] {
+			return fmt.Errorf("SetNewPrevHash names job %d of %d, which is no future job of it",
+				m.JobID, m.ChannelID)
+		}
+		c.future, c.active = map[uint32]bool{}, map[uint32]bool{m.JobID: true}
+		c.tip, c.live, c.sinceTip = m.PrevHash, true, 0
 	}
 	return nil
 }
@@ -127,7 +192,7 @@ func TestFollow_IsUnderstoodByTheLetter(t *testing.T) {
 		b := newBench(t, nil)
 		s, client := b.tcpSession()
 		c := &chain{bench: b, height: 100, prev: 1}
-		view := &followers{channels: map[uint32]*follower{}, jobs: map[uint32]bool{}}
+		view := newFollowers()
 		checked := make(chan error, 1)
 		go func() { checked <- readAll(client, view) }() // ends at Reconnect or with the connection
 		var rounds []*pool.Round
@@ -211,13 +276,13 @@ func TestFollow_RecoversWhenAFutureJobWasDropped(t *testing.T) {
 	b := newBench(t, nil)
 	s, client := b.tcpSession()
 	go func() { // ends with the connection
-		view := &followers{channels: map[uint32]*follower{}, jobs: map[uint32]bool{}}
+		view := newFollowers()
 		_ = readAll(client, view)
 	}()
 	now := time.Now()
 	first := b.publish(template(100, 1, false))
 	s.open(opening{identity: "a.b", maxTarget: pool.MaxTarget}, now)
-	c := s.channels[groupID+1]
+	c := s.channels[firstGroup+1]
 	for id := range uint32(pool.MaxFutureJobs) {
 		c.pool.AssignFuture(first.Next, 1000+id)
 	}
@@ -225,7 +290,7 @@ func TestFollow_RecoversWhenAFutureJobWasDropped(t *testing.T) {
 		r := b.publish(template(101+int32(n), 2+n, false))
 		s.followRound(r, now)
 	}
-	if c.tip != b.round.Tip {
-		t.Errorf("channel stayed on %+v", c.tip)
+	if c.group.tip != b.round.Tip {
+		t.Errorf("channel stayed on %+v", c.group.tip)
 	}
 }

@@ -40,7 +40,7 @@ func unframe(msgs ...sv2.Message) (input []byte) {
 func FuzzSession_Frames(f *testing.F) {
 	now := uint32(time.Now().Unix())
 	f.Add([]byte{})
-	f.Add(unframe(sv2.SetupConnection{}, sv2.CloseChannel{ChannelID: groupID}))
+	f.Add(unframe(sv2.SetupConnection{}, sv2.CloseChannel{ChannelID: firstGroup}))
 	f.Add(unframe(sv2.CloseChannel{ChannelID: 2}, share(2, 2, 1), share(3, 5, 1)))
 	f.Add(unframe(
 		sv2.OpenExtendedMiningChannel{UserIdentity: "a.b", MaxTarget: pool.MaxTarget.Bytes()},

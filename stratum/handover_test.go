@@ -73,7 +73,7 @@ func (d *digger) dig(t *testing.T, port func() *bench, end <-chan struct{}) {
 // openOn is a standard channel and the id of its job.
 func openOn(t *testing.T, c *stratumtest.Client, identity string) (channel, job uint32) {
 	t.Helper()
-	if _, err := c.Setup(0); err != nil {
+	if _, err := c.Setup(sv2.RequiresStandardJobs); err != nil {
 		t.Fatal(err)
 	}
 	ok, err := c.OpenStandard(identity, 0, pool.MaxTarget)
@@ -227,7 +227,7 @@ func TestHandover_SearchSpacesDoNotOverlap(t *testing.T) {
 			b.publish(template(100, 1, false))
 			for i := range 5 {
 				c := b.dial()
-				if _, err := c.Setup(0); err != nil {
+				if _, err := c.Setup(sv2.RequiresStandardJobs); err != nil {
 					t.Fatal(err)
 				}
 				if _, err := c.OpenStandard(fmt.Sprintf("alice.m%d", i), 0, pool.MaxTarget); err != nil {

@@ -143,7 +143,7 @@ func (b *bench) dial() *stratumtest.Client {
 func (b *bench) open(identity string) (c *stratumtest.Client, channel, job uint32) {
 	b.tb.Helper()
 	c = b.dial()
-	if _, err := c.Setup(0); err != nil {
+	if _, err := c.Setup(sv2.RequiresStandardJobs); err != nil {
 		b.tb.Fatal(err)
 	}
 	ok, err := c.OpenStandard(identity, 0, pool.MaxTarget)

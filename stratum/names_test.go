@@ -379,7 +379,7 @@ func TestNames_ShareAllocatesNothing(t *testing.T) {
 	now := time.Now() // stands still, so that the target does
 	s.setUp, s.granted = true, extensions{any: true, names: true}
 	s.open(opening{identity: "alice.proxy", kind: pool.Extended, maxTarget: pool.MaxTarget}, now)
-	p := &proxy{b: b, channel: groupID + 1, job: 2}
+	p := &proxy{b: b, channel: firstGroup + 1, job: 2}
 	frames := make([][]byte, 8)
 	for i := range frames {
 		frames[i] = p.raw(tlv(fmt.Sprint("alice.rig", i)))

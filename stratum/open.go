@@ -50,6 +50,7 @@ type opening struct {
 	kind      pool.Kind
 	nominal   unit.Hashrate
 	maxTarget pool.Target
+	payout    pool.Payout
 }
 
 // open makes a channel, or says why not; the connection stays either way. Quotas
@@ -111,23 +112,26 @@ func (s *session) start(c *channel, o opening, now time.Time) {
 		VersionMask: pool.VersionMask, Difficulty: s.srv.difficulty, PowersOfTwo: s.device.roundsToPowers(),
 	}, now)
 	s.channels[c.id] = c
+	c.group = s.groupLocked(c.id, o.payout)
+	round := s.srv.rooms.Feed.Current()
+	if round != nil {
+		s.followLocked(c.group, round, now)
+	}
 	c.expect(now) // it may have come before the channel was here to be woken
 	target, _ := c.pool.Retarget(now)
 	c.tellShareWork(target.Work())
 	if c.kind == pool.Standard {
 		sendLocked(s, sv2.OpenStandardMiningChannelSuccess{
 			RequestID: o.request, ChannelID: c.id, Target: target.Bytes(),
-			ExtranoncePrefix: prefix, GroupChannelID: groupID,
+			ExtranoncePrefix: prefix, GroupChannelID: c.group.id,
 		})
 	} else {
 		sendLocked(s, sv2.OpenExtendedMiningChannelSuccess{
 			RequestID: o.request, ChannelID: c.id, Target: target.Bytes(), ExtranonceSize: rollSize,
-			ExtranoncePrefix: prefix, GroupChannelID: groupID,
+			ExtranoncePrefix: prefix, GroupChannelID: c.group.id,
 		})
 	}
-	if r := s.srv.rooms.Feed.Current(); r != nil {
-		s.followLocked(c, r, now)
-	}
+	s.joinLocked(c, round, now)
 	s.flushLocked()
 }
 
@@ -164,13 +168,13 @@ func (s *session) updateLocked(c *channel, m sv2.UpdateChannel, now time.Time) {
 	}
 }
 
-// closeChannel ends a channel, or all of them if the id is the group's. Durable shares are
+// closeChannel ends a channel, or all of a group if the id is a group's. Durable shares are
 // acknowledged first; an unknown id is ignored.
 func (s *session) closeChannel(id uint32, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for each, c := range s.channels {
-		if id != groupID && id != each {
+		if id != each && id != c.group.id {
 			continue
 		}
 		if c.acks.count > 0 {

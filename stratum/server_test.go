@@ -258,7 +258,7 @@ func TestServer_StartsAChannelWithAFutureJobAndItsActivation(t *testing.T) {
 func TestServer_ActivatesTheJobThatWasSentBeforeTheTip(t *testing.T) {
 	w := newWorld(t, nil)
 	w.publish(w.template(100, 1, false))
-	c := w.setUp(0)
+	c := w.setUp(sv2.RequiresStandardJobs)
 	w.openEasy(c, "alice.one")
 	future := await[sv2.NewMiningJob](t, c) // for block 101
 	if !future.Future {
@@ -278,7 +278,7 @@ func TestServer_ActivatesTheJobThatWasSentBeforeTheTip(t *testing.T) {
 func TestServer_SendsAFutureJobFirstAfterAReorganisation(t *testing.T) {
 	w := newWorld(t, nil)
 	w.publish(w.template(100, 1, false))
-	c := w.setUp(0)
+	c := w.setUp(sv2.RequiresStandardJobs)
 	w.openEasy(c, "alice.one")
 	await[sv2.NewMiningJob](t, c)
 	w.publish(w.template(100, 9, false)) // same height, other block
@@ -504,7 +504,7 @@ func TestServer_ClosesChannels(t *testing.T) {
 func TestServer_SendsTargetAndFreshJobOnACommandedThrottle(t *testing.T) {
 	w := newWorld(t, func(c *stratum.Config) { c.OpeningShares = 0 })
 	w.publish(w.template(100, 1, false))
-	c := w.setUp(0)
+	c := w.setUp(sv2.RequiresStandardJobs)
 	ok, err := c.OpenStandard("alice.one", 1e9, pool.MaxTarget)
 	if err != nil {
 		t.Fatal(err)

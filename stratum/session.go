@@ -39,6 +39,7 @@ type session struct {
 	device   *Device               // guarded by mu
 	granted  extensions            // guarded by mu: negotiated; only the reader changes it
 	channels map[uint32]*channel   // guarded by mu
+	groups   []*group              // guarded by mu
 	sites    map[string]*powerLink // guarded by mu: what an agent steers; nil without one
 	empty    time.Time             // guarded by mu: since when it has no channel
 	proxy    bool                  // guarded by mu: it may wait without a channel
@@ -52,13 +53,10 @@ type session struct {
 
 var sessionIDs atomic.Uint64
 
-// groupID is the group that every channel of a connection belongs to. Channel ids start above it.
-const groupID = 1
-
 func newSession(srv *Server, conn *noise.Conn, now time.Time) *session {
 	return &session{
 		srv: srv, shard: srv.nextShard(), conn: conn, id: sessionIDs.Add(1), empty: now,
-		out: newOutbox(conn.Conn), channels: map[uint32]*channel{}, nextID: groupID,
+		out: newOutbox(conn.Conn), channels: map[uint32]*channel{}, nextID: firstGroup,
 		device: &Device{Address: conn.RemoteAddr().String()},
 	}
 }
