@@ -138,7 +138,7 @@ func (f *followers) job(to, id uint32, future bool) error {
 func (f *followers) prevHash(m sv2.SetNewPrevHash) error {
 	all := f.members(m.ChannelID)
 	if len(all) == 0 {
-		return fmt.Errorf("SetNewPrevHash for %d, which is neither an open channel nor a group of one", m.ChannelID)
+		return fmt.Errorf("SetNewPrevHash for %d, which is neither an open channel nor a group", m.ChannelID)
 	}
 	for _, c := range all {
 		if !c.future[m.JobID] {
