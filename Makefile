@@ -6,7 +6,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 ARGS    ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build release test browser race lint fuzz bench perf proto cover sim
+.PHONY: help demo build release test conform browser race lint fuzz bench perf proto cover sim
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,10 @@ release: ## make one static binary with a systemd unit and checksums in dist/
 
 test: ## run every functional test
 	go test ./...
+
+conform: ## check the server against the Stratum V2 rules, and the rules against seeded defects
+	go build -o dist/ ./cmd/sv2conform
+	CONFORM_DEFECTS=1 go test -count 1 -parallel 2 -timeout 20m ./stratum/conformance/...
 
 browser: ## test the console in a real Chromium; stops if there is none
 	tools/browser.sh

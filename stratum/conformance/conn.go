@@ -85,6 +85,7 @@ func (c *Conn) read() {
 		default: // a wake is pending
 		}
 		if err != nil {
+			_ = c.noise.Close() // as the peer may wait for
 			return
 		}
 	}

@@ -190,8 +190,9 @@ func checkRequestEchoed(t *T) {
 func checkAskedTwice(t *T) {
 	id := t.supported()
 	early := t.Setup(0)
-	for _, extension := range []uint16{id, id | sv2.ChannelBit} {
+	for _, extension := range known {
 		early.SendPlain(frameOf(extension, 0xb0, []byte("before it was granted")))
+		early.SendPlain(frameOf(extension|sv2.ChannelBit, 0xb0, []byte("before it was granted")))
 	}
 	early.Fence()
 	early.Silent("frames of an extension that was not negotiated")

@@ -38,7 +38,7 @@ func Config() stratum.Config {
 	cfg.MinDifficulty = shareHashes / 0x1p32
 	cfg.AckAfter = 200 * time.Millisecond
 	cfg.HandshakeTimeout = 2 * time.Second
-	cfg.OpenTimeout = 3 * time.Second
+	cfg.OpenTimeout = 2 * time.Second
 	cfg.DrainFor = 100 * time.Millisecond
 	return cfg
 }
