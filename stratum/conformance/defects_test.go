@@ -270,7 +270,7 @@ func TestDefects_CoverTheSections(t *testing.T) {
 				n++
 			}
 		}
-		if n == 0 && len(s.Rules) > 0 {
+		if n == 0 && !unfinished[s.Title] {
 			t.Errorf("no defect is for the section %s", s.Title)
 		}
 	}
