@@ -202,7 +202,7 @@ func (d *demo) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if d.server, err = openServer(ctx, cfg, d.log); err != nil {
+	if d.server, err = openServer(ctx, cfg, d.log, nil); err != nil {
 		return err
 	}
 	authority := d.server.keys.authority.Public()

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
+	"time"
 
 	"github.com/hashlease/hashlease/cmd/hashlease/config"
 )
@@ -14,6 +15,9 @@ import (
 type serveCmd struct {
 	Config string `help:"Configuration file." default:"hashlease.toml" type:"path" placeholder:"FILE"`
 	Debug  bool   `help:"Log each session too."`
+
+	TakeOver bool          `help:"Wait until the running server drains, then take its ports and miners."`
+	Within   time.Duration `help:"With --take-over: how long to wait." default:"10m" placeholder:"DURATION"`
 }
 
 // Run serves until the context ends, then drains.
@@ -30,13 +34,28 @@ func (c *serveCmd) Run(ctx context.Context, e *env) error {
 		level = slog.LevelDebug
 	}
 	log := slog.New(slog.NewTextHandler(e.stderr, &slog.HandlerOptions{Level: level}))
-	s, err := openServer(ctx, &cfg, log)
+	t, err := c.takeover(e)
+	if err != nil {
+		return err
+	}
+	s, err := openServer(ctx, &cfg, log, t)
 	if err != nil {
 		return err
 	}
 	e.printf("hashlease %s\n%s", programVersion(), s.banner())
 	defer e.notef("stopped\n")
 	return s.run(ctx)
+}
+
+// takeover is nil if no other server is to be waited for.
+func (c *serveCmd) takeover(e *env) (*takeover, error) {
+	switch {
+	case !c.TakeOver:
+		return nil, nil
+	case c.Within <= 0 || c.Within > longestWait:
+		return nil, usagef("--within is %v: above 0 to %v is accepted, as 10m", c.Within, longestWait)
+	}
+	return &takeover{within: c.Within, say: e.notef, began: time.Now()}, nil
 }
 
 // banner tells where everything is.

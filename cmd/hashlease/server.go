@@ -39,6 +39,7 @@ type server struct {
 	blocks       *ledger.Blocks
 	entries      *ledger.Entries
 
+	sources   []node.Source // in the order of preference; opened ahead at a take-over
 	relay     *node.Relay
 	watch     *node.Watch
 	feed      *pool.Feed
@@ -49,6 +50,7 @@ type server struct {
 	leases   *service.Service
 
 	keys    *identities
+	runKeys func(context.Context) error
 	stratum *stratum.Server
 	tls     *tlsFiles
 	grpc    *grpc.Server
@@ -56,18 +58,31 @@ type server struct {
 	web     *http.Server
 
 	stratumAt, grpcAt, consoleAt net.Listener
+	giver                        *giver // nil if the system has no such sockets
+
+	takeover *takeover // nil unless another server is waited for
+	locked   time.Time // when the journals were open
 
 	closers []func() error // in the order of opening
 }
 
-// openServer opens journals, rooms and ports. Nothing runs yet; after an error nothing stays open.
-func openServer(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *server, err error) {
-	s := &server{cfg: cfg, log: log, feed: pool.NewFeed(), registry: fleet.NewRegistry()}
+// openServer opens journals, rooms and ports. Nothing runs yet; after an error nothing stays open. With
+// a takeover it first prepares what it can and waits until the running server gives up its journals.
+func openServer(
+	ctx context.Context, cfg *config.Config, log *slog.Logger, t *takeover,
+) (_ *server, err error) {
+	s := &server{cfg: cfg, log: log, feed: pool.NewFeed(), registry: fleet.NewRegistry(), takeover: t}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.close())
 		}
 	}()
+	if t != nil {
+		s.closers = append(s.closers, func() error { return t.heir.close() })
+		if err := s.prepareAhead(); err != nil {
+			return nil, fmt.Errorf("preparing to take over: %w", err)
+		}
+	}
 	for _, open := range []struct {
 		what string
 		open func(context.Context) error
@@ -99,11 +114,12 @@ func (s *server) openJournals(ctx context.Context) error {
 		name string
 		to   **bolt.Journal
 	}{{"book.db", &s.book}, {"shares.db", &s.shares}} {
-		if *j.to, err = bolt.Open(filepath.Join(dir, j.name), bolt.Options{}); err != nil {
+		if *j.to, err = s.openJournal(ctx, filepath.Join(dir, j.name)); err != nil {
 			return err
 		}
 		s.closers = append(s.closers, (*j.to).Close)
 	}
+	s.locked = time.Now()
 	s.term, err = s.book.Lead(ctx)
 	return err
 }
@@ -119,21 +135,32 @@ func (s *server) openLedger(ctx context.Context) (err error) {
 	return err
 }
 
-func (s *server) openNode(context.Context) error {
+// openSources makes the nodes, unless a take-over has them already.
+func (s *server) openSources() error {
+	if s.sources != nil {
+		return nil
+	}
 	configs, err := s.cfg.NodeConfigs()
 	if err != nil {
 		return err
 	}
-	var sources []node.Source
 	for i, c := range configs {
 		source, err := newSource(s.cfg.Nodes[i].Kind, c)
 		if err != nil {
 			return err
 		}
-		sources = append(sources, source)
+		s.sources = append(s.sources, source)
+	}
+	return nil
+}
+
+func (s *server) openNode(context.Context) error {
+	err := s.openSources()
+	if err != nil {
+		return err
 	}
 	spool := filepath.Join(s.cfg.Path(s.cfg.Storage.Dir), "blocks")
-	if s.relay, err = node.NewRelay(spool, s.blocks, s.log, sources...); err != nil {
+	if s.relay, err = node.NewRelay(spool, s.blocks, s.log, s.sources...); err != nil {
 		return err
 	}
 	params, err := node.ParseNetwork(s.cfg.Network)
@@ -197,8 +224,18 @@ func (s *server) openLeases(context.Context) (err error) {
 	return err
 }
 
+// openKeys reads the authority's key, unless a take-over has it already.
+func (s *server) openKeys() (err error) {
+	if s.keys != nil {
+		return nil
+	}
+	s.keys, err = openIdentities(s.cfg.Path(s.cfg.Stratum.AuthorityKey))
+	s.runKeys = s.keys.run
+	return err
+}
+
 func (s *server) openStratum(context.Context) (err error) {
-	if s.keys, err = openIdentities(s.cfg.Path(s.cfg.Stratum.AuthorityKey)); err != nil {
+	if err := s.openKeys(); err != nil {
 		return err
 	}
 	cfg := stratum.DefaultConfig()
@@ -221,22 +258,43 @@ func (anyWorker) Authorize(_ context.Context, identity string, _ stratum.Device)
 	return worker, err
 }
 
-// listen binds every port before anything is served, so that a taken one is found at the start.
+// listen binds every port before anything is served, so that a taken one is found at the start. Ports
+// of the server before this one are taken over as they are.
 func (s *server) listen(context.Context) (err error) {
+	var all estate
+	var ports []net.Listener
 	for _, l := range []struct {
-		name, addr string
-		to         *net.Listener
+		port estatePort
+		to   *net.Listener
 	}{
-		{"stratum", s.cfg.Stratum.Listen, &s.stratumAt},
-		{"grpc", s.cfg.GRPC.Listen, &s.grpcAt},
-		{"console", s.cfg.Console.Listen, &s.consoleAt},
+		{estatePort{"stratum", s.cfg.Stratum.Listen}, &s.stratumAt},
+		{estatePort{"grpc", s.cfg.GRPC.Listen}, &s.grpcAt},
+		{estatePort{"console", s.cfg.Console.Listen}, &s.consoleAt},
 	} {
-		if *l.to, err = net.Listen("tcp", l.addr); err != nil {
-			return fmt.Errorf("%s.listen: %w; choose another port or stop what uses it", l.name, err)
+		if *l.to, err = s.port(l.port); err != nil {
+			return fmt.Errorf("%s.listen: %w; choose another port or stop what uses it", l.port.Name, err)
 		}
 		s.closers = append(s.closers, ignoreClosed((*l.to).Close))
+		all.Ports, ports = append(all.Ports, l.port), append(ports, *l.to)
+	}
+	if s.takeover != nil { // what is no port of ours must not take connections that nobody accepts
+		_ = s.takeover.heir.close()
+	}
+	dir := s.cfg.Path(s.cfg.Storage.Dir)
+	if s.giver, err = newGiver(dir, all, ports, s.log); err != nil {
+		s.log.Warn("a server that takes over will have to open the ports anew", slog.Any("error", err))
+		s.giver = nil
 	}
 	return nil
+}
+
+func (s *server) port(p estatePort) (net.Listener, error) {
+	if s.takeover != nil {
+		if ln := s.takeover.heir.take(p); ln != nil {
+			return ln, nil
+		}
+	}
+	return net.Listen("tcp", p.Listen)
 }
 
 func ignoreClosed(closer func() error) func() error {
@@ -258,41 +316,62 @@ func (s *server) close() error {
 	return errors.Join(errs...)
 }
 
-// drainLimit bounds an orderly end.
-const drainLimit = 20 * time.Second
+// Bounds of an orderly end.
+const (
+	drainLimit = 20 * time.Second
+	callLimit  = 250 * time.Millisecond // for calls in flight; streams have no end of their own
+)
 
-// run serves until ctx ends, then drains: miners are acknowledged and sent
-// away, the ledger is brought up to date, calls are finished, and only then do the journals close.
-// Orders in force stay as they are.
+// run serves until ctx ends, then drains: shares are acknowledged, calls are finished, the ledger is brought
+// up to date, and the journals are closed. Only then are the miners sent away: another server may
+// have opened the journals, and is there for them. Orders in force stay as they are.
 func (s *server) run(ctx context.Context) error {
-	// The rooms outlive ctx: they have to serve while the server drains.
+	// The rooms outlive ctx: they have to serve while the server drains; the miners' connections
+	// outlive the rooms.
 	rooms, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	g := newGroup(stop)
+	g, miners := newGroup(stop), newGroup(stop)
 	g.run("relay", func() error { return s.relay.Run(rooms) })
 	g.run("watch", func() error { return s.watch.Run(rooms) })
 	g.run("ledger", func() error { return s.credits.Run(rooms) })
 	g.run("governor", func() error { return s.governor.Run(rooms) })
 	g.run("lease service", func() error { return s.leases.Run(rooms) })
-	g.run("identities", func() error { return s.keys.run(rooms) })
-	g.run("stratum", func() error { return s.stratum.Run(rooms) })
+	g.run("identities", func() error { return s.runKeys(rooms) })
+	miners.run("stratum", func() error { return s.stratum.Run(context.WithoutCancel(ctx)) })
 	g.run("stratum port", func() error { return s.stratum.Serve(s.stratumAt) })
 	g.run("grpc port", func() error { return s.grpc.Serve(s.grpcAt) })
 	g.run("console port", func() error { return s.web.ServeTLS(s.consoleAt, "", "") })
+	if s.giver != nil {
+		g.run("hand-over", s.giver.run)
+	}
+	s.takeover.served(s.log, s.locked)
 
 	select {
 	case <-ctx.Done():
 	case <-rooms.Done(): // a room failed
 	}
-	drained := s.drain()
+	limit, cancel := context.WithTimeout(context.Background(), drainLimit)
+	defer cancel()
+	err := s.drain(limit)
 	stop()
-	return errors.Join(g.wait(), drained, s.close())
+	err = errors.Join(err, g.wait(), s.shares.Close(), s.book.Close())
+	s.log.Info("journals are closed, sending miners away")
+	err = errors.Join(err, s.stratum.Shutdown(limit))
+	return errors.Join(err, miners.wait(), s.close())
 }
 
-func (s *server) drain() error {
-	ctx, cancel := context.WithTimeout(context.Background(), drainLimit)
-	defer cancel()
-	err := errors.Join(s.stratum.Shutdown(ctx), s.credits.Flush(ctx))
+// drain ends calls, while miners still mine, and then makes everything durable that was read.
+func (s *server) drain(ctx context.Context) error {
+	var err error
+	if s.giver != nil {
+		err = s.giver.close()
+	}
+	s.endCalls()
+	return errors.Join(err, s.stratum.Drain(ctx), s.credits.Flush(ctx), s.leases.Shutdown(ctx))
+}
+
+// endCalls ends the operator's and the tenants' calls.
+func (s *server) endCalls() {
 	done := make(chan struct{})
 	go func() { // ends when the calls have, or Stop cuts them
 		s.grpc.GracefulStop()
@@ -300,10 +379,9 @@ func (s *server) drain() error {
 	}()
 	select {
 	case <-done:
-	case <-time.After(2 * time.Second): // streams have no end of their own
+	case <-time.After(callLimit):
 		s.grpc.Stop()
 		<-done
 	}
 	_ = s.web.Close() // event streams have no end of their own either
-	return errors.Join(err, s.leases.Shutdown(ctx))
 }
