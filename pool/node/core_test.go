@@ -1,7 +1,6 @@
 package node_test
 
 import (
-	"encoding/hex"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/hashlease/hashlease/pool"
 	"github.com/hashlease/hashlease/pool/node"
+	"github.com/hashlease/hashlease/pool/node/nodetest"
 )
 
 func followCore(tb testing.TB, cfg node.Config) *node.Core {
@@ -35,8 +35,8 @@ func witnessTx() *wire.MsgTx {
 // Ensure blocks with and without transactions get onto Core's chain, over few connections.
 func TestCore_TakesSolvedBlocks(t *testing.T) {
 	t.Parallel()
-	e := newEmulator(t)
-	c := followCore(t, e.config(t))
+	e := nodetest.NewCore(t)
+	c := followCore(t, e.Config(t))
 	last := next(t, c, nil)
 	for height := int32(1); height < 15; height++ {
 		full := nextWhere(t, c, func(got *pool.Template) bool { return got.Height == height && !got.Partial })
@@ -45,7 +45,7 @@ func TestCore_TakesSolvedBlocks(t *testing.T) {
 		}
 		block := solve(t, full)
 		if height%3 == 0 { // made without us: heard by asking
-			if result, failed := e.take(block); result != nil || failed != nil {
+			if result, failed := e.Take(block); result != nil || failed != nil {
 				t.Fatalf("emulator: %v %v", result, failed)
 			}
 			continue
@@ -54,7 +54,7 @@ func TestCore_TakesSolvedBlocks(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	e.set(func() { e.tx, e.fee = witnessTx(), 5000 })
+	e.Set(func() { e.Tx, e.Fee = witnessTx(), 5000 })
 	paid := nextWhere(t, c, func(got *pool.Template) bool { return got.Fees() == 5000 })
 	if paid.Tip.Height != 15 || paid.Prev == last.Prev {
 		t.Errorf("template %+v", paid.Tip)
@@ -68,24 +68,18 @@ func TestCore_TakesSolvedBlocks(t *testing.T) {
 	if n, err := c.Confirmations(t.Context(), block.Hash, block.Height); n != 1 || err != nil {
 		t.Errorf("%d confirmations, %v", n, err)
 	}
-	e.set(func() {
-		if len(e.conns) > 6 {
-			t.Errorf("%d connections were opened", len(e.conns))
+	e.Set(func() {
+		if len(e.Conns) > 6 {
+			t.Errorf("%d connections were opened", len(e.Conns))
 		}
 	})
-}
-
-func (e *emulator) take(b *pool.Block) (any, *failure) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.submit(hex.EncodeToString(b.Raw))
 }
 
 // Ensure Core's words for blocks that it does not have on its best chain are understood.
 func TestCore_UnderstandsRefusals(t *testing.T) {
 	t.Parallel()
-	e := newEmulator(t)
-	c := followCore(t, e.config(t))
+	e := nodetest.NewCore(t)
+	c := followCore(t, e.Config(t))
 	tmpl := next(t, c, nil)
 	winner, loser := solve(t, tmpl), solve(t, tmpl)
 	greedy := *tmpl
@@ -115,9 +109,12 @@ func TestCore_UnderstandsRefusals(t *testing.T) {
 // Ensure what Core says about itself becomes a state, and that it passes.
 func TestCore_StatesComeAndGo(t *testing.T) {
 	t.Parallel()
-	e := newEmulator(t)
-	c := followCore(t, e.config(t))
+	e := nodetest.NewCore(t)
+	c := followCore(t, e.Config(t))
 	next(t, c, nil)
+	fails := func(code int, message string) func() {
+		return func() { e.Failure = &nodetest.Failure{Code: code, Message: message} }
+	}
 	for _, tt := range []struct {
 		want   string
 		broken func()
@@ -125,33 +122,33 @@ func TestCore_StatesComeAndGo(t *testing.T) {
 	}{
 		{
 			`syncing: node says "Bitcoin Core is in initial sync and waiting for blocks..." (code -10)`,
-			func() { e.failure = &failure{-10, "Bitcoin Core is in initial sync and waiting for blocks..."} },
-			func() { e.failure = nil },
+			fails(-10, "Bitcoin Core is in initial sync and waiting for blocks..."),
+			func() { e.Failure = nil },
 		},
 		{
 			`no peers: node says "Bitcoin Core is not connected!" (code -9)`,
-			func() { e.failure = &failure{-9, "Bitcoin Core is not connected!"} }, func() { e.failure = nil },
+			fails(-9, "Bitcoin Core is not connected!"), func() { e.Failure = nil },
 		},
 		{
 			`starting: node says "Loading block index…" (code -28)`,
-			func() { e.warming = true }, func() { e.warming = false },
+			func() { e.Warming = true }, func() { e.Warming = false },
 		},
 		{`wrong network: it is on main, the configuration says regtest`, func() {
-			e.chain, e.password = "main", "two" // a new session finds it
-		}, func() { e.chain = "regtest" }},
-		{`Work queue depth exceeded`, func() { e.busy = 1 }, func() {}},
+			e.Chain, e.Password = "main", "two" // a new session finds it
+		}, func() { e.Chain = "regtest" }},
+		{`Work queue depth exceeded`, func() { e.Busy = 1 }, func() {}},
 	} {
-		e.set(tt.broken)
+		e.Set(tt.broken)
 		if strings.Contains(tt.want, "wrong network") {
-			e.newCookie(t, "two")
+			e.NewCookie(t, "two")
 		}
 		waitState(t, c, func(s node.State) bool { return strings.Contains(s.String(), tt.want) })
-		e.set(tt.well)
+		e.Set(tt.well)
 		waitState(t, c, func(s node.State) bool { return s.Phase == node.Ready })
 	}
-	e.set(func() { e.password = "three" })
+	e.Set(func() { e.Password = "three" })
 	waitState(t, c, func(s node.State) bool { return s.Phase == node.Denied })
-	e.newCookie(t, "three")
+	e.NewCookie(t, "three")
 	waitState(t, c, func(s node.State) bool { return s.Phase == node.Ready })
 }
 

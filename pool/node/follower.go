@@ -149,26 +149,46 @@ func (f *follower) attach(l link, c *chain) {
 	f.link, f.chain, f.pending = l, c, nil
 }
 
-// follow asks for a template whenever there may be a better one.
+// answer is what a node said when it was asked for a template.
+type answer struct {
+	template *pool.Template
+	err      error
+}
+
+// follow asks for a template whenever there may be a better one. It hears of blocks all the while: a node
+// takes a third of a second to build a full template, and no tip waits behind that.
 func (f *follower) follow(ctx context.Context, l link) error {
 	poll := time.NewTicker(f.cfg.Poll)
 	defer poll.Stop()
 	for {
-		wait, err := f.refresh(ctx, l)
-		if err != nil {
-			return err
-		}
-		if err := f.await(ctx, l, poll.C, wait); err != nil {
+		if err := f.round(ctx, l, poll.C); err != nil {
 			return err
 		}
 	}
 }
 
-// await returns when a template should be asked for: after a new tip, when
-// a block of our own has its verdict, or after the given time.
-func (f *follower) await(ctx context.Context, l link, poll <-chan time.Time, wait time.Duration) error {
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
+// round asks for one template. It returns when another should be asked for, whether this one came or not.
+func (f *follower) round(ctx context.Context, l link, poll <-chan time.Time) error {
+	asked, cancel := context.WithCancel(ctx)
+	answers := make(chan answer, 1) // so that asking ends though nobody wants to know any more
+	var asking sync.WaitGroup
+	asking.Go(func() { // ends with its call
+		t, err := f.ask(asked, l)
+		answers <- answer{t, err}
+	})
+	defer asking.Wait()
+	defer cancel()
+	return f.await(ctx, l, poll, answers)
+}
+
+// await returns when a template should be asked for: after a new tip, when a block of our own has its
+// verdict, or some time after the answer.
+func (f *follower) await(
+	ctx context.Context, l link, poll <-chan time.Time, answers <-chan answer,
+) error {
+	again := time.NewTimer(time.Hour)
+	again.Stop() // until there is an answer
+	defer again.Stop()
 	for {
 		var moved bool
 		var err error
@@ -178,7 +198,11 @@ func (f *follower) await(ctx context.Context, l link, poll <-chan time.Time, wai
 		case <-l.done():
 			_, err = l.call(ctx, "uptime") // says why
 			return err
-		case <-timer.C:
+		case a := <-answers:
+			var wait time.Duration
+			wait, err = f.take(ctx, l, a)
+			again.Reset(wait)
+		case <-again.C:
 			return nil
 		case <-f.kick:
 			return nil
@@ -287,11 +311,9 @@ func (f *follower) reload(ctx context.Context, l link) error {
 	})
 }
 
-// refresh asks for a template and publishes it. It returns how long to wait for
-// the next one if nothing happens.
-func (f *follower) refresh(ctx context.Context, l link) (time.Duration, error) {
-	var t *pool.Template
-	err := f.bounded(ctx, func(ctx context.Context) error {
+// ask asks for a template and reads it.
+func (f *follower) ask(ctx context.Context, l link) (t *pool.Template, err error) {
+	err = f.bounded(ctx, func(ctx context.Context) error {
 		text, err := l.call(ctx, "getblocktemplate", templateRequest(f.cfg.Network))
 		if err != nil {
 			return err
@@ -301,15 +323,21 @@ func (f *follower) refresh(ctx context.Context, l link) (time.Duration, error) {
 		f.count.templateTime.Store(int64(time.Since(started)))
 		return err
 	})
-	if codeOf(err) != 0 || errors.Is(err, errBroken) {
-		f.unready(asNotReady(f.cfg.Name, err)) // the connection is good: keep listening
+	return t, err
+}
+
+// take publishes what the node answered. It returns how long to wait for the next template if nothing
+// happens.
+func (f *follower) take(ctx context.Context, l link, a answer) (time.Duration, error) {
+	if codeOf(a.err) != 0 || errors.Is(a.err, errBroken) {
+		f.unready(asNotReady(f.cfg.Name, a.err)) // the connection is good: keep listening
 		return notReadyWait, nil
 	}
-	if err != nil {
-		return 0, err
+	if a.err != nil {
+		return 0, a.err
 	}
 	f.count.templates.Add(1)
-	if f.accept(t) {
+	if f.accept(a.template) {
 		return f.cfg.Refresh, nil
 	}
 	return settleWait, f.resync(ctx, l)

@@ -84,6 +84,14 @@ var goals = []goal{
 		metric: "ns/op", per: 1e6, unit: "ms", goal: 10,
 	},
 	{
+		name: "own_block_1k", pkg: "./cmd/hashlease", bench: "BenchmarkProgram_OwnBlock",
+		metric: "ns/op", per: 1e6, unit: "ms", goal: 30,
+	},
+	{
+		name: "template_3mb", pkg: "./pool/node", bench: "BenchmarkTemplate_Parse3000",
+		metric: "ns/op", per: 1e6, unit: "ms", goal: 25,
+	},
+	{
 		name: "journal_append_256", pkg: "./storage/bolt", bench: "BenchmarkBolt_Append/callers=256",
 		metric: "records/s", unit: "records/s", goal: 50_000, higher: true,
 	},

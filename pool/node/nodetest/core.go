@@ -1,4 +1,4 @@
-package node_test
+package nodetest
 
 import (
 	"bytes"
@@ -19,87 +19,98 @@ import (
 	"github.com/btcsuite/btcd/chainhash/v2"
 	"github.com/btcsuite/btcd/wire/v2"
 
+	"github.com/hashlease/hashlease/pool"
 	"github.com/hashlease/hashlease/pool/node"
 )
 
-// emulator is the part of Bitcoin Core that a pool needs, on regtest: the same shapes, words,
+// Core is the part of Bitcoin Core that a pool needs, on regtest: the same shapes, words,
 // codes and HTTP statuses, and a chain that takes blocks. No Core could be had
 // where this was written; the shapes are those of Core 28's source.
-type emulator struct {
+//
+// The exported fields are its state and its faults; they change in Set only.
+type Core struct {
 	server *httptest.Server
 	cookie string // file
 
 	// guarded by mu
 	mu       sync.Mutex
-	password string
-	chain    string
 	blocks   []*wire.MsgBlock // best chain, genesis first
 	side     map[chainhash.Hash]bool
-	tx       *wire.MsgTx // in the mempool; nil for none
-	fee      int64
-	failure  *failure // answer to getblocktemplate
-	warming  bool     // -28 to everything
-	busy     int      // answers of 503 to come
-	conns    map[string]bool
+	Password string // what its cookie should hold
+	Chain    string
+	Tx       *wire.MsgTx // in the mempool; nil for none
+	Fee      int64
+	Failure  *Failure // answer to getblocktemplate
+	Warming  bool     // -28 to everything
+	Busy     int      // answers of 503 to come
+	Conns    map[string]bool
+	Holds    map[string]func() // called before a method is answered, without the lock
+	Verdict  string            // reason to refuse every block; none if empty
 }
 
-type failure struct {
+// Failure is a JSON-RPC error.
+type Failure struct {
 	Code    int    `json:"code"`
 	Message string `json:"message"`
 }
 
-func newEmulator(tb testing.TB) *emulator {
+// NewCore serves until the test ends.
+func NewCore(tb testing.TB) *Core {
 	tb.Helper()
-	e := &emulator{
-		cookie: filepath.Join(tb.TempDir(), ".cookie"), chain: "regtest",
+	e := &Core{
+		cookie: filepath.Join(tb.TempDir(), ".cookie"), Chain: "regtest",
 		blocks: []*wire.MsgBlock{chaincfg.RegressionNetParams.GenesisBlock},
-		side:   make(map[chainhash.Hash]bool), conns: make(map[string]bool),
+		side:   make(map[chainhash.Hash]bool), Conns: make(map[string]bool), Holds: make(map[string]func()),
 	}
-	e.newCookie(tb, "one")
+	e.NewCookie(tb, "one")
 	e.server = httptest.NewServer(e)
 	tb.Cleanup(e.server.Close)
 	return e
 }
 
-// newCookie is what a restart of Core does.
-func (e *emulator) newCookie(tb testing.TB, password string) {
+// NewCookie is what a restart of Core does.
+func (e *Core) NewCookie(tb testing.TB, password string) {
 	tb.Helper()
 	if err := os.WriteFile(e.cookie, []byte("__cookie__:"+password), 0o600); err != nil {
 		tb.Fatal(err)
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.password = password
+	e.Password = password
 }
 
-func (e *emulator) config(tb testing.TB) node.Config {
+// Config is how a node.Core reaches it, with short waiting times.
+func (e *Core) Config(tb testing.TB) node.Config {
 	tb.Helper()
 	return node.Config{
-		Name: "core", Network: network(tb, "regtest"), Address: strings.TrimPrefix(e.server.URL, "http://"),
-		Cookie: e.cookie, Poll: 10 * time.Millisecond, Refresh: 50 * time.Millisecond,
+		Name: "core", Network: &chaincfg.RegressionNetParams,
+		Address: strings.TrimPrefix(e.server.URL, "http://"),
+		Cookie:  e.cookie, Poll: 10 * time.Millisecond, Refresh: 50 * time.Millisecond,
 	}
 }
 
-func (e *emulator) set(change func()) {
+// Set changes the exported fields, or looks at them.
+func (e *Core) Set(change func()) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	change()
 }
 
-func (e *emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+// ServeHTTP implements http.Handler.
+func (e *Core) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.conns[r.RemoteAddr] = true
+	e.Conns[r.RemoteAddr] = true
 	user, password, _ := r.BasicAuth()
-	if user != "__cookie__" || password != e.password {
+	if user != "__cookie__" || password != e.Password {
 		w.Header().Set("WWW-Authenticate", `Basic realm="jsonrpc"`)
 		w.WriteHeader(http.StatusUnauthorized)
 		return
 	}
-	if e.busy > 0 {
-		e.busy--
+	if e.Busy > 0 {
+		e.Busy--
 		w.WriteHeader(http.StatusServiceUnavailable)
-		fmt.Fprintln(w, "Work queue depth exceeded")
+		fmt.Fprintln(w, "Work queue depth exceeded") //nolint:errcheck // the peer may be gone
 		return
 	}
 	var req struct {
@@ -111,6 +122,11 @@ func (e *emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusBadRequest)
 		return
 	}
+	if hold := e.Holds[req.Method]; hold != nil {
+		e.mu.Unlock()
+		hold()
+		e.mu.Lock()
+	}
 	result, failed := e.answer(req.Method, req.Params)
 	w.Header().Set("Content-Type", "application/json")
 	if failed != nil {
@@ -119,9 +135,9 @@ func (e *emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(map[string]any{"result": result, "error": failed, "id": req.ID})
 }
 
-func (e *emulator) answer(method string, params []json.RawMessage) (any, *failure) {
-	if e.warming {
-		return nil, &failure{-28, "Loading block index…"}
+func (e *Core) answer(method string, params []json.RawMessage) (any, *Failure) {
+	if e.Warming {
+		return nil, &Failure{-28, "Loading block index…"}
 	}
 	var text string
 	var height int
@@ -131,14 +147,14 @@ func (e *emulator) answer(method string, params []json.RawMessage) (any, *failur
 	}
 	switch method {
 	case "getblockchaininfo":
-		return map[string]any{"chain": e.chain, "blocks": len(e.blocks) - 1}, nil
+		return map[string]any{"chain": e.Chain, "blocks": len(e.blocks) - 1}, nil
 	case "getblockcount":
 		return len(e.blocks) - 1, nil
 	case "getbestblockhash":
 		return e.tip().BlockHash().String(), nil
 	case "getblockhash":
 		if height >= len(e.blocks) {
-			return nil, &failure{-8, "Block height out of range"}
+			return nil, &Failure{-8, "Block height out of range"}
 		}
 		return e.blocks[height].BlockHash().String(), nil
 	case "getblockheader":
@@ -148,15 +164,15 @@ func (e *emulator) answer(method string, params []json.RawMessage) (any, *failur
 	case "submitblock":
 		return e.submit(text)
 	}
-	return nil, &failure{-32601, "Method not found"}
+	return nil, &Failure{-32601, "Method not found"}
 }
 
-func (e *emulator) tip() *wire.MsgBlock { return e.blocks[len(e.blocks)-1] }
+func (e *Core) tip() *wire.MsgBlock { return e.blocks[len(e.blocks)-1] }
 
-func (e *emulator) header(hash string, verbose bool) (any, *failure) {
+func (e *Core) header(hash string, verbose bool) (any, *Failure) {
 	i := slices.IndexFunc(e.blocks, func(b *wire.MsgBlock) bool { return b.BlockHash().String() == hash })
 	if i < 0 {
-		return nil, &failure{-5, "Block not found"}
+		return nil, &Failure{-5, "Block not found"}
 	}
 	if verbose {
 		return map[string]any{"hash": hash, "height": i, "confirmations": len(e.blocks) - i}, nil
@@ -166,27 +182,27 @@ func (e *emulator) header(hash string, verbose bool) (any, *failure) {
 	return out.String(), nil
 }
 
-func (e *emulator) template(params []json.RawMessage) (any, *failure) {
+func (e *Core) template(params []json.RawMessage) (any, *Failure) {
 	var req struct{ Rules []string }
 	if len(params) != 1 || json.Unmarshal(params[0], &req) != nil || !slices.Contains(req.Rules, "segwit") {
-		return nil, &failure{-8, "getblocktemplate must be called with the segwit rule set " +
+		return nil, &Failure{-8, "getblocktemplate must be called with the segwit rule set " +
 			`(call with {"rules": ["segwit"]})`}
 	}
-	if e.failure != nil {
-		return nil, e.failure
+	if e.Failure != nil {
+		return nil, e.Failure
 	}
 	txs := []any{}
 	value, mintime := int64(50e8), e.medianTime()+1
 	witness := chainhash.Hash{} // the coinbase's stands as zero
-	if e.tx != nil {
+	if e.Tx != nil {
 		var raw strings.Builder
-		_ = e.tx.Serialize(hex.NewEncoder(&raw))
-		value += e.fee
+		_ = e.Tx.Serialize(hex.NewEncoder(&raw))
+		value += e.Fee
 		txs = append(txs, map[string]any{
-			"data": raw.String(), "txid": e.tx.TxHash().String(), "hash": e.tx.WitnessHash().String(),
-			"depends": []int{}, "fee": e.fee, "sigops": 0, "weight": 400,
+			"data": raw.String(), "txid": e.Tx.TxHash().String(), "hash": e.Tx.WitnessHash().String(),
+			"depends": []int{}, "fee": e.Fee, "sigops": 0, "weight": 400,
 		})
-		w := e.tx.WitnessHash()
+		w := e.Tx.WitnessHash()
 		witness = chainhash.DoubleHashH(append(make([]byte, 32), w[:]...))
 	}
 	commitment := chainhash.DoubleHashH(append(witness[:], make([]byte, 32)...))
@@ -203,7 +219,7 @@ func (e *emulator) template(params []json.RawMessage) (any, *failure) {
 	}, nil
 }
 
-func (e *emulator) medianTime() int64 {
+func (e *Core) medianTime() int64 {
 	var times []int64
 	for _, b := range e.blocks[max(0, len(e.blocks)-11):] {
 		times = append(times, b.Header.Timestamp.Unix())
@@ -212,11 +228,11 @@ func (e *emulator) medianTime() int64 {
 	return times[len(times)/2]
 }
 
-func (e *emulator) submit(text string) (any, *failure) {
+func (e *Core) submit(text string) (any, *Failure) {
 	raw, err := hex.DecodeString(text)
 	block := new(wire.MsgBlock)
 	if err != nil || block.Deserialize(bytes.NewReader(raw)) != nil {
-		return nil, &failure{-22, "Block decode failed"}
+		return nil, &Failure{-22, "Block decode failed"}
 	}
 	hash := block.BlockHash()
 	for i, b := range e.blocks {
@@ -233,20 +249,23 @@ func (e *emulator) submit(text string) (any, *failure) {
 	if block.Header.PrevBlock != e.tip().BlockHash() {
 		return "prev-blk-not-found", nil
 	}
+	if e.Verdict != "" {
+		return e.Verdict, nil
+	}
 	if reason := e.judge(block); reason != "" {
 		return reason, nil
 	}
 	e.blocks = append(e.blocks, block)
-	e.tx = nil
+	e.Tx = nil
 	return nil, nil
 }
 
-func (e *emulator) judge(block *wire.MsgBlock) string {
+func (e *Core) judge(block *wire.MsgBlock) string {
 	coinbase := block.Transactions[0]
 	most := int64(50e8)
 	root := coinbase.TxHash()
 	if len(block.Transactions) > 1 {
-		most += e.fee
+		most += e.Fee
 		id := block.Transactions[1].TxHash()
 		root = chainhash.DoubleHashH(append(root[:], id[:]...))
 	}
@@ -262,4 +281,19 @@ func (e *emulator) judge(block *wire.MsgBlock) string {
 		return "bad-witness-nonce-size"
 	}
 	return ""
+}
+
+// Take puts a block onto the chain as if another miner had found it; the answer is submitblock's.
+func (e *Core) Take(b *pool.Block) (any, *Failure) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.submit(hex.EncodeToString(b.Raw))
+}
+
+// Drop takes the newest block off the chain, as a reorganisation begins; it is then on the side.
+func (e *Core) Drop() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.side[e.tip().BlockHash()] = true
+	e.blocks = e.blocks[:len(e.blocks)-1]
 }
