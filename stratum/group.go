@@ -15,11 +15,13 @@ const firstGroup = 1
 // group is the channels of a session that get their jobs in one message, because the same coinbase
 // pays for them (sv2-spec 05 §5.2.3). Every member has every job of the group under the same id, those
 // that opened late too, so that one SetNewPrevHash moves all. A device that takes only standard
-// jobs cannot be addressed so: each of its channels is a group of one, with the channel's id.
+// jobs cannot be addressed so: each of its channels is a group of one whose jobs go to the channel, and
+// all are told the first group's id, which CloseChannel may name.
 //
 // All of it is guarded by the session's mu.
 type group struct {
-	id      uint32
+	id      uint32 // what the members are told; never a channel's
+	to      uint32 // where messages go: id, or the one channel
 	payout  pool.Payout
 	alone   bool // REQUIRES_STANDARD_JOBS
 	members []*channel
@@ -96,7 +98,7 @@ func (s *session) announceLocked(g *group, j *pool.Job, future bool, now time.Ti
 	} else {
 		g.full = n
 	}
-	s.sendJobLocked(g.id, g.alone, a)
+	s.sendJobLocked(g.to, g.alone, a)
 }
 
 // activateLocked moves the group to a tip by the future job that it has. If that fails, the next
@@ -108,7 +110,7 @@ func (s *session) activateLocked(g *group, r *pool.Round, now time.Time) bool {
 			return false
 		}
 	}
-	s.sendPrevHashLocked(g.id, g.next, r.Tip)
+	s.sendPrevHashLocked(g.to, g.next, r.Tip)
 	g.tip, g.first, g.full, g.next = r.Tip, g.next, numbered{}, numbered{}
 	return true
 }
@@ -188,19 +190,22 @@ func (s *session) beginLocked(g *group, r *pool.Round) {
 
 // groupLocked is the group of a payout, a new one if there is none.
 func (s *session) groupLocked(channel uint32, p pool.Payout) *group {
-	g := &group{id: channel, payout: p, alone: s.standardOnly}
-	if !g.alone {
-		for _, have := range s.groups {
-			if have.payout == p {
-				return have
-			}
-		}
-		g.id = firstGroup
-		if len(s.groups) > 0 {
-			s.nextID++
-			g.id = s.nextID
+	if s.standardOnly {
+		g := &group{id: firstGroup, to: channel, payout: p, alone: true}
+		s.groups = append(s.groups, g)
+		return g
+	}
+	for _, have := range s.groups {
+		if have.payout == p {
+			return have
 		}
 	}
+	g := &group{id: firstGroup, payout: p}
+	if len(s.groups) > 0 {
+		s.nextID++
+		g.id = s.nextID
+	}
+	g.to = g.id
 	s.groups = append(s.groups, g)
 	return g
 }
