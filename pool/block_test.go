@@ -170,7 +170,7 @@ func TestBlock_WithoutTemplateIsItsHeader(t *testing.T) {
 
 // Ensure that a standard channel's root is the one that an extended job gives with the channel's
 // prefix, and that both match the root of the whole block (SV2-113, SV2-114).
-func TestJob_RootIsTheSameForBothKinds(t *testing.T) {
+func TestSV2_114_RootIsTheSameForBothKinds(t *testing.T) {
 	a := newAssembler(t)
 	rapid.Check(t, func(rt *rapid.T) {
 		height, txs := rapid.Int32Range(1, 1<<30).Draw(rt, "height"), rapid.IntRange(0, 40).Draw(rt, "txs")

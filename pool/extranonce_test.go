@@ -9,8 +9,9 @@ import (
 	"github.com/hashlease/hashlease/pool"
 )
 
-// Ensure that live prefixes never overlap and that a released one does not come back early.
-func TestPrefixes_NeverOverlap(t *testing.T) {
+// Ensure that live prefixes never overlap and that a released one does not come back early (SV2-067,
+// SV2-068).
+func TestSV2_067_PrefixesNeverOverlap(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p := pool.NewPrefixes(3)
 		var live [][4]byte

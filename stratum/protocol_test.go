@@ -278,7 +278,7 @@ func TestServer_EndsConnectionsWithoutAChannelInTime(t *testing.T) {
 }
 
 // Ensure that the bound on channels of the whole server holds over connections (SV2-074).
-func TestServer_BoundsChannelsOverAllConnections(t *testing.T) {
+func TestSV2_074_BoundsChannelsOverAllConnections(t *testing.T) {
 	w := newWorld(t, func(c *stratum.Config) { c.MaxAllChannels = 2 })
 	for range 2 {
 		if _, err := w.setUp(0).OpenStandard("alice.one", 1, pool.MaxTarget); err != nil {

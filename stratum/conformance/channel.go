@@ -30,6 +30,7 @@ type Tip struct {
 	sv2.SetNewPrevHash
 
 	Number int // of the tip on its channel, from 1
+	At     time.Time
 }
 
 // Job is a job as its channel was told of it.
@@ -106,7 +107,7 @@ func (c *Conn) follow(f *Frame) {
 			})
 		})
 	case sv2.SetNewPrevHash:
-		c.each(m.ChannelID, func(ch *Channel) { ch.activate(m) })
+		c.each(m.ChannelID, func(ch *Channel) { ch.activate(m, f.At) })
 	case sv2.SetTarget:
 		c.each(m.ChannelID, func(ch *Channel) { ch.Target = m.MaxTarget })
 	default:
@@ -147,9 +148,9 @@ func (ch *Channel) add(j *Job) {
 	ch.Jobs = append(ch.Jobs, j)
 }
 
-func (ch *Channel) activate(m sv2.SetNewPrevHash) {
+func (ch *Channel) activate(m sv2.SetNewPrevHash, at time.Time) {
 	ch.Tips++
-	ch.Tip = &Tip{m, ch.Tips}
+	ch.Tip = &Tip{m, ch.Tips, at}
 	for _, j := range ch.Jobs {
 		if j.ID == m.JobID && j.Tip == nil {
 			j.Tip, j.MinTime, j.Target = ch.Tip, m.MinTime, ch.Target

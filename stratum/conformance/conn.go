@@ -22,6 +22,7 @@ type Conn struct {
 	t        *T
 	noise    *noise.Conn
 	extended atomic.Bool // extensions were asked for
+	book     *book
 
 	// owned by the check
 	plain, sealed []byte
@@ -64,7 +65,7 @@ func (t *T) handshake(raw net.Conn) *Conn {
 		t.Failf("a handshake: %v", err)
 	}
 	_ = raw.SetDeadline(time.Time{})
-	return &Conn{t: t, noise: secured, arrived: make(chan struct{}, 1)}
+	return &Conn{t: t, noise: secured, book: newBook(), arrived: make(chan struct{}, 1)}
 }
 
 func (c *Conn) read() {
@@ -77,6 +78,7 @@ func (c *Conn) read() {
 			f := newFrame(c, raw, payload, c.count)
 			c.count++
 			c.queue = append(c.queue, f)
+			c.book.came(f)
 			c.t.run.observe(f)
 		}
 		c.mu.Unlock()
@@ -108,7 +110,11 @@ func (c *Conn) SendPlain(frames []byte) { c.SendSealed(c.Seal(frames)) }
 func (c *Conn) Seal(frames []byte) []byte {
 	c.sealed = c.sealed[:0]
 	for len(frames) > 0 {
-		n := sv2.HeaderSize + int(sv2.ParseHeader([6]byte(frames[:6])).Length)
+		h := sv2.ParseHeader([6]byte(frames[:6]))
+		n := sv2.HeaderSize + int(h.Length)
+		if m, err := sv2.Decode(h, frames[sv2.HeaderSize:n]); err == nil {
+			c.book.sent(m)
+		}
 		c.sealed = c.noise.AppendFrame(c.sealed, frames[:n])
 		frames = frames[n:]
 	}

@@ -16,6 +16,8 @@ type Frame struct {
 	Conn    *Conn
 	Index   int // place on its connection, from 0
 	At      time.Time
+
+	faults map[int]error // by the number of the rule that it breaks
 }
 
 func newFrame(c *Conn, raw [6]byte, payload []byte, index int) *Frame {

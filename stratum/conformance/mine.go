@@ -38,8 +38,10 @@ func (ch *Channel) MineAbove(j *Job, changes ...func(*Share)) *Share {
 }
 
 // MineWhere grinds a share whose hash is as wanted, which takes so many hashes on average.
-func (ch *Channel) MineWhere(j *Job, hashes float64, wanted func([32]byte) bool) *Share {
-	return ch.grind(j, hashes, wanted, nil)
+func (ch *Channel) MineWhere(
+	j *Job, hashes float64, wanted func([32]byte) bool, changes ...func(*Share),
+) *Share {
+	return ch.grind(j, hashes, wanted, changes)
 }
 
 func (ch *Channel) grind(j *Job, hashes float64, wanted func([32]byte) bool, changes []func(*Share)) *Share {
