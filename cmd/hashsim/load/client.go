@@ -42,7 +42,9 @@ type client struct {
 	plain    []byte           // guarded by mu: scratch
 	tally    tally            // guarded by mu
 
-	tip atomic.Int64 // Unix nanoseconds: when the newest SetNewPrevHash came
+	newest [32]byte     // guarded by mu: tip heard of last
+	behind int          // guarded by mu: channels that are not on it
+	tip    atomic.Int64 // Unix nanoseconds: when the last channel was on it
 }
 
 // lane is a channel's state.
@@ -52,7 +54,8 @@ type lane struct {
 	time    uint32 // smallest header time
 	version uint32
 	futures [maxFutures]sv2.NewMiningJob
-	next    int // in futures
+	next    int      // in futures
+	prev    [32]byte // of the newest tip
 	last    sv2.SubmitSharesStandard
 }
 
@@ -252,12 +255,20 @@ func (c *client) jobLocked(m sv2.NewMiningJob) {
 
 // tipLocked follows SetNewPrevHash, of a channel or of the whole group.
 func (c *client) tipLocked(m sv2.SetNewPrevHash) {
-	c.tip.Store(c.wire.came.UnixNano())
-	c.tally.tips++
-	c.crowd.tips.Add(1)
+	if c.newest != m.PrevHash {
+		c.newest, c.behind = m.PrevHash, len(c.lanes)
+	}
+	_, own := c.lanes[m.ChannelID]
 	for id, l := range c.lanes {
-		if _, own := c.lanes[m.ChannelID]; own && id != m.ChannelID {
+		if own && id != m.ChannelID {
 			continue
+		}
+		if l.prev != m.PrevHash {
+			l.prev = m.PrevHash
+			if c.behind--; c.behind == 0 {
+				c.tip.Store(c.wire.came.UnixNano())
+				c.crowd.tips.Add(1)
+			}
 		}
 		for _, j := range l.futures {
 			if j.JobID == m.JobID {

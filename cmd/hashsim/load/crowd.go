@@ -21,7 +21,7 @@ type crowd struct {
 
 	clients []*client
 	readers sync.WaitGroup
-	tips    atomic.Int64 // SetNewPrevHash of all connections
+	tips    atomic.Int64 // connections that came onto a new tip, with all their channels
 	lost    atomic.Int64 // connections that the server ended
 }
 

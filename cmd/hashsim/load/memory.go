@@ -15,7 +15,9 @@ type Memory struct {
 	Grown       float64 `json:"per_connection"`       // after the wait
 	Freed       float64 `json:"per_connection_freed"` // after debug.FreeOSMemory
 	Heap        float64 `json:"heap_per_connection"`  // after that, by the server's own count
+	Spans       float64 `json:"spans_per_connection"` // the same with the free slots in between
 	Stacks      float64 `json:"stacks_per_connection"`
+	Runtime     float64 `json:"runtime_per_connection"`
 }
 
 // weighEmpty is the server before the first connection that counts.
@@ -51,6 +53,8 @@ func (r *run) memory(ctx context.Context, empty int64, before answer) (m Memory,
 	}
 	m.Grown, m.Freed = float64(grown-empty)/n, float64(freed-empty)/n
 	m.Heap = (float64(after.Heap) - float64(before.Heap)) / n
+	m.Spans = (float64(after.Spans) - float64(before.Spans)) / n
+	m.Runtime = (float64(after.Runtime) - float64(before.Runtime)) / n
 	m.Stacks = (float64(after.Stacks) - float64(before.Stacks)) / n
 	if k := r.crowd.lost.Load(); k > 0 {
 		return m, fmt.Errorf("server ended %d idle connections", k)

@@ -39,7 +39,9 @@ type answer struct {
 	FoundAt   int64         `json:"found_at"` // the same of our last block; 0 if none
 	Stock     int           `json:"stock"`    // handshake keys that are ready
 	Heap      uint64        `json:"heap"`     // bytes in live and dead objects
+	Spans     uint64        `json:"spans"`    // bytes that hold them, free slots in between included
 	Stacks    uint64        `json:"stacks"`   // bytes
+	Runtime   uint64        `json:"runtime"`  // bytes of the runtime's own
 	Durable   uint64        `json:"durable"`  // shares by the ledger's count
 	Stats     stratum.Stats `json:"stats"`
 	Error     string        `json:"error,omitempty"`
@@ -100,7 +102,9 @@ func (t *target) state() *answer {
 	runtime.ReadMemStats(&m)
 	a := &answer{
 		Address: t.ln.Addr().String(), Authority: t.authority.Public().String(),
-		Heap: m.HeapAlloc, Stacks: m.StackInuse, Durable: t.shares.Stats().Shares, Stats: t.server.Stats(),
+		Heap: m.HeapAlloc, Spans: m.HeapInuse, Stacks: m.StackInuse,
+		Runtime: m.MSpanInuse + m.MCacheInuse + m.GCSys + m.OtherSys + m.BuckHashSys,
+		Durable: t.shares.Stats().Shares, Stats: t.server.Stats(),
 	}
 	if found := t.chain.foundAt(); !found.IsZero() {
 		a.FoundAt = found.UnixNano()

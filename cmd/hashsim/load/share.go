@@ -33,7 +33,6 @@ type tally struct {
 	wrong     int // good ones refused, bad ones for another reason, counts that do not add up
 	example   string
 	frames    int
-	tips      int
 	acks      []time.Duration // share to its acknowledgement
 	refusals  []time.Duration // share to its refusal
 }
@@ -47,7 +46,6 @@ func (t *tally) add(o *tally) {
 	t.refused += o.refused
 	t.wrong += o.wrong
 	t.frames += o.frames
-	t.tips += o.tips
 	if t.example == "" {
 		t.example = o.example
 	}
