@@ -242,3 +242,14 @@ func TestCredits_SplitASumThatOverflows(t *testing.T) {
 		t.Errorf("after reset: %+v", sum)
 	}
 }
+
+// Ensure that all shards wait for the same beat, whenever they begin to wait, and never longer than one.
+func TestToBeat_IsTheSameMomentForAll(t *testing.T) {
+	const every = 5 * time.Millisecond
+	beat := time.Unix(1_800_000_000, 0).Add(every)
+	for _, early := range []time.Duration{1, time.Millisecond, every - 1, every} {
+		if got := toBeat(beat.Add(-early), every); got != early {
+			t.Errorf("%v before the beat the wait is %v", early, got)
+		}
+	}
+}

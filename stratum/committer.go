@@ -57,8 +57,8 @@ func (sh *shard) commit(ctx context.Context) {
 		var flushed chan struct{}
 		select {
 		case <-sh.credits:
-			if sh.srv.cfg.Gather > 0 {
-				time.Sleep(sh.srv.cfg.Gather)
+			if every := sh.srv.cfg.Gather; every > 0 {
+				time.Sleep(toBeat(time.Now(), every))
 			}
 		case flushed = <-sh.flush:
 		case <-sh.srv.done:
@@ -75,6 +75,12 @@ func (sh *shard) commit(ctx context.Context) {
 			close(flushed)
 		}
 	}
+}
+
+// toBeat is how long it is to the next multiple of a period. All shards commit at the same beat, so that
+// they share one flush to disk, which costs as much as a hundred shares.
+func toBeat(now time.Time, every time.Duration) time.Duration {
+	return every - time.Duration(now.UnixNano()%int64(every))
 }
 
 // swapAccepted takes what waits and leaves the used slice for the next batch, unless a rare burst made
