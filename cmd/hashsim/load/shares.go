@@ -15,6 +15,7 @@ type Shares struct {
 	Sent        float64 `json:"sent_per_s"`
 	Answered    float64 `json:"answered_per_s"`
 	CPUPerShare float64 `json:"server_us_per_share"` // CPU time
+	Loopback    float64 `json:"loopback_us"`         // CPU time of a bare round trip, both ends
 	Ack         Spread  `json:"share_to_ack"`
 	Refusal     Spread  `json:"share_to_refusal"` // bad shares: a round trip through validation
 	Late        Spread  `json:"generator_late"`
@@ -30,6 +31,11 @@ type Shares struct {
 // shares offers a rate for some time.
 func (r *run) shares(ctx context.Context, o offered) (s Shares, err error) {
 	k := r.crowd
+	trip, err := roundTrip()
+	if err != nil {
+		return s, err
+	}
+	s.Loopback = float64(trip.Nanoseconds()) / 1000
 	var w window
 	k.collect()
 	late, err := k.offer(ctx, o, func() error {

@@ -54,6 +54,9 @@ func stormOf(value func(*Storm) float64) func(*Row) (float64, bool) {
 var lines = []line{
 	{"shares/s offered", "", "%.0f", sharesOf(func(s *Shares) float64 { return s.Offered })},
 	{"server CPU per share, us", "15", "%.1f", sharesOf(func(s *Shares) float64 { return s.CPUPerShare })},
+	{"a bare loopback round trip then, CPU us", "", "%.1f", sharesOf(func(s *Shares) float64 {
+		return s.Loopback
+	})},
 	{"share to refusal p50, ms", "", "%.2f", sharesOf(func(s *Shares) float64 { return s.Refusal.P50 })},
 	{"share to refusal p99, ms", "", "%.2f", sharesOf(func(s *Shares) float64 { return s.Refusal.P99 })},
 	{"share to ack p50 (batched), ms", "", "%.0f", sharesOf(func(s *Shares) float64 { return s.Ack.P50 })},
@@ -127,13 +130,15 @@ func Text(res *Result) string {
 
 func writeKnee(b *strings.Builder, k *Knee) {
 	fmt.Fprintf(b, "Acknowledging every %d, the server keeps up with %.0f shares/s; what ended the ladder "+
-		"is %s.\n\n| offered/s | sent/s | server CPU per share, us | refusal p50, ms | refusal p99, ms | "+
-		"ack p99, ms | generator late p99, ms | others, cores |\n|"+strings.Repeat("---:|", 8)+"\n",
+		"is %s.\n\n| offered/s | sent/s | server CPU per share, us | loopback, us | refusal p50, ms | "+
+		"refusal p99, ms | ack p99, ms | generator late p99, ms | others, cores |\n|"+
+		strings.Repeat("---:|", 9)+"\n",
 		k.AckEvery, k.Rate, k.Limited)
 	for i := range k.Steps {
 		s := &k.Steps[i]
-		fmt.Fprintf(b, "| %.0f | %.0f | %.1f | %.2f | %.2f | %.1f | %.2f | %.2f |\n", s.Offered, s.Sent,
-			s.CPUPerShare, s.Refusal.P50, s.Refusal.P99, s.Ack.P99, s.Late.P99, s.OthersBusy)
+		fmt.Fprintf(b, "| %.0f | %.0f | %.1f | %.1f | %.2f | %.2f | %.1f | %.2f | %.2f |\n", s.Offered,
+			s.Sent, s.CPUPerShare, s.Loopback, s.Refusal.P50, s.Refusal.P99, s.Ack.P99, s.Late.P99,
+			s.OthersBusy)
 	}
 	b.WriteString("\n")
 }
