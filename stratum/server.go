@@ -175,11 +175,19 @@ func (s *Server) accept(conn net.Conn) {
 			s.leave(source)
 			return
 		}
-		// A goroutine of its own: the handshake's deep stack must not stay with an idle session.
-		s.readers.Go(func() { // ends when the session does
-			defer s.leave(source)
-			se.serve()
-		})
+		s.run(se, source)
+	})
+}
+
+// run serves a session on a goroutine of its own. Stacks that have grown do not shrink to their first
+// size any more, so a session that is going to wait for long does so on a new one.
+func (s *Server) run(se *session, source netip.Prefix) {
+	s.readers.Go(func() { // ends when the session does, or where its next one begins
+		if se.serve() {
+			s.run(se, source)
+			return
+		}
+		s.leave(source)
 	})
 }
 

@@ -29,10 +29,11 @@ type session struct {
 
 	// owned by the reader
 	setUp        bool
-	standardOnly bool // REQUIRES_STANDARD_JOBS
-	complained   bool // a refused channel was logged
-	asked        int  // times that RequestExtensions came
-	awaiting     bool // a retry of it is waited for
+	standardOnly bool      // REQUIRES_STANDARD_JOBS
+	complained   bool      // a refused channel was logged
+	asked        int       // times that RequestExtensions came
+	heard        time.Time // when the last frame was handled
+	awaiting     bool      // a retry of it is waited for
 
 	mu       sync.Mutex
 	out      outbox                // guarded by mu
@@ -77,10 +78,20 @@ func (s *Server) greet(conn net.Conn) *session {
 	return se
 }
 
-// serve handles frames to the end of the session. At a drain it leaves the rest to Shutdown, which
-// acknowledges, says goodbye and closes.
-func (s *session) serve() {
+// serve handles frames to the end of the session, or until it is about to rest: it is then called
+// again, on another goroutine.
+func (s *session) serve() (rests bool) {
 	err := s.read()
+	if err == nil {
+		return true
+	}
+	s.end(err)
+	return false
+}
+
+// end closes the session. At a drain it leaves the rest to Shutdown, which acknowledges, says goodbye
+// and closes.
+func (s *session) end(err error) {
 	switch {
 	case s.srv.isDraining() && errors.Is(err, os.ErrDeadlineExceeded):
 		return
@@ -93,7 +104,8 @@ func (s *session) serve() {
 	s.srv.log.Debug("session ended", slog.Uint64("session", s.id), slog.Any("cause", s.why()))
 }
 
-// read handles frames until the connection ends. It holds no buffer while nothing comes.
+// read handles frames until the connection ends, or is about to rest: the error is nil then. It holds
+// no buffer while nothing comes.
 func (s *session) read() error {
 	for {
 		raw, err := s.conn.ReadHeader()
@@ -103,10 +115,26 @@ func (s *session) read() error {
 		case err != nil:
 			return fmt.Errorf("reading a frame: %w", err)
 		}
-		if err := s.readFrame(sv2.ParseHeader(raw)); err != nil {
+		h := sv2.ParseHeader(raw)
+		if err := s.readFrame(h); err != nil {
 			return err
 		}
+		if s.rests(h) {
+			return nil
+		}
 	}
+}
+
+// restAfter is how far apart shares are on a connection that rests in between. To begin anew costs
+// about a microsecond, and saves 2 to 6 KiB of stack meanwhile.
+const restAfter = time.Second
+
+// rests guesses, after a frame was handled, whether the next one will be long in coming.
+func (s *session) rests(h sv2.Header) bool {
+	last := s.heard
+	s.heard = time.Now()
+	busy := h.Type == sv2.TypeSubmitSharesStandard || h.Type == sv2.TypeSubmitSharesExtended
+	return !busy || s.heard.Sub(last) > restAfter
 }
 
 // payloads lends buffers that hold the sealed payload of all usual messages.
