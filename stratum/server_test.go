@@ -609,6 +609,33 @@ func TestServer_OrdersPowerInBand(t *testing.T) {
 	eventually(t, "a report", func() bool { r, ok := link.Reported(); return ok && r.Watts == 1234 })
 }
 
+// Ensure that miners behind a proxy are credited by the names that their shares carry, over real
+// sockets and with the device's own counts, each within its channel's account.
+func TestServer_CreditsWorkersBehindAProxy(t *testing.T) {
+	w := newWorld(t, nil)
+	w.publish(w.template(100, 1, false))
+	miner := func(identity, worker string) *stratumtest.Miner {
+		return w.startMiner(stratumtest.MinerConfig{
+			Identity: identity, Worker: worker, Extended: true, Nominal: 2000,
+		})
+	}
+	one, two := miner("alice.miner1", "rig1"), miner("bob.miner1", "rig1")
+	eventually(t, "shares of both", func() bool {
+		return w.credited("alice.rig1").Shares >= 5 && w.credited("bob.rig1").Shares >= 5
+	})
+	for own, m := range map[pool.WorkerID]*stratumtest.Miner{"alice.miner1": one, "bob.miner1": two} {
+		if n := w.credited(own).Shares; n != 0 {
+			t.Errorf("%d shares were credited to %s", n, own)
+		}
+		if st := m.Stats(); len(st.Rejected) > 0 {
+			t.Errorf("%s: refused %v", own, st.Rejected)
+		}
+	}
+	if st := w.server.Stats(); st.Names != 2 || st.SharesUnnamed != 0 {
+		t.Errorf("%d names, %d shares without", st.Names, st.SharesUnnamed)
+	}
+}
+
 // Ensure that an agent beside the machines is the actuator of its site's worker, keeps what it was
 // told when the server goes, and obeys the next one only if that commands in a newer term.
 func TestServer_SteersASiteThroughItsAgent(t *testing.T) {

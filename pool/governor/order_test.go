@@ -33,8 +33,11 @@ func TestGovernor_AsksToHoldOnlyWhoCan(t *testing.T) {
 			}
 			can := d.capability.HoldsAlone
 			reduced[can]++
-			if o[len(o)-1].FailHold != can || time.Now().After(d.until) {
-				t.Errorf("%s can hold: %v, ordered %+v until %v", d.worker.ID, can, o[len(o)-1], d.until)
+			d.mu.Lock()
+			until := d.until
+			d.mu.Unlock()
+			if o[len(o)-1].FailHold != can || time.Now().After(until) {
+				t.Errorf("%s can hold: %v, ordered %+v until %v", d.worker.ID, can, o[len(o)-1], until)
 			}
 			if len(o) != 1 {
 				t.Errorf("%s got %d orders", d.worker.ID, len(o))
@@ -91,8 +94,11 @@ type change struct {
 func (s *sim) changes() (all []change) {
 	for _, d := range s.devices {
 		before := d.worker.Curve.Full().Watts
-		for i, o := range d.orders() {
-			all = append(all, change{d.setAt[i], o.Watts - before})
+		d.mu.Lock()
+		orders, at := slices.Clone(d.set), slices.Clone(d.setAt)
+		d.mu.Unlock()
+		for i, o := range orders {
+			all = append(all, change{at[i], o.Watts - before})
 			before = o.Watts
 		}
 	}
@@ -203,7 +209,9 @@ func TestGovernor_ForgetsAnOldWord(t *testing.T) {
 				quiet = d
 			}
 		}
+		quiet.mu.Lock()
 		quiet.silent, quiet.deaf = true, true
+		quiet.mu.Unlock()
 		quiet.wakeUp()
 		said := func() unit.Watts {
 			for _, w := range one(g).Workers {

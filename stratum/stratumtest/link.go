@@ -31,6 +31,7 @@ type link struct {
 	// owned by the reader
 	asked      bool // RequestExtensions is out
 	powered    bool // the server speaks the power extension
+	naming     bool // ... and the one for names; under mu too, as shares are sent by the grinder
 	settled    bool // ... and acknowledged the channel's PowerHello
 	deadMan    time.Duration
 	channel    uint32
@@ -102,10 +103,40 @@ func (l *link) submit(w *work, s solution) {
 		})
 		return
 	}
-	l.sendLocked(sv2.SubmitSharesExtended{
+	share := sv2.SubmitSharesExtended{
 		ChannelID: w.channel, Sequence: l.sequence, JobID: w.job,
 		Nonce: s.nonce, Time: s.time, Version: w.version, Extranonce: w.extranonce,
+	}
+	if l.naming {
+		l.sendLocked(namedShare{share, l.miner.cfg.Worker})
+		return
+	}
+	l.sendLocked(share)
+}
+
+// namedShare is a share with its worker's name behind it.
+type namedShare struct {
+	sv2.SubmitSharesExtended
+	worker string
+}
+
+// AppendFrame appends the message as a frame, with the TLV of extension 0x0002.
+func (s namedShare) AppendFrame(dst []byte) []byte {
+	start := len(dst)
+	return sv2.AppendTLV(s.SubmitSharesExtended.AppendFrame(dst), start, sv2.TLV{
+		Extension: sv2.ExtWorkerIdentity, Field: sv2.FieldUserIdentity, Value: []byte(s.worker),
 	})
+}
+
+// extensions are those that the miner wants.
+func (c *MinerConfig) extensions() (wanted []uint16) {
+	if c.Worker != "" {
+		wanted = append(wanted, sv2.ExtWorkerIdentity)
+	}
+	if c.Power != nil {
+		wanted = append(wanted, sv2.ExtPower)
+	}
+	return wanted
 }
 
 // handle follows one frame. Messages that the miner does not know are ignored.
@@ -132,9 +163,9 @@ func (l *link) handleSetup(msg sv2.Message) error {
 	m := l.miner
 	switch msg := msg.(type) {
 	case sv2.SetupConnectionSuccess:
-		if m.power != nil && !m.muteness {
+		if wanted := m.cfg.extensions(); len(wanted) > 0 && !m.muteness {
 			l.asked = true
-			l.send(sv2.RequestExtensions{RequestID: 1, Requested: []uint16{sv2.ExtPower}})
+			l.send(sv2.RequestExtensions{RequestID: 1, Requested: wanted})
 			return nil
 		}
 		l.open()
@@ -142,6 +173,9 @@ func (l *link) handleSetup(msg sv2.Message) error {
 		return fmt.Errorf("pool refuses the connection: %q", msg.Code)
 	case sv2.RequestExtensionsSuccess:
 		l.powered = slices.Contains(msg.Supported, sv2.ExtPower)
+		l.mu.Lock()
+		l.naming = slices.Contains(msg.Supported, sv2.ExtWorkerIdentity)
+		l.mu.Unlock()
 		l.open()
 	case sv2.RequestExtensionsError:
 		l.open()

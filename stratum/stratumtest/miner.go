@@ -31,6 +31,9 @@ type MinerConfig struct {
 	Identity string        // account.worker
 	Nominal  unit.Hashrate // declared, and ground until SetHashrate says otherwise
 	Extended bool          // open an extended channel instead of a standard one
+	// Worker makes the miner a proxy of one: each share of its extended channel names this worker
+	// (extension 0x0002), if the pool agrees. Up to 32 bytes; empty: no names.
+	Worker   string
 	Vendor   string
 	Hardware string
 	Firmware string
