@@ -255,7 +255,7 @@ func serve(ctx context.Context, program string) (at conformance.Pool, stop func(
 	}, stop, err
 }
 
-// Ensure the rules that have a defect are many, and named once for people who look for gaps.
+// Ensure there are defects for every section, and list the rules that have one for who looks for gaps.
 func TestDefects_CoverTheSections(t *testing.T) {
 	found := map[int]bool{}
 	for _, d := range defects(t) {
@@ -270,7 +270,7 @@ func TestDefects_CoverTheSections(t *testing.T) {
 				n++
 			}
 		}
-		if n == 0 && !unfinished[s.Title] {
+		if n == 0 {
 			t.Errorf("no defect is for the section %s", s.Title)
 		}
 	}

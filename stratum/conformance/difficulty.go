@@ -48,7 +48,7 @@ var difficultyRules = []Rule{
 	{
 		Number: 138, Mark: Impl, Source: "-",
 		Sentence: "converges after steps of -50 % and -90 %, pause and resume",
-		Tests:    []string{"pool TestVardiff_FollowsSteps"},
+		Tests:    []string{"pool TestSV2_138_ConvergesAfterSteps"},
 	},
 }
 
@@ -128,9 +128,14 @@ func checkCommanded(t *T) {
 		ch.Work()
 		c.Fence()
 		c.put = nil
-		hard := ch.Target
+		before := ch.Target
+		// Upwards first: silence never makes work harder, so this can only be the command.
+		t.Control().Do(t, VerbExpect, Expectation{Worker: worker, Hashrate: 1e13})
+		ch.until("SetTarget after a commanded rise", func() bool { return ch.Target.Cmp(before) < 0 })
+		c.Fence()
+		c.put, before = nil, ch.Target
 		t.Control().Do(t, VerbExpect, Expectation{Worker: worker, Hashrate: 1e11})
-		ch.until("SetTarget after a commanded throttle", func() bool { return ch.Target.Cmp(hard) > 0 })
+		ch.until("SetTarget after a commanded throttle", func() bool { return ch.Target.Cmp(before) > 0 })
 		c.put = nil
 		if f := c.Next("a fresh job right after SetTarget"); ch.Active().Frame != f {
 			t.Failf("expected an active job right after SetTarget, got %v", f)
