@@ -65,7 +65,11 @@ func (f *followers) take(m sv2.Message) error {
 		if c := f.channels[m.ChannelID]; c == nil || c.closed {
 			return fmt.Errorf("prefix for channel %d, which is not open", m.ChannelID)
 		}
-	case sv2.CloseChannel, sv2.Reconnect:
+	case sv2.CloseChannel:
+		if c := f.channels[m.ChannelID]; c != nil {
+			c.closed = true
+		}
+	case sv2.Reconnect:
 	default:
 		return fmt.Errorf("unexpected %T", m)
 	}
@@ -227,6 +231,7 @@ func TestFollow_IsUnderstoodByTheLetter(t *testing.T) {
 			case "close":
 				if id := uint32(rapid.IntRange(1, 9).Draw(rt, "id")); s.channels[id] != nil {
 					s.closeChannel(id, now)
+					reply(s, sv2.CloseChannel{ChannelID: id}) // for the reader: from here on
 				}
 			}
 		}
