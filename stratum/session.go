@@ -26,6 +26,7 @@ type session struct {
 	id    uint64
 
 	poked atomic.Bool // listed in the shard's poked
+	place int         // guarded by the shard's mu: where it is in the shard's sessions
 
 	// owned by the reader
 	setUp        bool

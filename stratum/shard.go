@@ -1,6 +1,7 @@
 package stratum
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,19 +35,21 @@ type shard struct {
 	newest atomic.Pointer[news]
 
 	mu       sync.Mutex
-	sessions map[*session]struct{} // guarded by mu
-	poked    []*session            // guarded by mu: expectations changed; each at most once
-	accepted []accepted            // guarded by mu: shares waiting for the next commit
-	unsure   int                   // guarded by mu: shares enqueued, and neither durable nor given up
-	owed     []*session            // guarded by mu: durable shares not yet acknowledged; each at most once
-	room     *sync.Cond            // on mu: accepted is below its bound
+	sessions []*session // guarded by mu, in no order; each knows its place
+	poked    []*session // guarded by mu: expectations changed; each at most once
+	accepted []accepted // guarded by mu: shares waiting for the next commit
+	unsure   int        // guarded by mu: shares enqueued, and neither durable nor given up
+	owed     []*session // guarded by mu: durable shares not yet acknowledged; each at most once
+	room     *sync.Cond // on mu: accepted is below its bound
 
-	sweep int // owned by follow
+	// owned by follow
+	sweep  int
+	listed []*session // scratch
 }
 
 func newShard(s *Server) *shard {
 	sh := &shard{
-		srv: s, sessions: map[*session]struct{}{},
+		srv:  s,
 		wake: make(chan struct{}, 1), credits: make(chan struct{}, 1), flush: make(chan chan struct{}),
 	}
 	sh.room = sync.NewCond(&sh.mu)
@@ -69,13 +72,21 @@ func (sh *shard) publish(n *news) {
 func (sh *shard) add(s *session) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	sh.sessions[s] = struct{}{}
+	s.place = len(sh.sessions)
+	sh.sessions = append(sh.sessions, s)
 }
 
 func (sh *shard) remove(s *session) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	delete(sh.sessions, s)
+	last := len(sh.sessions) - 1
+	if s.place > last || sh.sessions[s.place] != s {
+		return // it was removed before
+	}
+	moved := sh.sessions[last]
+	sh.sessions[s.place], moved.place = moved, s.place
+	sh.sessions[last] = nil
+	sh.sessions = sh.sessions[:last]
 }
 
 // poke asks for a look at the session's expectations. It is called by the governor.
@@ -106,7 +117,7 @@ func (sh *shard) follow() {
 		}
 		if n := sh.newest.Load(); n != seen {
 			seen = n
-			for _, s := range sh.list() {
+			for _, s := range sh.borrowList() {
 				s.followRound(n.round, time.Now())
 			}
 			if n.waiting.Add(-1) == 0 {
@@ -131,7 +142,7 @@ func (sh *shard) tick(now time.Time) {
 	}
 	sh.sweep = (sh.sweep + 1) % sweeps
 	if sh.sweep == 0 {
-		for _, s := range sh.list() {
+		for _, s := range sh.borrowList() {
 			s.look(now)
 		}
 	}
@@ -140,11 +151,17 @@ func (sh *shard) tick(now time.Time) {
 func (sh *shard) list() []*session {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	list := make([]*session, 0, len(sh.sessions))
-	for s := range sh.sessions {
-		list = append(list, s)
-	}
-	return list
+	return slices.Clone(sh.sessions)
+}
+
+// borrowList is list for follow, in memory that is used again at the next call: nothing is allocated
+// for a tip.
+func (sh *shard) borrowList() []*session {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	clear(sh.listed)
+	sh.listed = append(sh.listed[:0], sh.sessions...)
+	return sh.listed
 }
 
 func (sh *shard) takePoked() []*session {

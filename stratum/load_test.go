@@ -1,0 +1,89 @@
+package stratum
+
+import (
+	"io"
+	"testing"
+	"time"
+
+	"github.com/hashlease/hashlease/pool"
+	"github.com/hashlease/hashlease/stratum/sv2"
+)
+
+// Ensure that a share costs no allocation on its whole way: read from a socket, opened, judged, credited
+// and acknowledged. What a commit allocates does not depend on what is in it.
+func TestAllocs_NonePerShare(t *testing.T) {
+	b := newBench(t, nil)
+	s, client := b.tcpSession()
+	go func() { _, _ = io.Copy(io.Discard, client.Conn) }() // ends with the connection
+	b.publish(template(100, 1, false))
+	now := time.Now() // stands still, so that the target does
+	s.setUp = true
+	s.open(opening{identity: "a.b", kind: pool.Standard, maxTarget: pool.MaxTarget}, now)
+	channel := s.channels[firstGroup+1]
+	sum := credits{index: map[pool.WorkerID]int{}}
+	var batch []accepted
+	var plain, sealed []byte
+	nonce := uint32(0)
+	run := func(shares int) {
+		for range shares {
+			nonce++
+			m := share(channel.id, channel.group.full.id, nonce)
+			plain = m.AppendFrame(plain[:0])
+			sealed = client.AppendFrame(sealed[:0], plain)
+			if _, err := client.Conn.Write(sealed); err != nil {
+				t.Fatal(err)
+			}
+			raw, err := s.conn.ReadHeader()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := s.readFrame(sv2.ParseHeader(raw)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		batch = s.shard.swapAccepted(batch)
+		s.shard.commitBatch(t.Context(), batch, &sum)
+	}
+	run(4200) // buffers have grown, and the duplicate set beyond what follows
+	before := b.server.counts.accepted.Load()
+	few := testing.AllocsPerRun(20, func() { run(16) })
+	many := testing.AllocsPerRun(20, func() { run(128) })
+	if many > few {
+		t.Errorf("%v allocations for 128 shares, %v for 16", many, few)
+	}
+	if n := b.server.counts.accepted.Load() - before; n != 21*(16+128) {
+		t.Errorf("%d shares were accepted, want %d: %v", n, 21*(16+128), b.server.Stats().Rejected)
+	}
+}
+
+// Ensure that a shard lists each of its sessions once, whoever came and went in between, and that to
+// remove a session twice removes no other.
+func TestShard_ListsEachSessionOnce(t *testing.T) {
+	sh := newShard(nil)
+	all := make([]*session, 9)
+	for i := range all {
+		all[i] = &session{}
+		sh.add(all[i])
+	}
+	left := map[*session]bool{}
+	for i, s := range all {
+		if i%3 == 0 {
+			sh.remove(s)
+			sh.remove(s)
+			continue
+		}
+		left[s] = true
+	}
+	for _, list := range [][]*session{sh.list(), sh.borrowList()} {
+		seen := map[*session]bool{}
+		for _, s := range list {
+			if !left[s] || seen[s] {
+				t.Error("a session is listed twice, or after it has gone")
+			}
+			seen[s] = true
+		}
+		if len(seen) != len(left) {
+			t.Errorf("%d sessions are listed, want %d", len(seen), len(left))
+		}
+	}
+}
