@@ -256,31 +256,35 @@ func checkV1(t *T) {
 		t.Failf("expected an answer in Stratum V1 or the end of the connection, got act 2")
 	}
 	// An honest act 1 that begins like JSON: keys are tried until one does.
-	honest := t.DialTCP()
-	wanted := &tap{Conn: honest}
 	for range 5000 {
-		wanted.Conn = startsWith{honest, '{'}
-		if c, err := noise.Connect(wanted, nil, time.Time{}); err == nil {
+		honest := &startsWith{t: t, first: '{'}
+		c, err := noise.Connect(honest, nil, time.Time{})
+		if err == nil {
 			_ = c.Close()
 			return
-		} else if !errors.Is(err, errOtherByte) {
+		}
+		if !errors.Is(err, errOtherByte) {
 			t.Failf("expected a handshake whose act 1 begins with '{' to succeed, got %v", err)
 		}
 	}
 	t.Failf("no key began with '{': the check itself is at fault")
 }
 
-// startsWith refuses a write that begins with another byte.
+// startsWith is a connection that is made when something is written that begins with a byte: looking for
+// a key may take longer than a pool waits for one.
 type startsWith struct {
 	net.Conn
 
+	t     *T
 	first byte
 }
 
-func (c startsWith) Write(b []byte) (int, error) {
+func (c *startsWith) Write(b []byte) (int, error) {
 	if b[0] != c.first {
 		return 0, errOtherByte
 	}
+	c.Conn = c.t.DialTCP()
+	_ = c.SetDeadline(time.Now().Add(c.t.Patience()))
 	return c.Conn.Write(b)
 }
 
