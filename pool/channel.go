@@ -79,6 +79,8 @@ type Channel struct {
 	tipped  bool   // there is a tip
 	network Target // of the tip
 
+	prefix *fixed // present fixed part of the extranonce
+
 	active  []*assigned // same tip, oldest first; the last is the newest
 	future  []*assigned // oldest first
 	aged    []uint32    // ids that died of age on this tip
@@ -95,9 +97,10 @@ type Channel struct {
 
 // assigned is a job under one id. The lower part is set when it becomes active.
 type assigned struct {
-	id   uint32
-	job  *Job
-	root chainhash.Hash // standard channels
+	id     uint32
+	job    *Job
+	root   chainhash.Hash // standard channels
+	prefix *fixed         // of the time that it was sent
 
 	target     Target
 	work       uint64
@@ -105,6 +108,9 @@ type assigned struct {
 	minTime    uint32 // announced for the job
 	seen       *duplicates
 }
+
+// fixed is the fixed part of the extranonce; jobs that were sent under it share it.
+type fixed struct{ bytes []byte }
 
 // Assignment is a job as it is announced on a channel.
 type Assignment struct {
@@ -121,7 +127,7 @@ type Assignment struct {
 // by DefaultDifficulty, lest a fault opens the gate to free credit.
 func NewChannel(cfg ChannelConfig, now time.Time) *Channel {
 	c := &Channel{cfg: cfg, meter: meter{start: now}}
-	c.cfg.Prefix = slices.Clone(cfg.Prefix)
+	c.prefix, c.cfg.Prefix = &fixed{slices.Clone(cfg.Prefix)}, nil
 	if cfg.Kind == Extended {
 		c.roll = cfg.RollSize
 		if c.roll == 0 {
@@ -144,7 +150,24 @@ func (c *Channel) Kind() Kind { return c.cfg.Kind }
 func (c *Channel) Worker() WorkerID { return c.cfg.Worker }
 
 // Prefix is the fixed part of the extranonce. It must not be changed.
-func (c *Channel) Prefix() []byte { return c.cfg.Prefix }
+func (c *Channel) Prefix() []byte { return c.prefix.bytes }
+
+// SetPrefix changes the fixed part of the extranonce for the jobs that come after it (sv2-spec 05
+// §5.3.10). Those that were sent keep theirs. The length must stay: false says that it does not,
+// and nothing has changed.
+func (c *Channel) SetPrefix(prefix []byte) bool {
+	if len(prefix) != len(c.prefix.bytes) {
+		return false
+	}
+	c.prefix = &fixed{slices.Clone(prefix)}
+	return true
+}
+
+// OldPrefix reports whether a job lives that was sent before the last SetPrefix.
+func (c *Channel) OldPrefix() bool {
+	old := func(a *assigned) bool { return a.prefix != c.prefix }
+	return slices.ContainsFunc(c.active, old) || slices.ContainsFunc(c.future, old)
+}
 
 // RollSize is the size of the free part of the extranonce: 0 on standard channels.
 func (c *Channel) RollSize() int { return c.roll }
@@ -185,9 +208,9 @@ func (c *Channel) AssignFuture(j *Job, id uint32) Assignment {
 
 // prepare is a job under an id. Roots are computed now, so that there is nothing to hash at the tip.
 func (c *Channel) prepare(j *Job, id uint32) *assigned {
-	a := &assigned{id: id, job: j}
+	a := &assigned{id: id, job: j, prefix: c.prefix}
 	if c.cfg.Kind == Standard {
-		c.coinbase = j.AppendCoinbase(c.coinbase[:0], c.cfg.Prefix, nil)
+		c.coinbase = j.AppendCoinbase(c.coinbase[:0], c.prefix.bytes, nil)
 		a.root = foldPath(doubleHash(c.coinbase), j.Path)
 	}
 	return a
@@ -358,7 +381,7 @@ func (c *Channel) judge(a *assigned, s *Share) Verdict {
 		a.seen.add(raw)
 	}
 	if block {
-		v.Block = a.job.block(&c.header, c.cfg.Prefix, s.Extranonce)
+		v.Block = a.job.block(&c.header, a.prefix.bytes, s.Extranonce)
 		v.Block.Worker = c.cfg.Worker
 	}
 	return v
@@ -372,7 +395,7 @@ func (c *Channel) hash(a *assigned, s *Share) chainhash.Hash {
 	if c.cfg.Kind == Standard {
 		copy(h[36:68], a.root[:])
 	} else {
-		c.coinbase = a.job.AppendCoinbase(c.coinbase[:0], c.cfg.Prefix, s.Extranonce)
+		c.coinbase = a.job.AppendCoinbase(c.coinbase[:0], a.prefix.bytes, s.Extranonce)
 		root := foldPath(doubleHash(c.coinbase), a.job.Path)
 		copy(h[36:68], root[:])
 	}

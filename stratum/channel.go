@@ -17,6 +17,7 @@ type channel struct {
 	worker pool.WorkerID
 	link   *fleet.Link
 	prefix [4]byte
+	former [][4]byte // prefixes before it, while jobs live that were sent under them
 	since  time.Time
 
 	group *group // gets its jobs with the others of it
@@ -97,9 +98,8 @@ func (s *session) dropLocked(id uint32) {
 	delete(s.channels, id)
 	c.pool.Close()
 	s.leaveLocked(c)
-	s.srv.rooms.Registry.Close(c.worker, c.link)
 	s.forgetAllLocked(c)
-	s.srv.prefixes.Release(c.prefix)
+	s.release(c)
 	if c.power != nil {
 		c.power.abandon()
 	}

@@ -25,15 +25,17 @@ type Config struct {
 	AckAfter        time.Duration // ... or after this long
 	Gather          time.Duration // between two commits: durable within 10 ms
 
-	MaxSessions      int           // connections at one time
-	MaxPerAddress    int           // connections of one source address at one time
-	MaxChannels      int           // channels of one connection
-	MaxAllChannels   int           // channels of all connections
-	MaxNames         int           // workers that shares of one channel may name (extension 0x0002)
-	MaxAllNames      int           // of all channels
-	HandshakeTimeout time.Duration // from accept to the end of the Noise handshake
-	OpenTimeout      time.Duration // without a channel; proxies may wait for their miners
-	DrainFor         time.Duration // Reconnect messages are spread over this at shutdown
+	MaxSessions        int           // connections at one time
+	MaxPerAddress      int           // connections of one source address at one time
+	MaxChannels        int           // channels of one connection
+	MaxAllChannels     int           // channels of all connections
+	MaxAccountChannels int           // channels of one account
+	MaxAddressChannels int           // channels from one source address
+	MaxNames           int           // workers that shares of one channel may name (extension 0x0002)
+	MaxAllNames        int           // of all channels
+	HandshakeTimeout   time.Duration // from accept to the end of the Noise handshake
+	OpenTimeout        time.Duration // without a channel; proxies may wait for their miners
+	DrainFor           time.Duration // Reconnect messages are spread over this at shutdown
 
 	// RequiredExtensions are those that a connection must negotiate before it may mine; nil on a
 	// port for everybody. What is not served here cannot be required.
@@ -47,25 +49,27 @@ type Config struct {
 // DefaultConfig suits a site of thousands of ASICs on one machine.
 func DefaultConfig() Config {
 	return Config{
-		SharesPerMinute:  12,
-		OpeningShares:    120,
-		SharesPerSecond:  20_000,
-		MinDifficulty:    1,
-		MaxDifficulty:    maxDifficulty,
-		AckEvery:         16,
-		AckAfter:         time.Second,
-		Gather:           7 * time.Millisecond,
-		MaxSessions:      50_000,
-		MaxPerAddress:    20_000,
-		MaxChannels:      2_000,
-		MaxAllChannels:   200_000,
-		MaxNames:         4096,
-		MaxAllNames:      200_000,
-		HandshakeTimeout: 5 * time.Second,
-		OpenTimeout:      60 * time.Second,
-		DrainFor:         2 * time.Second,
-		PowerReport:      2 * time.Second,
-		PowerDeadMan:     60 * time.Second,
+		SharesPerMinute:    12,
+		OpeningShares:      120,
+		SharesPerSecond:    20_000,
+		MinDifficulty:      1,
+		MaxDifficulty:      maxDifficulty,
+		AckEvery:           16,
+		AckAfter:           time.Second,
+		Gather:             7 * time.Millisecond,
+		MaxSessions:        50_000,
+		MaxPerAddress:      20_000,
+		MaxChannels:        2_000,
+		MaxAllChannels:     200_000,
+		MaxAccountChannels: 100_000,
+		MaxAddressChannels: 100_000,
+		MaxNames:           4096,
+		MaxAllNames:        200_000,
+		HandshakeTimeout:   5 * time.Second,
+		OpenTimeout:        60 * time.Second,
+		DrainFor:           2 * time.Second,
+		PowerReport:        2 * time.Second,
+		PowerDeadMan:       60 * time.Second,
 	}
 }
 
@@ -101,6 +105,8 @@ func (c *Config) Validate() error {
 		{"sessions per address", c.MaxPerAddress},
 		{"channels per session", c.MaxChannels},
 		{"channels", c.MaxAllChannels},
+		{"channels per account", c.MaxAccountChannels},
+		{"channels per address", c.MaxAddressChannels},
 		{"names per channel", c.MaxNames},
 		{"names", c.MaxAllNames},
 	} {
@@ -180,6 +186,9 @@ type Rooms struct {
 	Authorize Authorizer
 	Credit    Crediter
 	Blocks    Submitter
+	// Solo reads identities that say whom the coinbase pays; see pool.ParseSolo. It may be nil: then
+	// nobody mines for himself.
+	Solo func(identity string) (pool.Payout, pool.WorkerID, error)
 	// Identity is the certificate that a handshake starting now presents; it may be rotated.
 	Identity func() *noise.Identity
 }

@@ -110,6 +110,9 @@ func (s *session) activateLocked(g *group, r *pool.Round, now time.Time) bool {
 			return false
 		}
 	}
+	for _, c := range g.members {
+		s.releaseFormerLocked(c)
+	}
 	s.sendPrevHashLocked(g.to, g.next, r.Tip)
 	g.tip, g.first, g.full, g.next = r.Tip, g.next, numbered{}, numbered{}
 	return true

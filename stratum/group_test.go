@@ -1,6 +1,9 @@
 package stratum
 
 import (
+	"errors"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -87,6 +90,21 @@ func recipient(m sv2.Message) uint32 {
 	return 0
 }
 
+// soloists reads "miner." and "tither." as who is paid by the coinbase.
+func soloists(identity string) (pool.Payout, pool.WorkerID, error) {
+	p := pool.Payout{Script: "\x51miner"}
+	switch account, _, _ := strings.Cut(identity, "."); account {
+	case "tither":
+		p.Percent = 10
+	case "miner":
+	case "":
+		return pool.Payout{}, "", errors.New("no account")
+	default:
+		return pool.Payout{}, "", nil
+	}
+	return p, pool.WorkerID(pool.SoloAccount + identity), nil
+}
+
 // Ensure that channels of one connection which are paid otherwise are in groups of their own, each
 // with jobs of its own coinbase.
 func TestGroup_HasOnePayout(t *testing.T) {
@@ -94,10 +112,9 @@ func TestGroup_HasOnePayout(t *testing.T) {
 	b.publish(template(100, 1, false))
 	s, client := b.tcpSession()
 	now := time.Now()
-	miner := pool.Payout{Script: "\x51miner"}
-	payouts := []pool.Payout{{}, miner, {Script: miner.Script, Percent: 10}, miner}
-	for _, p := range payouts {
-		s.open(opening{identity: "a.b", kind: pool.Extended, maxTarget: pool.MaxTarget, payout: p}, now)
+	s.srv.rooms.Solo = soloists
+	for _, who := range []string{"a.b", "miner.1", "tither.1", "miner.2"} {
+		s.open(opening{identity: who, kind: pool.Extended, maxTarget: pool.MaxTarget}, now)
 	}
 	var groups []uint32
 	for _, m := range messages(t, s, client) {
@@ -132,8 +149,9 @@ func TestGroup_ClosesItsChannelsOnly(t *testing.T) {
 	b.publish(template(100, 1, false))
 	s, client := b.tcpSession()
 	now := time.Now()
-	for _, p := range []pool.Payout{{}, {Script: "\x51miner"}, {}} {
-		s.open(opening{identity: "a.b", kind: pool.Extended, maxTarget: pool.MaxTarget, payout: p}, now)
+	s.srv.rooms.Solo = soloists
+	for _, who := range []string{"a.b", "miner.1", "a.c"} {
+		s.open(opening{identity: who, kind: pool.Extended, maxTarget: pool.MaxTarget}, now)
 	}
 	s.closeChannel(firstGroup, now)
 	messages(t, s, client)
@@ -145,4 +163,129 @@ func TestGroup_ClosesItsChannelsOnly(t *testing.T) {
 		t.Errorf("one group with a channel got %d messages", len(all))
 	}
 	s.close(errPeerGone)
+}
+
+// Ensure that a channel moves to the group of its new payout, gets that group's jobs and none of its old
+// group's, and that its old jobs are dead (SV2-080, SV2-081).
+func TestServer_SetPayoutMovesAChannel(t *testing.T) {
+	b := newBench(t, nil)
+	b.publish(template(100, 1, false))
+	s, client := b.tcpSession()
+	s.srv.rooms.Solo = soloists
+	now := time.Now()
+	for _, who := range []string{"miner.1", "miner.2", "a.b"} {
+		s.open(opening{identity: who, kind: pool.Extended, maxTarget: pool.MaxTarget}, now)
+	}
+	view := newFollowers()
+	take := func() {
+		t.Helper()
+		for _, m := range messages(t, s, client) {
+			if err := view.take(m); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	take()
+	if err := s.srv.SetPayout(s.id, 4, pool.Payout{Script: "\x51"}); err == nil {
+		t.Error("a channel of the pool became one that the coinbase pays")
+	}
+	if err := s.srv.SetPayout(s.id, 99, pool.Payout{}); err == nil {
+		t.Error("a channel that is not there changed")
+	}
+	if err := s.srv.SetPayout(s.id, 2, pool.Payout{Script: "\x51other"}); err != nil {
+		t.Fatal(err)
+	}
+	take()
+	if view.channels[2].group == view.channels[3].group || view.channels[3].group != firstGroup {
+		t.Errorf("groups are %d and %d", view.channels[2].group, view.channels[3].group)
+	}
+	s.followRound(b.publish(template(101, 2, false)), now)
+	take()
+	for id, c := range view.channels {
+		if c.tip[0] != 2 || c.sinceTip != 1 {
+			t.Errorf("channel %d is on tip %x with %d jobs", id, c.tip[0], c.sinceTip)
+		}
+	}
+	s.close(errPeerGone)
+}
+
+// Ensure that a new prefix holds for jobs after it alone, and that the old one is free when the last
+// job under it is dead (SV2-067, SV2-068, SV2-092, SV2-093).
+func TestServer_SetPrefixHoldsForLaterJobs(t *testing.T) {
+	for _, kind := range []pool.Kind{pool.Standard, pool.Extended} {
+		t.Run(kind.String(), func(t *testing.T) {
+			b := newBench(t, nil)
+			b.publish(template(100, 1, false))
+			s, client := b.tcpSession()
+			now := time.Now()
+			s.open(opening{identity: "a.b", kind: kind, maxTarget: pool.MaxTarget}, now)
+			c := s.channels[firstGroup+1]
+			old := c.prefix
+			messages(t, s, client)
+			if err := s.srv.SetPrefix(s.id, c.id); err != nil {
+				t.Fatal(err)
+			}
+			all := messages(t, s, client)
+			set, ok := all[0].(sv2.SetExtranoncePrefix)
+			if !ok || len(all) != 2 || len(set.ExtranoncePrefix) != len(c.kind.Prefix(old)) || c.prefix == old {
+				t.Fatalf("got %+v", all)
+			}
+			if len(c.former) != 1 || s.srv.prefixes.Live() != 2 {
+				t.Errorf("%d old prefixes, %d live", len(c.former), s.srv.prefixes.Live())
+			}
+			s.followRound(b.publish(template(101, 2, false)), now) // its first job was sent before
+			if len(c.former) != 1 {
+				t.Error("the old prefix is free, and a job lives under it")
+			}
+			s.followRound(b.publish(template(102, 3, false)), now)
+			if len(c.former) != 0 || s.srv.prefixes.Live() != 1 {
+				t.Errorf("%d old prefixes, %d live", len(c.former), s.srv.prefixes.Live())
+			}
+			s.close(errPeerGone)
+		})
+	}
+}
+
+// Ensure that the server can end a channel, with a reason, and that the connection stays.
+func TestServer_CloseChannelSaysWhy(t *testing.T) {
+	b := newBench(t, nil)
+	b.publish(template(100, 1, false))
+	s, client := b.tcpSession()
+	s.open(opening{identity: "a.b", kind: pool.Extended, maxTarget: pool.MaxTarget}, time.Now())
+	messages(t, s, client)
+	if err := s.srv.CloseChannel(s.id, 2, "account-removed"); err != nil {
+		t.Fatal(err)
+	}
+	all := messages(t, s, client)
+	if len(all) != 1 || all[0] != (sv2.CloseChannel{ChannelID: 2, Reason: "account-removed"}) {
+		t.Errorf("got %+v", all)
+	}
+	if len(s.channels) != 0 || s.srv.prefixes.Live() != 0 || s.cause != nil {
+		t.Errorf("%d channels, %d prefixes, %v", len(s.channels), s.srv.prefixes.Live(), s.cause)
+	}
+	s.close(errPeerGone)
+}
+
+// Ensure that an account and an address have bounds, and get their places back (SV2-074).
+func TestServer_BoundsChannelsOfAccountsAndAddresses(t *testing.T) {
+	b := newBench(t, func(c *Config) { c.MaxAccountChannels, c.MaxAddressChannels = 2, 3 })
+	s, client := b.tcpSession()
+	now := time.Now()
+	for _, who := range []string{"a.1", "a.2", "a.3", "b.1", "b.2"} {
+		s.open(opening{identity: who, kind: pool.Extended, maxTarget: pool.MaxTarget}, now)
+	}
+	s.closeChannel(2, now)
+	s.open(opening{identity: "a.4", kind: pool.Extended, maxTarget: pool.MaxTarget}, now)
+	var got []bool
+	for _, m := range messages(t, s, client) {
+		_, refused := m.(sv2.OpenMiningChannelError)
+		got = append(got, !refused)
+	}
+	if want := []bool{true, true, false, true, false, true}; !slices.Equal(got, want) {
+		t.Errorf("opened %v, want %v", got, want)
+	}
+	s.close(errPeerGone)
+	if q := s.srv.quotas; q.all != 0 || len(q.account) != 0 || len(q.address) != 0 {
+		t.Errorf("after the end %+v is counted", q)
+	}
 }

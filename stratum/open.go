@@ -50,7 +50,6 @@ type opening struct {
 	kind      pool.Kind
 	nominal   unit.Hashrate
 	maxTarget pool.Target
-	payout    pool.Payout
 }
 
 // open makes a channel, or says why not; the connection stays either way. Quotas
@@ -62,9 +61,8 @@ func (s *session) open(o opening, now time.Time) {
 		return
 	}
 	s.mu.Lock()
-	full := len(s.channels) >= cfg.MaxChannels || s.nextID == math.MaxUint32
+	full := len(s.channels) >= cfg.MaxChannels || s.nextID >= math.MaxUint32-1 // a group may need one too
 	s.mu.Unlock()
-	full = full || s.srv.prefixes.Live() >= cfg.MaxAllChannels
 	switch {
 	case full:
 		s.refuseChannel(o.request, sv2.CodeTooManyChannels)
@@ -73,17 +71,19 @@ func (s *session) open(o opening, now time.Time) {
 		s.refuseChannel(o.request, sv2.CodeMaxTargetOutOfRange)
 		return
 	}
-	worker, err := s.authorize(o.identity)
-	if err != nil {
-		if s.complain() {
-			s.srv.log.Info("channel refused",
-				slog.String("address", s.device.Address), slog.Any("error", err))
-		}
-		s.refuseChannel(o.request, sv2.CodeUnknownUser)
+	payout, worker, code := s.admit(o.identity)
+	if code != "" {
+		s.refuseChannel(o.request, code)
+		return
+	}
+	source := sourceOf(s.conn.Conn)
+	if !s.srv.quotas.take(cfg, worker.Account(), source) {
+		s.refuseChannel(o.request, sv2.CodeTooManyChannels)
 		return
 	}
 	prefix, ok := s.srv.prefixes.Take()
 	if !ok {
+		s.srv.quotas.give(worker.Account(), source)
 		s.refuseChannel(o.request, sv2.CodeTooManyChannels)
 		return
 	}
@@ -91,17 +91,53 @@ func (s *session) open(o opening, now time.Time) {
 		kind: o.kind, worker: worker, prefix: prefix, since: now,
 		link: s.srv.rooms.Registry.Open(worker, s.wake),
 	}
-	s.start(c, o, now)
+	s.start(c, o, payout, now)
+}
+
+// admit says whose work an identity is and whom its coinbase pays, or the code to refuse it with.
+func (s *session) admit(identity string) (pool.Payout, pool.WorkerID, string) {
+	if solo := s.srv.rooms.Solo; solo != nil {
+		switch payout, worker, err := solo(identity); {
+		case err != nil:
+			s.complainOf(err)
+			return pool.Payout{}, "", sv2.CodeInvalidUserIdentity
+		case worker != "":
+			return payout, worker, ""
+		}
+	}
+	worker, err := s.authorize(identity)
+	if err != nil {
+		s.complainOf(err)
+		return pool.Payout{}, "", sv2.CodeUnknownUser
+	}
+	return pool.Payout{}, worker, ""
+}
+
+// complainOf logs why a channel was refused.
+func (s *session) complainOf(err error) {
+	if s.complain() {
+		s.srv.log.Info("channel refused",
+			slog.String("address", s.device.Address), slog.Any("error", err))
+	}
+}
+
+// release gives back what a channel had of the server.
+func (s *session) release(c *channel) {
+	s.srv.rooms.Registry.Close(c.worker, c.link)
+	s.srv.quotas.give(c.worker.Account(), sourceOf(s.conn.Conn))
+	s.srv.prefixes.Release(c.prefix)
+	for _, p := range c.former {
+		s.srv.prefixes.Release(p)
+	}
 }
 
 // start puts the channel into the session and sends Success, the first future job and its
 // activation in one write (sv2-spec 05 §5.3.15).
-func (s *session) start(c *channel, o opening, now time.Time) {
+func (s *session) start(c *channel, o opening, payout pool.Payout, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.cause != nil {
-		s.srv.rooms.Registry.Close(c.worker, c.link)
-		s.srv.prefixes.Release(c.prefix)
+		s.release(c)
 		return
 	}
 	s.nextID++
@@ -112,7 +148,7 @@ func (s *session) start(c *channel, o opening, now time.Time) {
 		VersionMask: pool.VersionMask, Difficulty: s.srv.difficulty, PowersOfTwo: s.device.roundsToPowers(),
 	}, now)
 	s.channels[c.id] = c
-	c.group = s.groupLocked(c.id, o.payout)
+	c.group = s.groupLocked(c.id, payout)
 	round := s.srv.rooms.Feed.Current()
 	if round != nil {
 		s.followLocked(c.group, round, now)

@@ -26,6 +26,7 @@ type Server struct {
 	log        *slog.Logger
 	shards     []*shard
 	prefixes   *pool.Prefixes
+	quotas     *quotas
 	difficulty *pool.DifficultyConfig
 	handshake  chan struct{} // a slot for each handshake being computed
 	drained    chan struct{} // closed when Drain has ended
@@ -56,6 +57,7 @@ func New(cfg Config, rooms Rooms, log *slog.Logger) (*Server, error) {
 	s := &Server{
 		cfg: cfg, rooms: rooms, log: log,
 		prefixes:   pool.NewPrefixes(cfg.ServerByte),
+		quotas:     newQuotas(),
 		difficulty: cfg.difficulty(),
 		handshake:  make(chan struct{}, 2*runtime.GOMAXPROCS(0)),
 		listeners:  map[net.Listener]struct{}{},
@@ -96,8 +98,13 @@ func (s *Server) Run(ctx context.Context) error {
 func (s *Server) dispatch() {
 	wake, cancel := s.rooms.Feed.Subscribe()
 	defer cancel()
+	var tip pool.Tip
 	for {
 		if r := s.rooms.Feed.Current(); r != nil {
+			if r.Tip.Prev != tip.Prev {
+				tip = r.Tip
+				s.prefixes.NewTip()
+			}
 			n := &news{round: r, at: time.Now()}
 			n.waiting.Store(int32(len(s.shards)))
 			for _, sh := range s.shards {

@@ -10,8 +10,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
+	"github.com/btcsuite/btcd/chaincfg/v2"
 	"google.golang.org/grpc"
 
 	"github.com/hashlease/hashlease/cmd/hashlease/config"
@@ -44,6 +46,7 @@ type server struct {
 	watch     *node.Watch
 	feed      *pool.Feed
 	assembler *pool.Assembler
+	params    *chaincfg.Params
 
 	registry *fleet.Registry
 	governor *governor.Governor
@@ -171,6 +174,7 @@ func (s *server) openNode(context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.params = params
 	coinbase := pool.CoinbaseConfig{Script: script, Tag: s.cfg.Stratum.Tag}
 	if s.assembler, err = pool.NewAssembler(coinbase, uint16(s.term)); err != nil {
 		return err
@@ -241,10 +245,16 @@ func (s *server) openStratum(context.Context) (err error) {
 	cfg := stratum.DefaultConfig()
 	cfg.MinDifficulty, cfg.MaxDifficulty = s.cfg.Stratum.MinDifficulty, s.cfg.Stratum.MaxDifficulty
 	cfg.SharesPerMinute, cfg.SharesPerSecond = s.cfg.Stratum.SharesPerMinute, s.cfg.Stratum.SharesPerSecond
-	s.stratum, err = stratum.New(cfg, stratum.Rooms{
+	rooms := stratum.Rooms{
 		Feed: s.feed, Assembler: s.assembler, Registry: s.registry, Authorize: anyWorker{},
 		Credit: s.credits, Blocks: s.relay, Identity: s.keys.current,
-	}, s.log)
+	}
+	if s.cfg.Solo {
+		rooms.Solo = func(identity string) (pool.Payout, pool.WorkerID, error) {
+			return pool.ParseSolo(identity, s.params)
+		}
+	}
+	s.stratum, err = stratum.New(cfg, rooms, s.log)
 	return err
 }
 
@@ -254,6 +264,9 @@ type anyWorker struct{}
 
 // Authorize implements stratum.Authorizer.
 func (anyWorker) Authorize(_ context.Context, identity string, _ stratum.Device) (pool.WorkerID, error) {
+	if strings.HasPrefix(identity, pool.SoloAccount) {
+		return "", fmt.Errorf("identity %q: accounts do not start with %s", identity, pool.SoloAccount)
+	}
 	_, worker, err := pool.ParseIdentity(identity)
 	return worker, err
 }

@@ -16,8 +16,8 @@ import (
 const (
 	VerbTip      = "tip"      // POST /tip: a new block was found by somebody; answers when it is published
 	VerbTemplate = "template" // POST /template: new transactions on the same tip
-	VerbPrefix   = "prefix"   // POST /prefix {"worker"}: SetExtranoncePrefix on the worker's channel
-	VerbGroup    = "group"    // POST /group {"workers":[...]}: SetGroupChannel for their channels
+	VerbPrefix   = "prefix"   // POST /prefix {"workers":[...]}: SetExtranoncePrefix on their channels
+	VerbGroup    = "group"    // POST /group {"workers":[...]}: SetGroupChannel for their channels, see Workers
 	VerbExpect   = "expect"   // POST /expect {"worker","hashrate"}: a commanded change of hashrate
 	VerbDrain    = "drain"    // POST /drain: shut down in order, serve again at the same address, answer then
 	VerbRotate   = "rotate"   // POST /rotate: a new certificate
@@ -43,6 +43,12 @@ type Control struct {
 type Expectation struct {
 	Worker   string  `json:"worker"`
 	Hashrate float64 `json:"hashrate"` // hashes a second; 0: silence is ordered
+}
+
+// Workers is the body of VerbPrefix and VerbGroup: workers by their names, without an account. For
+// VerbGroup their channels were opened for a payout of their own, as sri/solo/ADDRESS/worker.
+type Workers struct {
+	Workers []string `json:"workers"`
 }
 
 // controlLimit bounds an answer.

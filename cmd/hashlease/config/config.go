@@ -18,6 +18,7 @@ import (
 type Config struct {
 	Network string `toml:"network"` // as node.ParseNetwork reads it
 	Payout  string `toml:"payout"`  // address that found blocks pay
+	Solo    bool   `toml:"solo"`    // miners may name the address that their blocks pay
 
 	Storage    Storage    `toml:"storage"`
 	Nodes      []Node     `toml:"node"`

@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/hashlease/hashlease/pool"
 	"github.com/hashlease/hashlease/pool/fleet"
 	"github.com/hashlease/hashlease/pool/unit"
+	"github.com/hashlease/hashlease/stratum"
 	"github.com/hashlease/hashlease/stratum/conformance"
 )
 
@@ -36,6 +38,20 @@ func (p *Pool) handler() http.Handler {
 	post(conformance.VerbRotate, func(*http.Request) error { return p.rotate() })
 	post(conformance.VerbDrain, func(r *http.Request) error { return p.drain(r.Context()) })
 	post(conformance.VerbExpect, p.expect)
+	post(conformance.VerbPrefix, func(r *http.Request) error {
+		return p.each(r, func(s *stratum.Server, c *stratum.ChannelStats) error {
+			return s.SetPrefix(c.Session, c.Channel)
+		})
+	})
+	post(conformance.VerbGroup, func(r *http.Request) error {
+		p.mu.Lock()
+		p.payouts++
+		to := pool.Payout{Script: fmt.Sprintf("\x51%d", p.payouts)}
+		p.mu.Unlock()
+		return p.each(r, func(s *stratum.Server, c *stratum.ChannelStats) error {
+			return s.SetPayout(c.Session, c.Channel, to)
+		})
+	})
 	return mux
 }
 
@@ -46,6 +62,7 @@ func (p *Pool) offer(w http.ResponseWriter, _ *http.Request) {
 		Verbs: []string{
 			conformance.VerbTip, conformance.VerbTemplate, conformance.VerbRotate,
 			conformance.VerbDrain, conformance.VerbExpect, conformance.VerbBlocks,
+			conformance.VerbPrefix, conformance.VerbGroup,
 		},
 		Timeouts: map[string]int64{
 			conformance.WaitHandshake: ms(p.cfg.HandshakeTimeout),
@@ -67,6 +84,32 @@ func (p *Pool) expect(r *http.Request) error {
 	}
 	for _, l := range links {
 		l.Expect(fleet.Expectation{Hashrate: unit.Hashrate(m.Hashrate)})
+	}
+	return nil
+}
+
+// each changes the channels of the named workers.
+func (p *Pool) each(r *http.Request, do func(*stratum.Server, *stratum.ChannelStats) error) error {
+	var m conformance.Workers
+	if err := json.NewDecoder(r.Body).Decode(&m); err != nil {
+		return fmt.Errorf("decoding the request: %w", err)
+	}
+	p.mu.Lock()
+	s := p.server
+	p.mu.Unlock()
+	changed := 0
+	for _, c := range s.Channels() {
+		_, name, _ := strings.Cut(string(c.Worker), ".")
+		if !slices.Contains(m.Workers, name) {
+			continue
+		}
+		if err := do(s, &c); err != nil {
+			return err
+		}
+		changed++
+	}
+	if changed == 0 {
+		return fmt.Errorf("none of the workers %q has a channel", m.Workers)
 	}
 	return nil
 }

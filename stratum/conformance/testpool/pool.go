@@ -14,6 +14,8 @@ import (
 
 	"github.com/btcsuite/btcd/chainhash/v2"
 
+	"github.com/btcsuite/btcd/chaincfg/v2"
+
 	"github.com/hashlease/hashlease/pool"
 	"github.com/hashlease/hashlease/pool/fleet"
 	"github.com/hashlease/hashlease/stratum"
@@ -63,6 +65,7 @@ type Pool struct {
 	server  *stratum.Server // guarded by mu
 	round   *pool.Round     // guarded by mu
 	last    *pool.Template  // guarded by mu
+	payouts int             // guarded by mu: made by VerbGroup
 
 	found struct {
 		sync.Mutex
@@ -129,6 +132,9 @@ func (p *Pool) serve(ctx context.Context, address string) error {
 	s, err := stratum.New(p.cfg, stratum.Rooms{
 		Feed: p.feed, Assembler: p.assembler, Registry: p.registry,
 		Authorize: p, Credit: p, Blocks: p, Identity: p.identity.Load,
+		Solo: func(identity string) (pool.Payout, pool.WorkerID, error) {
+			return pool.ParseSolo(identity, &chaincfg.RegressionNetParams)
+		},
 	}, p.log)
 	if err != nil {
 		return fmt.Errorf("making the server: %w", err)
