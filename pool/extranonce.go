@@ -16,7 +16,7 @@ type Prefixes struct {
 	space  uint32 // immutable: prefixSpace, less in tests
 
 	mu       sync.Mutex
-	next     uint32              // guarded by mu
+	next     uint32          // guarded by mu
 	taken    map[uint32]bool // guarded by mu: in use, or false if released lately
 	released [2][]uint32     // guarded by mu: since the newest tip, and since the one before
 }

@@ -11,7 +11,11 @@ import (
 // Ensure that identities of solo miners mean what the reference implementation's pool takes them for, and
 // that what is malformed or of another network is refused and never paid to the pool.
 func TestParseSolo(t *testing.T) {
-	const main, test = "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4", "tb1qw508d6qejxtdg4y5r3zarvary0c5xw7kxpjzsx"
+	const (
+		main = "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4"
+		test = "tb1qw508d6qejxtdg4y5r3zarvary0c5xw7kxpjzsx"
+		rig  = pool.SoloAccount + main + ".rig"
+	)
 	for _, c := range []struct {
 		identity string
 		worker   pool.WorkerID
@@ -27,7 +31,7 @@ func TestParseSolo(t *testing.T) {
 		{identity: "sri/solo/" + main + "/rig", worker: "solo:" + main + ".rig", solo: true},
 		{identity: "sri/donate", worker: "donated.default"},
 		{identity: "sri/donate/rig", worker: "donated.rig"},
-		{identity: "sri/donate/30/" + main + "/rig", worker: "solo:" + main + ".rig", solo: true, percent: 30},
+		{identity: "sri/donate/30/" + main + "/rig", worker: rig, solo: true, percent: 30},
 		{identity: "sri/donate/0/" + main, worker: "solo:" + main + ".default", solo: true},
 		{identity: "sri/donate/100/" + main, worker: "donated.default"},
 		{identity: test, bad: true},
@@ -53,6 +57,7 @@ func TestParseSolo(t *testing.T) {
 	}
 }
 
+// Ensure that no identity panics, and that what is taken is an identity.
 func FuzzParseSolo(f *testing.F) {
 	f.Add("sri/donate/30/bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4/rig")
 	f.Add("bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4.x")

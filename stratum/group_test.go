@@ -227,7 +227,8 @@ func TestServer_SetPrefixHoldsForLaterJobs(t *testing.T) {
 			}
 			all := messages(t, s, client)
 			set, ok := all[0].(sv2.SetExtranoncePrefix)
-			if !ok || len(all) != 2 || len(set.ExtranoncePrefix) != len(c.kind.Prefix(old)) || c.prefix == old {
+			size := len(c.kind.Prefix(old))
+			if !ok || len(all) != 2 || len(set.ExtranoncePrefix) != size || c.prefix == old {
 				t.Fatalf("got %+v", all)
 			}
 			if len(c.former) != 1 || s.srv.prefixes.Live() != 2 {

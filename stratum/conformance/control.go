@@ -17,7 +17,7 @@ const (
 	VerbTip      = "tip"      // POST /tip: a new block was found by somebody; answers when it is published
 	VerbTemplate = "template" // POST /template: new transactions on the same tip
 	VerbPrefix   = "prefix"   // POST /prefix {"workers":[...]}: SetExtranoncePrefix on their channels
-	VerbGroup    = "group"    // POST /group {"workers":[...]}: SetGroupChannel for their channels, see Workers
+	VerbGroup    = "group"    // POST /group {"workers":[...]}: SetGroupChannel for them; see Workers
 	VerbExpect   = "expect"   // POST /expect {"worker","hashrate"}: a commanded change of hashrate
 	VerbDrain    = "drain"    // POST /drain: shut down in order, serve again at the same address, answer then
 	VerbRotate   = "rotate"   // POST /rotate: a new certificate
