@@ -16,7 +16,7 @@ import (
 const (
 	VerbTip      = "tip"      // POST /tip: a new block was found by somebody; answers when it is published
 	VerbTemplate = "template" // POST /template: new transactions on the same tip
-	VerbPrefix   = "prefix"   // POST /prefix {"workers":[...]}: SetExtranoncePrefix on their channels
+	VerbPrefix   = "prefix"   // POST /prefix {"worker"}: SetExtranoncePrefix on its channels
 	VerbGroup    = "group"    // POST /group {"workers":[...]}: SetGroupChannel for them; see Workers
 	VerbExpect   = "expect"   // POST /expect {"worker","hashrate"}: a commanded change of hashrate
 	VerbDrain    = "drain"    // POST /drain: shut down in order, serve again at the same address, answer then
@@ -45,10 +45,12 @@ type Expectation struct {
 	Hashrate float64 `json:"hashrate"` // hashes a second; 0: silence is ordered
 }
 
-// Workers is the body of VerbPrefix and VerbGroup: workers by their names, without an account. For
-// VerbGroup their channels were opened for a payout of their own, as sri/solo/ADDRESS/worker.
+// Workers is the body of VerbPrefix and VerbGroup: identities that channels were opened with. For
+// VerbGroup those name a payout of their own, as sri/solo/ADDRESS/worker does, and only their last
+// part counts.
 type Workers struct {
-	Workers []string `json:"workers"`
+	Worker  string   `json:"worker,omitempty"`
+	Workers []string `json:"workers,omitempty"`
 }
 
 // controlLimit bounds an answer.

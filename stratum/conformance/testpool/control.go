@@ -97,10 +97,14 @@ func (p *Pool) each(r *http.Request, do func(*stratum.Server, *stratum.ChannelSt
 	p.mu.Lock()
 	s := p.server
 	p.mu.Unlock()
+	names := append(m.Workers, m.Worker)
 	changed := 0
 	for _, c := range s.Channels() {
-		_, name, _ := strings.Cut(string(c.Worker), ".")
-		if !slices.Contains(m.Workers, name) {
+		_, last, _ := strings.Cut(string(c.Worker), ".")
+		meant := func(name string) bool {
+			return name == string(c.Worker) || strings.HasSuffix(name, "/"+last)
+		}
+		if !slices.ContainsFunc(names, meant) {
 			continue
 		}
 		if err := do(s, &c); err != nil {
@@ -109,7 +113,7 @@ func (p *Pool) each(r *http.Request, do func(*stratum.Server, *stratum.ChannelSt
 		changed++
 	}
 	if changed == 0 {
-		return fmt.Errorf("none of the workers %q has a channel", m.Workers)
+		return fmt.Errorf("none of the workers %q has a channel", names)
 	}
 	return nil
 }
