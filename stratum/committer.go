@@ -129,11 +129,14 @@ func (sh *shard) commitBatch(ctx context.Context, batch []accepted, sum *credits
 	}
 }
 
-// oweAck lists a session for acknowledgement by time.
-func (sh *shard) oweAck(s *session) {
+// oweAck lists a session for acknowledgement after a wait. It is looked at within a tick before that, and
+// listed again if that is too early.
+func (sh *shard) oweAck(s *session, wait time.Duration) {
+	ahead := min(max(0, int((wait-ackTick/2)/ackTick)), ackSlots-1)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	sh.owed = append(sh.owed, s)
+	slot := &sh.owed[(sh.turn+ahead)%ackSlots]
+	*slot = append(*slot, s)
 }
 
 // drain returns when every share enqueued before the call is durable or has failed.

@@ -87,3 +87,24 @@ func TestShard_ListsEachSessionOnce(t *testing.T) {
 		}
 	}
 }
+
+// Ensure that a session which owes acknowledgements is looked at in the tick in which they are due, not
+// later and not at every tick before, and that what is due later than can be planned for is kept.
+func TestShard_PlansAcknowledgements(t *testing.T) {
+	for wait, ticks := range map[time.Duration]int{
+		-time.Second: 1, 0: 1, ackTick: 1, 2 * ackTick: 2, time.Second: 10, time.Hour: ackSlots,
+	} {
+		sh, s := newShard(nil), &session{}
+		for range 5 { // a ring has no beginning
+			sh.takeDue()
+		}
+		sh.oweAck(s, wait)
+		n := 1
+		for len(sh.takeDue()) == 0 {
+			n++
+		}
+		if n != ticks {
+			t.Errorf("%v ahead: looked at in tick %d, want %d", wait, n, ticks)
+		}
+	}
+}

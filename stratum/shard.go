@@ -14,6 +14,8 @@ const (
 	ackTick      = 100 * time.Millisecond // how precisely AckAfter is kept
 	retargetTick = time.Second            // each session's difficulty is looked at this often, shares or not
 	sweeps       = int(retargetTick / ackTick)
+
+	ackSlots = 64 // ticks ahead that acknowledgements are planned for; later ones are planned again
 )
 
 // news is a round with the time that it became known.
@@ -39,11 +41,15 @@ type shard struct {
 	poked    []*session // guarded by mu: expectations changed; each at most once
 	accepted []accepted // guarded by mu: shares waiting for the next commit
 	unsure   int        // guarded by mu: shares enqueued, and neither durable nor given up
-	owed     []*session // guarded by mu: durable shares not yet acknowledged; each at most once
-	room     *sync.Cond // on mu: accepted is below its bound
+	// owed are sessions with durable shares that are not acknowledged yet, each at most once: by the
+	// tick at which the first of them is due, a ring that begins at turn. Guarded by mu.
+	owed [ackSlots][]*session
+	turn int
+	room *sync.Cond // on mu: accepted is below its bound
 
 	// owned by follow
 	sweep  int
+	due    []*session // scratch
 	listed []*session // scratch
 }
 
@@ -133,11 +139,7 @@ func (sh *shard) follow() {
 
 // tick releases acknowledgements that have waited long enough and sometimes looks at all sessions.
 func (sh *shard) tick(now time.Time) {
-	sh.mu.Lock()
-	owed := sh.owed
-	sh.owed = nil
-	sh.mu.Unlock()
-	for _, s := range owed {
+	for _, s := range sh.takeDue() {
 		s.acknowledgeLate(now)
 	}
 	sh.sweep = (sh.sweep + 1) % sweeps
@@ -146,6 +148,18 @@ func (sh *shard) tick(now time.Time) {
 			s.look(now)
 		}
 	}
+}
+
+// takeDue is the sessions whose acknowledgements are due at this tick, in memory that is used again
+// at the next one.
+func (sh *shard) takeDue() []*session {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	slot := &sh.owed[sh.turn]
+	sh.turn = (sh.turn + 1) % ackSlots
+	clear(sh.due)
+	sh.due, *slot = *slot, sh.due[:0]
+	return sh.due
 }
 
 func (sh *shard) list() []*session {

@@ -102,7 +102,7 @@ func (s *session) acknowledgeFull(c *channel, now time.Time) {
 		s.acknowledgeLocked(c, now)
 	case !s.owed:
 		s.owed = true
-		s.shard.oweAck(s)
+		s.shard.oweAck(s, s.srv.cfg.AckAfter-now.Sub(c.acks.oldest))
 	}
 }
 
@@ -118,17 +118,20 @@ func (s *session) acknowledgeLate(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.owed = false
+	next := s.srv.cfg.AckAfter
 	for _, c := range s.channels {
-		switch {
-		case c.acks.count == 0:
-		case now.Sub(c.acks.oldest) >= s.srv.cfg.AckAfter-ackTick/2:
-			s.acknowledgeLocked(c, now)
-		default:
-			s.owed = true
+		if c.acks.count == 0 {
+			continue
 		}
+		wait := s.srv.cfg.AckAfter - now.Sub(c.acks.oldest)
+		if wait <= ackTick/2 {
+			s.acknowledgeLocked(c, now)
+			continue
+		}
+		s.owed, next = true, min(next, wait)
 	}
 	if s.owed {
-		s.shard.oweAck(s)
+		s.shard.oweAck(s, next)
 	}
 	s.flushLocked()
 }
