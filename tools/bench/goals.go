@@ -92,6 +92,14 @@ var goals = []goal{
 		metric: "ns/op", per: 1e6, unit: "ms", goal: 25,
 	},
 	{
+		name: "credit_door", pkg: "./pool/ledger", bench: "BenchmarkShares_Credit/callers=64",
+		metric: "shares/s", unit: "shares/s", goal: 100_000, higher: true,
+	},
+	{
+		name: "credit_durable_p99", pkg: "./pool/ledger", bench: "BenchmarkShares_Durable",
+		metric: "p99-ms", unit: "ms", goal: 10,
+	},
+	{
 		name: "journal_append_256", pkg: "./storage/bolt", bench: "BenchmarkBolt_Append/callers=256",
 		metric: "records/s", unit: "records/s", goal: 50_000, higher: true,
 	},
