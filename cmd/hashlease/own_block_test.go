@@ -59,6 +59,9 @@ func (*mill) Found(context.Context, *pool.Block) error { return nil }
 // Outcome implements node.Blocks.
 func (*mill) Outcome(context.Context, chainhash.Hash, string) error { return nil }
 
+// Accepted implements node.Blocks.
+func (*mill) Accepted() []*pool.Block { return nil }
+
 // newMill runs until the benchmark ends.
 func newMill(b *testing.B, n int) *mill {
 	b.Helper()

@@ -21,6 +21,7 @@ const (
 	OutcomeSending  = "sending"
 	OutcomeAccepted = "accepted"
 	OutcomeRefused  = "refused: "
+	OutcomeOrphaned = "orphaned: " // it was accepted; what has its height follows
 )
 
 const (
@@ -95,13 +96,16 @@ func (b *Blocks) Found(ctx context.Context, block *pool.Block) error {
 	return b.write(ctx, appendFound([]byte{foundV1}, &f))
 }
 
-// Outcome notes durably what became of a block: "accepted" or "refused: reason". The newest
-// outcome counts, because a reorganisation may change it.
+// Outcome notes durably what became of a block: "accepted", "refused: reason" or "orphaned: reason". The
+// newest outcome counts, because a reorganisation may change it.
 func (b *Blocks) Outcome(ctx context.Context, hash chainhash.Hash, outcome string) error {
-	reason, refused := strings.CutPrefix(outcome, OutcomeRefused)
-	if outcome != OutcomeAccepted && (!refused || reason == "") {
-		return fmt.Errorf("%w: outcome %q: %q or %q with a reason is accepted",
-			ErrInvalid, outcome, OutcomeAccepted, OutcomeRefused)
+	reason, known := strings.CutPrefix(outcome, OutcomeRefused)
+	if !known {
+		reason, known = strings.CutPrefix(outcome, OutcomeOrphaned)
+	}
+	if outcome != OutcomeAccepted && (!known || reason == "") {
+		return fmt.Errorf("%w: outcome %q: %q, or %q or %q with a reason is accepted",
+			ErrInvalid, outcome, OutcomeAccepted, OutcomeRefused, OutcomeOrphaned)
 	}
 	outcome = clip(outcome, maxOutcome)
 	if err := b.log.lock(ctx); err != nil {
@@ -160,6 +164,22 @@ func (b *Blocks) List() []FoundBlock {
 	list := make([]FoundBlock, 0, len(b.blocks))
 	for _, f := range slices.Backward(b.blocks) {
 		list = append(list, *f)
+	}
+	return list
+}
+
+// Accepted are the blocks that were accepted, also those orphaned since, newest first, without their bytes:
+// a reorganisation may change what became of them.
+func (b *Blocks) Accepted() []*pool.Block {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	var list []*pool.Block
+	for _, f := range slices.Backward(b.blocks) {
+		if f.Outcome == OutcomeAccepted || strings.HasPrefix(f.Outcome, OutcomeOrphaned) {
+			list = append(list, &pool.Block{
+				Hash: f.Hash, Prev: f.Prev, Height: f.Height, Worker: f.Worker, Value: f.Value,
+			})
+		}
 	}
 	return list
 }

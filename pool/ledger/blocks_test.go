@@ -192,3 +192,41 @@ func ExampleNewBlocks() {
 	// <nil>
 	// 840000 refused: duplicate
 }
+
+// Ensure that what a reorganisation may still change is told over a restart: accepted and orphaned blocks.
+func TestBlocks_TellWhatMayStillChange(t *testing.T) {
+	book := mem.New()
+	b := openBlocks(t, book)
+	for h := range int32(4) {
+		if err := b.Found(t.Context(), block(h)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, o := range []struct {
+		height  int32
+		outcome string
+	}{
+		{0, "accepted"}, {1, "refused: stale"}, {2, "accepted"}, {2, "orphaned: block ff has height 2"},
+	} {
+		if err := b.Outcome(t.Context(), block(o.height).Hash, o.outcome); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := []string{"3 sending", "2 orphaned: block ff has height 2", "1 refused: stale", "0 accepted"}
+	for range 2 {
+		if diff := cmp.Diff(want, outcomes(b)); diff != "" {
+			t.Fatalf("blocks (-want +got):\n%s", diff)
+		}
+		var heights []int32
+		for _, a := range b.Accepted() {
+			heights = append(heights, a.Height)
+		}
+		if diff := cmp.Diff([]int32{2, 0}, heights); diff != "" {
+			t.Errorf("heights (-want +got):\n%s", diff)
+		}
+		b = openBlocks(t, book.Reopen())
+	}
+	if err := b.Outcome(t.Context(), block(0).Hash, "orphaned: "); err == nil {
+		t.Error("an orphan without a reason is accepted")
+	}
+}

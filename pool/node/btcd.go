@@ -3,6 +3,8 @@ package node
 import (
 	"context"
 
+	"github.com/btcsuite/btcd/chainhash/v2"
+
 	"github.com/hashlease/hashlease/pool"
 )
 
@@ -12,6 +14,8 @@ type Source interface {
 	Name() string
 	State() State
 	Run(ctx context.Context) error // until ctx ends
+	// BlockAt is the block at a height of its best chain, nil if the chain is not that high.
+	BlockAt(ctx context.Context, height int32) (*chainhash.Hash, error)
 }
 
 var (

@@ -141,12 +141,11 @@ func TestBtcd_TakesSolvedBlock(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			n, err := b.Confirmations(t.Context(), block.Hash, block.Height)
-			if err != nil || n != 1 {
-				t.Errorf("%d confirmations, %v", n, err)
+			if at, err := b.BlockAt(t.Context(), block.Height); err != nil || at == nil || *at != block.Hash {
+				t.Errorf("at its height is %v, %v", at, err)
 			}
-			if n, err := b.Confirmations(t.Context(), block.Prev, block.Height); err != nil || n != 0 {
-				t.Errorf("%d confirmations of another block, %v", n, err)
+			if at, err := b.BlockAt(t.Context(), block.Height+1); err != nil || at != nil {
+				t.Errorf("above it is %v, %v", at, err)
 			}
 		})
 	}

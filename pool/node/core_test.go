@@ -65,8 +65,11 @@ func TestCore_TakesSolvedBlocks(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if n, err := c.Confirmations(t.Context(), block.Hash, block.Height); n != 1 || err != nil {
-		t.Errorf("%d confirmations, %v", n, err)
+	if at, err := c.BlockAt(t.Context(), block.Height); err != nil || at == nil || *at != block.Hash {
+		t.Errorf("at its height is %v, %v", at, err)
+	}
+	if at, err := c.BlockAt(t.Context(), block.Height+1); err != nil || at != nil {
+		t.Errorf("above it is %v, %v", at, err)
 	}
 	e.Set(func() {
 		if len(e.Conns) > 6 {

@@ -14,6 +14,8 @@ import (
 const (
 	OutcomeAccepted = "accepted"  // on a node's best chain
 	OutcomeRefused  = "refused: " // by all nodes; their reasons follow
+	// OutcomeOrphaned begins what is said of a block that was accepted and is no longer on the best chain.
+	OutcomeOrphaned = "orphaned: "
 )
 
 const (

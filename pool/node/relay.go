@@ -28,6 +28,8 @@ const (
 type Blocks interface {
 	Found(ctx context.Context, b *pool.Block) error
 	Outcome(ctx context.Context, hash chainhash.Hash, text string) error
+	// Accepted are the blocks that were accepted, also those orphaned since: what can still change.
+	Accepted() []*pool.Block
 }
 
 // RelayStats counts found blocks.
@@ -62,7 +64,9 @@ type Relay struct {
 	slots  []slot // one per node
 	found  map[chainhash.Hash]*found
 	serial uint64
-	stats  RelayStats
+	// reviewed is what was last journaled of an accepted block.
+	reviewed map[chainhash.Hash]string
+	stats    RelayStats
 }
 
 // slot is the newest that a node said.
@@ -85,6 +89,7 @@ func NewRelay(dir string, blocks Blocks, log *slog.Logger, nodes ...Source) (*Re
 		nodes: nodes, spool: s, blocks: blocks, log: log,
 		due: make([]chan struct{}, len(nodes)), books: make(chan struct{}, 1),
 		slots: make([]slot, len(nodes)), found: make(map[chainhash.Hash]*found),
+		reviewed: make(map[chainhash.Hash]string),
 	}
 	for i := range r.due {
 		r.due[i] = make(chan struct{}, 1)
@@ -145,6 +150,7 @@ func (r *Relay) Run(ctx context.Context) error {
 		wg.Go(func() { r.sendAll(ctx, i) })
 	}
 	wg.Go(func() { r.keepBooks(ctx) })
+	wg.Go(func() { r.review(ctx) })
 	wg.Wait()
 	return errors.Join(errs...)
 }

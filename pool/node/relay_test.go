@@ -31,6 +31,27 @@ type fakeNode struct {
 	err      error
 	verdict  error
 	got      []chainhash.Hash
+	chain    map[int32]chainhash.Hash // its best one
+	looked   int                      // calls of BlockAt
+}
+
+// BlockAt is nil where the chain has nothing.
+func (f *fakeNode) BlockAt(_ context.Context, height int32) (*chainhash.Hash, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.looked++
+	if at, ok := f.chain[height]; ok {
+		return &at, nil
+	}
+	return nil, nil
+}
+
+// advance puts a block at a height and gives the template after the newest.
+func (f *fakeNode) advance(at int32, hash chainhash.Hash, newest int32) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.chain[at] = hash
+	f.template = template(newest + 1)
 }
 
 func (f *fakeNode) Name() string      { return f.name }
@@ -112,6 +133,17 @@ func (f *fakeBlocks) Outcome(_ context.Context, hash chainhash.Hash, text string
 	}
 	f.outcomes[hash] = text
 	return nil
+}
+
+func (f *fakeBlocks) Accepted() (list []*pool.Block) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for hash, text := range f.outcomes {
+		if text == node.OutcomeAccepted || strings.HasPrefix(text, node.OutcomeOrphaned) {
+			list = append(list, &pool.Block{Hash: hash, Height: 7})
+		}
+	}
+	return list
 }
 
 func (f *fakeBlocks) outcome(b *pool.Block) string {
@@ -496,4 +528,37 @@ func TestRelay_SendsToAllNodes(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Ensure that an accepted block that a reorganisation takes off the best chain is journaled as orphaned, is
+// accepted again when it comes back, and is left alone when it is deep enough.
+func TestRelay_RevisesAcceptedBlocks(t *testing.T) {
+	b, rival := fakeBlock(1), chainhash.Hash{42}
+	n := &fakeNode{name: "one", template: template(7), chain: map[int32]chainhash.Hash{}}
+	bubble(t, []*fakeNode{n}, func(ctx context.Context, r *node.Relay, blocks *fakeBlocks, _ string) {
+		if err := r.SubmitBlock(ctx, b); err != nil {
+			t.Fatal(err)
+		}
+		for _, step := range []struct {
+			at     chainhash.Hash
+			newest int32
+			want   string
+		}{
+			{b.Hash, 7, node.OutcomeAccepted},
+			{rival, 8, node.OutcomeOrphaned + fmt.Sprintf("block %v has height 7", rival)},
+			{b.Hash, 9, node.OutcomeAccepted},
+		} {
+			n.advance(7, step.at, step.newest)
+			time.Sleep(time.Second)
+			if got := blocks.outcome(b); got != step.want {
+				t.Errorf("with %v at its height the outcome is %q, want %q", step.at, got, step.want)
+			}
+		}
+		n.advance(7, rival, 120)
+		looked := n.looked
+		time.Sleep(time.Second)
+		if got := blocks.outcome(b); got != node.OutcomeAccepted || n.looked != looked {
+			t.Errorf("a block 113 deep is looked at %d times again and is %q", n.looked-looked, got)
+		}
+	})
 }

@@ -99,20 +99,16 @@ func (f *follower) settle(b *pool.Block, err error) {
 	}
 }
 
-// Confirmations is how many blocks of the node's best chain stand on the block, itself
-// included. It is 0 for a block that is not on it.
-func (f *follower) Confirmations(ctx context.Context, hash chainhash.Hash, height int32) (int32, error) {
+// BlockAt is the block at a height of the node's best chain, nil if the chain is not that high.
+func (f *follower) BlockAt(ctx context.Context, height int32) (*chainhash.Hash, error) {
 	l, err := f.current()
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, f.cfg.Timeout)
 	defer cancel()
-	at, best, err := placeOf(ctx, l, height)
-	if err != nil || at == nil || *at != hash {
-		return 0, err
-	}
-	return best - height + 1, nil
+	at, _, err := placeOf(ctx, l, height)
+	return at, err
 }
 
 // submit sends a block and asks where it went.

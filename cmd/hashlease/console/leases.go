@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/hashlease/hashlease/pool/ledger"
 	"github.com/hashlease/hashlease/stratum"
 )
 
@@ -64,7 +63,7 @@ type blockView struct {
 	Value   int64  `json:"value"` // satoshi
 	At      int64  `json:"at"`
 	Outcome string `json:"outcome"`
-	State   string `json:"state"` // sending, accepted or refused
+	State   string `json:"state"` // sending, accepted, refused or orphaned
 }
 
 func blocksOf(f *frame) []blockView {
@@ -74,8 +73,8 @@ func blocksOf(f *frame) []blockView {
 			Hash: b.Hash.String(), Height: b.Height, Worker: string(b.Worker), Value: b.Value,
 			At: millis(b.At), Outcome: b.Outcome, State: b.Outcome,
 		}
-		if strings.HasPrefix(b.Outcome, ledger.OutcomeRefused) {
-			v.State = "refused"
+		if state, _, explained := strings.Cut(b.Outcome, ":"); explained {
+			v.State = state
 		}
 		out = append(out, v)
 	}

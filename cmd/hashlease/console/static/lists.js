@@ -3,7 +3,7 @@ import { $, el, rows, text } from './dom.js';
 import { bitcoin, clock, count, hashrate, percent, span } from './format.js';
 import { now } from './stream.js';
 
-const outcomes = { accepted: 'good', sending: 'warn', refused: 'bad' };
+const outcomes = { accepted: 'good', sending: 'warn', refused: 'bad', orphaned: 'bad' };
 
 export function blocks(list) {
   const show = () => rows($('blocks'), list.map((b) => [
