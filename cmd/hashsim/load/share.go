@@ -138,7 +138,7 @@ func (c *client) refusalLocked(m sv2.SubmitSharesError) {
 		return
 	case s.bad == pool.RejectNone || m.Code != s.bad.Code():
 		c.wrongLocked("share %d was refused with %q instead of %q", m.Sequence, m.Code, s.bad.Code())
-	default:
+	case s.counted:
 		c.tally.refused++
 	}
 	if s.counted {
