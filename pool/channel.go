@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -23,6 +24,7 @@ const (
 	MaxTimeRoll = 7200
 
 	maxDeadJobs  = 256 // ids of a generation that are remembered as stale
+	keepJobs     = 8   // jobs whose memory stays with the channel over a tip
 	maxSpentJobs = 128 // jobs that are remembered to have lost their duplicate set
 )
 
@@ -72,45 +74,46 @@ type ChannelConfig struct {
 // The target of a job is fixed when the job becomes active; later changes do not touch it
 // (sv2-spec 05 §5.3.21).
 type Channel struct {
-	cfg  ChannelConfig // immutable
-	roll int           // immutable: size of the free part of the extranonce
+	// immutable
+	id     uint32
+	mask   uint32 // version bits that may be rolled
+	kind   Kind
+	roll   int // size of the free part of the extranonce
+	worker WorkerID
 
-	tip     Tip
-	tipped  bool   // there is a tip
-	network Target // of the tip
+	tip    Tip
+	tipped bool // there is a tip
 
-	prefix *fixed // present fixed part of the extranonce
-
-	active  []*assigned // same tip, oldest first; the last is the newest
-	future  []*assigned // oldest first
-	aged    []uint32    // ids that died of age on this tip
-	dead    []uint32    // ids that died with the last tip
-	spent   []uint64    // Job.Seq of jobs that lost their duplicate set, newest last
-	retired uint64      // highest Job.Seq that spent has forgotten on this tip
+	terms   *terms     // of the newest job
+	active  []assigned // same tip, oldest first; the last is the newest
+	future  []assigned // oldest first
+	aged    []uint32   // ids that died of age on this tip
+	dead    []uint32   // ids that died with the last tip
+	spent   []uint64   // Job.Seq of jobs that lost their duplicate set, newest last
+	retired uint64     // highest Job.Seq that spent has forgotten on this tip
 
 	vardiff Vardiff
 	meter   meter
-
-	header   [headerSize]byte // scratch
-	coinbase []byte           // scratch
 }
 
-// assigned is a job under one id. The lower part is set when it becomes active.
+// assigned is a job under one id. There are dozens for each channel, so that it is small, and what is
+// the same for many is shared.
 type assigned struct {
-	id     uint32
-	job    *Job
-	root   chainhash.Hash // standard channels
-	prefix *fixed         // of the time that it was sent
+	id      uint32
+	minTime uint32 // announced for the job; set when it becomes active
+	job     *Job
+	terms   *terms         // of a future job only the prefix counts
+	seen    *duplicates    // nil before the first share
+	root    chainhash.Hash // standard channels
+}
 
+// terms are what a job's shares are judged by. They are immutable, and jobs under the same share them.
+type terms struct {
+	prefix     []byte // fixed part of the extranonce
 	target     Target
 	work       uint64
 	difficulty float64
-	minTime    uint32 // announced for the job
-	seen       *duplicates
 }
-
-// fixed is the fixed part of the extranonce; jobs that were sent under it share it.
-type fixed struct{ bytes []byte }
 
 // Assignment is a job as it is announced on a channel.
 type Assignment struct {
@@ -126,8 +129,10 @@ type Assignment struct {
 // NewChannel returns a channel without a tip or jobs. What is wrong in cfg.Difficulty is replaced
 // by DefaultDifficulty, lest a fault opens the gate to free credit.
 func NewChannel(cfg ChannelConfig, now time.Time) *Channel {
-	c := &Channel{cfg: cfg, meter: meter{start: now}}
-	c.prefix, c.cfg.Prefix = &fixed{slices.Clone(cfg.Prefix)}, nil
+	c := &Channel{
+		id: cfg.ID, kind: cfg.Kind, mask: cfg.VersionMask, worker: cfg.Worker,
+		terms: &terms{prefix: slices.Clone(cfg.Prefix)}, meter: meter{start: now},
+	}
 	if cfg.Kind == Extended {
 		c.roll = cfg.RollSize
 		if c.roll == 0 {
@@ -141,31 +146,33 @@ func NewChannel(cfg ChannelConfig, now time.Time) *Channel {
 }
 
 // ID is the channel's id on its connection.
-func (c *Channel) ID() uint32 { return c.cfg.ID }
+func (c *Channel) ID() uint32 { return c.id }
 
 // Kind is the channel's kind.
-func (c *Channel) Kind() Kind { return c.cfg.Kind }
+func (c *Channel) Kind() Kind { return c.kind }
 
 // Worker is who is credited.
-func (c *Channel) Worker() WorkerID { return c.cfg.Worker }
+func (c *Channel) Worker() WorkerID { return c.worker }
 
 // Prefix is the fixed part of the extranonce. It must not be changed.
-func (c *Channel) Prefix() []byte { return c.prefix.bytes }
+func (c *Channel) Prefix() []byte { return c.terms.prefix }
 
 // SetPrefix changes the fixed part of the extranonce for the jobs that come after it (sv2-spec 05
 // §5.3.10). Those that were sent keep theirs. The length must stay: false says that it does not,
 // and nothing has changed.
 func (c *Channel) SetPrefix(prefix []byte) bool {
-	if len(prefix) != len(c.prefix.bytes) {
+	if len(prefix) != len(c.terms.prefix) {
 		return false
 	}
-	c.prefix = &fixed{slices.Clone(prefix)}
+	t := *c.terms
+	t.prefix = slices.Clone(prefix)
+	c.terms = &t
 	return true
 }
 
 // OldPrefix reports whether a job lives that was sent before the last SetPrefix.
 func (c *Channel) OldPrefix() bool {
-	old := func(a *assigned) bool { return a.prefix != c.prefix }
+	old := func(a assigned) bool { return !bytes.Equal(a.terms.prefix, c.terms.prefix) }
 	return slices.ContainsFunc(c.active, old) || slices.ContainsFunc(c.future, old)
 }
 
@@ -184,10 +191,9 @@ func (c *Channel) Assign(j *Job, id uint32, now time.Time) Assignment {
 	if !c.tipped || !j.fitsOn(c.tip) {
 		return c.AssignFuture(j, id)
 	}
-	a := c.prepare(j, id)
-	c.begin(a, now)
+	a := c.begin(c.prepare(j, id), now)
 	return Assignment{
-		JobID: id, Job: j, MinTime: a.minTime, Version: j.Version, Root: a.root, Target: a.target,
+		JobID: id, Job: j, MinTime: a.minTime, Version: j.Version, Root: a.root, Target: a.terms.target,
 	}
 }
 
@@ -198,7 +204,7 @@ func (c *Channel) AssignFuture(j *Job, id uint32) Assignment {
 	a := c.prepare(j, id)
 	c.future = append(c.future, a)
 	if len(c.future) > MaxFutureJobs {
-		c.age(c.future[0])
+		c.age(&c.future[0])
 		c.future = slices.Delete(c.future, 0, 1)
 	}
 	return Assignment{
@@ -206,12 +212,16 @@ func (c *Channel) AssignFuture(j *Job, id uint32) Assignment {
 	}
 }
 
+// Waits reports whether a future job has the id.
+func (c *Channel) Waits(id uint32) bool {
+	return slices.ContainsFunc(c.future, func(a assigned) bool { return a.id == id })
+}
+
 // prepare is a job under an id. Roots are computed now, so that there is nothing to hash at the tip.
-func (c *Channel) prepare(j *Job, id uint32) *assigned {
-	a := &assigned{id: id, job: j, prefix: c.prefix}
-	if c.cfg.Kind == Standard {
-		c.coinbase = j.AppendCoinbase(c.coinbase[:0], c.prefix.bytes, nil)
-		a.root = foldPath(doubleHash(c.coinbase), j.Path)
+func (c *Channel) prepare(j *Job, id uint32) assigned {
+	a := assigned{id: id, job: j, terms: c.terms}
+	if c.kind == Standard {
+		a.root = j.Root(c.terms.prefix, nil)
 	}
 	return a
 }
@@ -219,57 +229,88 @@ func (c *Channel) prepare(j *Job, id uint32) *assigned {
 // Activate makes a future job the only valid one, on a new tip. All others die.
 // If it fails, nothing has changed.
 func (c *Channel) Activate(id uint32, tip Tip, now time.Time) error {
-	i := slices.IndexFunc(c.future, func(a *assigned) bool { return a.id == id })
+	i := slices.IndexFunc(c.future, func(a assigned) bool { return a.id == id })
 	if i < 0 {
-		return fmt.Errorf("activating job %d on channel %d: %w", id, c.cfg.ID, ErrNotFuture)
+		return fmt.Errorf("activating job %d on channel %d: %w", id, c.id, ErrNotFuture)
 	}
 	a := c.future[i]
 	if !a.job.fitsOn(tip) {
-		return fmt.Errorf("activating job %d on channel %d: %w", id, c.cfg.ID, ErrOtherTip)
+		return fmt.Errorf("activating job %d on channel %d: %w", id, c.id, ErrOtherTip)
 	}
 	c.future = slices.Delete(c.future, i, i+1)
 	c.bury()
 	if tip.Prev != c.tip.Prev {
 		c.retired = 0 // old shares cannot hash alike on another block
 	}
-	c.tip, c.tipped, c.network = tip, true, tip.Target()
+	c.tip, c.tipped = tip, true
 	c.begin(a, now)
 	return nil
 }
 
 // bury lets every job die and remembers their ids as stale, those of older generations no more.
 func (c *Channel) bury() {
-	dead := c.aged
-	for _, a := range c.future {
-		dead = append(dead, a.id)
+	c.dead = append(c.dead[:0], c.aged...)
+	for i := range c.future {
+		c.dead = append(c.dead, c.future[i].id)
 	}
-	for _, a := range c.active {
-		dead = append(dead, a.id)
-		c.spend(a.job)
+	for i := range c.active {
+		c.dead = append(c.dead, c.active[i].id)
+		c.spend(c.active[i].job)
 	}
-	c.dead = dead[max(0, len(dead)-maxDeadJobs):]
-	c.aged = nil
+	if n := len(c.dead) - maxDeadJobs; n > 0 {
+		c.dead = slices.Delete(c.dead, 0, n)
+	}
+	c.aged = c.aged[:0]
+	if cap(c.active) > keepJobs {
+		c.active = nil // a long time without a block
+	}
 	clear(c.active)
 	clear(c.future)
 	c.active, c.future = c.active[:0], c.future[:0]
 }
 
 // begin makes a job active and fixes its target.
-func (c *Channel) begin(a *assigned, now time.Time) {
-	a.target, a.work, a.difficulty = c.vardiff.target, c.vardiff.work, c.vardiff.target.Difficulty()
+func (c *Channel) begin(a assigned, now time.Time) *assigned {
+	if c.terms.target != c.vardiff.target {
+		c.terms = c.termsOf(c.terms.prefix)
+	}
+	switch prefix := a.terms.prefix; {
+	case bytes.Equal(prefix, c.terms.prefix):
+		a.terms = c.terms
+	default:
+		a.terms = c.termsOf(prefix)
+	}
 	a.minTime = max(c.tip.MinTime, a.job.Time)
 	a.seen = c.seenOn(a.job)
+	c.vardiff.Mine(a.terms.work, now)
+	if len(c.active) > MaxPastJobs {
+		old := c.active[0]
+		c.active = slices.Delete(c.active, 0, 1)
+		c.age(&old)
+		if old.job != a.job && c.newest(old.job) == nil {
+			c.spend(old.job)
+		}
+	}
 	c.active = append(c.active, a)
-	c.vardiff.Mine(a.work, now)
-	if len(c.active) <= MaxPastJobs+1 {
-		return
+	return &c.active[len(c.active)-1]
+}
+
+// termsOf are the present terms under a prefix.
+func (c *Channel) termsOf(prefix []byte) *terms {
+	return &terms{
+		prefix: prefix, target: c.vardiff.target, work: c.vardiff.work,
+		difficulty: c.vardiff.target.Difficulty(),
 	}
-	old := c.active[0]
-	c.active = slices.Delete(c.active, 0, 1)
-	c.age(old)
-	if !slices.ContainsFunc(c.active, func(a *assigned) bool { return a.job == old.job }) {
-		c.spend(old.job)
+}
+
+// newest is the newest active id of a job, nil if it has none.
+func (c *Channel) newest(j *Job) *assigned {
+	for i := range slices.Backward(c.active) {
+		if c.active[i].job == j {
+			return &c.active[i]
+		}
 	}
+	return nil
 }
 
 // spend notes that the duplicate set of a job is gone.
@@ -292,17 +333,20 @@ func (c *Channel) age(a *assigned) {
 	c.aged = append(c.aged, a.id)
 }
 
-// seenOn is the duplicate set of a job: shared by all its ids. A job that may have had one which
-// was dropped gets a closed one, lest old shares count again: of age, or because the tip
-// comes back after a block that was refused.
+// seenOn is the duplicate set of a job: shared by all its ids, nil while it would be empty. A job that
+// may have had one which was dropped gets a closed one, lest old shares count again: of age,
+// or because the tip comes back after a block that was refused.
 func (c *Channel) seenOn(j *Job) *duplicates {
-	for _, a := range c.active {
-		if a.job == j {
-			return a.seen
+	if a := c.newest(j); a != nil {
+		if a.seen == nil {
+			a.seen = new(duplicates)
 		}
+		return a.seen
 	}
-	forgotten := j.Seq <= c.retired && c.retired != 0
-	return &duplicates{closed: forgotten || slices.Contains(c.spent, j.Seq)}
+	if forgotten := j.Seq <= c.retired && c.retired != 0; forgotten || slices.Contains(c.spent, j.Seq) {
+		return &duplicates{closed: true}
+	}
+	return nil
 }
 
 // Submit judges a share. It allocates nothing unless a block is found, but for the amortised
@@ -317,18 +361,18 @@ func (c *Channel) Submit(s Share, now time.Time) Verdict {
 	}
 	v := c.judge(a, &s)
 	if v.Reject == RejectNone {
-		c.vardiff.Count(a.work, now)
-		c.meter.add(a.work, now)
+		c.vardiff.Count(a.terms.work, now)
+		c.meter.add(a.terms.work, now)
 	}
-	v.JobFull = a.seen.nearlyFull() && a == c.active[len(c.active)-1]
+	v.JobFull = a.seen.nearlyFull() && a == &c.active[len(c.active)-1]
 	return v
 }
 
 // find is the active job of an id, or why there is none.
 func (c *Channel) find(id uint32) (*assigned, Reject) {
-	for _, a := range slices.Backward(c.active) {
-		if a.id == id {
-			return a, RejectNone
+	for i := range slices.Backward(c.active) {
+		if c.active[i].id == id {
+			return &c.active[i], RejectNone
 		}
 	}
 	if slices.Contains(c.aged, id) || slices.Contains(c.dead, id) {
@@ -350,9 +394,9 @@ func (c *Channel) check(a *assigned, s *Share) Reject {
 	switch changed := s.Version ^ a.job.Version; {
 	case changed == 0:
 		return RejectNone
-	case c.cfg.VersionMask == 0:
+	case c.mask == 0:
 		return RejectVersionRolling
-	case changed&^c.cfg.VersionMask != 0:
+	case changed&^c.mask != 0:
 		return RejectVersionBits
 	}
 	return RejectNone
@@ -361,48 +405,51 @@ func (c *Channel) check(a *assigned, s *Share) Reject {
 // judge hashes the share. Whether it is a block does not depend on whether it is credited: network
 // target and job target are independent (SV2-161).
 func (c *Channel) judge(a *assigned, s *Share) Verdict {
-	hash := c.hash(a, s)
+	var header [headerSize]byte
+	c.fill(&header, a, s)
+	hash := doubleHash(header[:])
 	raw := (*[32]byte)(&hash)
 	v := Verdict{Hash: hash}
 	if a.seen.has(raw) {
 		v.Reject = RejectDuplicate
 		return v
 	}
-	block := c.network.Meets(raw) && a.seen.roomForBlock()
+	network := c.tip.Target()
+	block := network.Meets(raw) && a.seen.roomForBlock()
 	switch {
 	case !a.seen.room():
 		v.Reject = RejectStale
-	case !a.target.Meets(raw):
+	case !a.terms.target.Meets(raw):
 		v.Reject = RejectLowDifficulty
 	default:
-		v.Work, v.Difficulty = a.work, a.difficulty
+		v.Work, v.Difficulty = a.terms.work, a.terms.difficulty
 	}
 	if block || v.Reject == RejectNone {
+		if a.seen == nil {
+			a.seen = new(duplicates)
+		}
 		a.seen.add(raw)
 	}
 	if block {
-		v.Block = a.job.block(&c.header, a.prefix.bytes, s.Extranonce)
-		v.Block.Worker = c.cfg.Worker
+		v.Block = a.job.block(&header, a.terms.prefix, s.Extranonce)
+		v.Block.Worker = c.worker
 	}
 	return v
 }
 
-// hash fills the header and hashes it.
-func (c *Channel) hash(a *assigned, s *Share) chainhash.Hash {
-	h := &c.header
+// fill makes the header of a share.
+func (c *Channel) fill(h *[headerSize]byte, a *assigned, s *Share) {
 	binary.LittleEndian.PutUint32(h[0:], s.Version)
 	copy(h[4:36], c.tip.Prev[:])
-	if c.cfg.Kind == Standard {
+	if c.kind == Standard {
 		copy(h[36:68], a.root[:])
 	} else {
-		c.coinbase = a.job.AppendCoinbase(c.coinbase[:0], a.prefix.bytes, s.Extranonce)
-		root := foldPath(doubleHash(c.coinbase), a.job.Path)
+		root := a.job.Root(a.terms.prefix, s.Extranonce)
 		copy(h[36:68], root[:])
 	}
 	binary.LittleEndian.PutUint32(h[68:], s.Time)
 	binary.LittleEndian.PutUint32(h[72:], c.tip.Bits)
 	binary.LittleEndian.PutUint32(h[76:], s.Nonce)
-	return doubleHash(h[:])
 }
 
 // Retarget looks at the evidence and returns the target for new jobs and whether it has

@@ -58,3 +58,23 @@ func TestAssembler_SplitsTheCoinbaseExactly(t *testing.T) {
 		}
 	})
 }
+
+// Ensure that rounds say whether they share jobs: the future job outlives reorganisations of one height, and
+// becomes the first one of its tip.
+func TestRound_SharesJobsUntilAllAreNew(t *testing.T) {
+	a := newAssembler(t)
+	one := advance(t, a, nil, newTemplate(t, 100, 3))
+	reorg := newTemplate(t, 100, 3)
+	reorg.Prev = hashOf(9)
+	two := advance(t, a, one, reorg)
+	three := advance(t, a, two, newTemplate(t, 101, 2))
+	four := advance(t, a, three, newTemplate(t, 102, 2))
+	for n, r := range []*pool.Round{one, two, three} {
+		if !r.Shares(one) {
+			t.Errorf("round %d shares no job with the first", n)
+		}
+	}
+	if four.Shares(one) || !four.Shares(three) {
+		t.Error("the fourth round shares a job with the first, or none with the third")
+	}
+}

@@ -11,7 +11,7 @@ const blockReserve = MaxSharesPerJob / 4
 
 // duplicates is the set of the shares seen on one job by one channel. It keeps 64 bits of each
 // hash in an open-addressing table: a false duplicate is as likely as a collision of 64
-// uniform bits. Nothing is ever forgotten; the set dies with its job.
+// uniform bits. Nothing is ever forgotten; the set dies with its job. No set at all is an empty one.
 type duplicates struct {
 	table  []uint64 // 0 is an empty slot; a power of two, at most half full
 	n      int
@@ -25,7 +25,7 @@ func fragment(hash *[32]byte) uint64 {
 }
 
 func (d *duplicates) has(hash *[32]byte) bool {
-	if d.n == 0 {
+	if d == nil || d.n == 0 {
 		return false
 	}
 	return d.table[d.slot(fragment(hash))] != 0
@@ -62,10 +62,12 @@ func (d *duplicates) grow() {
 }
 
 // room reports whether one more share can be accepted.
-func (d *duplicates) room() bool { return !d.closed && d.n < MaxSharesPerJob }
+func (d *duplicates) room() bool { return d == nil || !d.closed && d.n < MaxSharesPerJob }
 
 // roomForBlock reports whether one more block can be remembered.
-func (d *duplicates) roomForBlock() bool { return d.n < MaxSharesPerJob+blockReserve }
+func (d *duplicates) roomForBlock() bool { return d == nil || d.n < MaxSharesPerJob+blockReserve }
 
 // nearlyFull reports whether a fresh job is due.
-func (d *duplicates) nearlyFull() bool { return d.closed || d.n >= MaxSharesPerJob/4*3 }
+func (d *duplicates) nearlyFull() bool {
+	return d != nil && (d.closed || d.n >= MaxSharesPerJob/4*3)
+}

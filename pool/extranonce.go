@@ -9,8 +9,7 @@ const prefixSpace = 1 << 24
 // that no two live channels share a search space (sv2-spec 05 §5.1). It is safe for concurrent use.
 //
 // A prefix that was released may not come back while a job that its channel mined can be sent to
-// another one, because the shares of the first would count again for the second. Such jobs are those
-// of the tip at that time and of the next one, which go out ahead: it takes two new tips.
+// another one, because the shares of the first would count again for the second.
 type Prefixes struct {
 	server byte   // immutable
 	space  uint32 // immutable: prefixSpace, less in tests
@@ -18,7 +17,7 @@ type Prefixes struct {
 	mu       sync.Mutex
 	next     uint32          // guarded by mu
 	taken    map[uint32]bool // guarded by mu: in use, or false if released lately
-	released [2][]uint32     // guarded by mu: since the newest tip, and since the one before
+	released [2][]uint32     // guarded by mu: since the last Renew, and since the one before
 }
 
 // NewPrefixes returns the prefixes that start with the server's byte.
@@ -54,8 +53,9 @@ func (p *Prefixes) Release(prefix [4]byte) {
 	}
 }
 
-// NewTip says that the jobs of the tip before the present one are dead.
-func (p *Prefixes) NewTip() {
+// Renew says that no job is sent any more that could be sent at the Renew before: what was released
+// before that one may come back.
+func (p *Prefixes) Renew() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, n := range p.released[1] {

@@ -2,8 +2,8 @@ package pool
 
 import "testing"
 
-// Ensure that a released prefix comes back only after two new tips, that one in use never does, and
-// that an exhausted space says so (SV2-068).
+// Ensure that a released prefix comes back only after all jobs were renewed twice, that one in use never
+// does, and that an exhausted space says so (SV2-068).
 func TestPrefixes_WrapAroundPastLiveOnes(t *testing.T) {
 	p := NewPrefixes(1)
 	p.space = 8
@@ -24,7 +24,7 @@ func TestPrefixes_WrapAroundPastLiveOnes(t *testing.T) {
 		if x, ok := p.Take(); ok {
 			t.Errorf("got %x, under which a job may live", x)
 		}
-		p.NewTip()
+		p.Renew()
 	}
 	for _, n := range []byte{0, 2, 4, 6} {
 		take(n)
@@ -33,7 +33,7 @@ func TestPrefixes_WrapAroundPastLiveOnes(t *testing.T) {
 		t.Errorf("got %x of an exhausted space", x)
 	}
 	p.Release([4]byte{1, 0, 0, 5})
-	p.NewTip()
-	p.NewTip()
+	p.Renew()
+	p.Renew()
 	take(5)
 }

@@ -1,6 +1,10 @@
 package pool
 
-import "github.com/btcsuite/btcd/chainhash/v2"
+import (
+	"sync"
+
+	"github.com/btcsuite/btcd/chainhash/v2"
+)
 
 // Job is a template with a coinbase: what miners hash, but for the extranonce. It is
 // immutable. Assembler makes jobs; a job without a template can be judged but gives
@@ -28,9 +32,16 @@ func (j *Job) AppendCoinbase(dst, prefix, roll []byte) []byte {
 	return append(dst, j.Suffix...)
 }
 
+// coinbases lends what coinbases are built in, so that an idle channel holds none.
+var coinbases = sync.Pool{New: func() any { return new([]byte) }}
+
 // Root is the merkle root for a full extranonce in two parts.
 func (j *Job) Root(prefix, roll []byte) chainhash.Hash {
-	return foldPath(doubleHash(j.AppendCoinbase(nil, prefix, roll)), j.Path)
+	b, _ := coinbases.Get().(*[]byte) // the pool holds nothing else
+	*b = j.AppendCoinbase((*b)[:0], prefix, roll)
+	root := foldPath(doubleHash(*b), j.Path)
+	coinbases.Put(b)
+	return root
 }
 
 // fitsOn reports whether the job can be mined on the tip.

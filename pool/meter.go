@@ -15,7 +15,7 @@ const (
 type meter struct {
 	start  time.Time // immutable
 	newest int64     // number of the slot that is being filled, counted from start
-	work   [meterSlots]float64
+	work   [meterSlots]float32
 }
 
 // advance clears the slots between the newest one and now. A clock that steps back is
@@ -31,7 +31,7 @@ func (m *meter) advance(now time.Time) {
 
 func (m *meter) add(work uint64, now time.Time) {
 	m.advance(now)
-	m.work[m.newest%meterSlots] += float64(work)
+	m.work[m.newest%meterSlots] += float32(work)
 }
 
 // rate is the work a second over the window, or since the start if that is less long ago; the
@@ -40,7 +40,7 @@ func (m *meter) rate(now time.Time) unit.Hashrate {
 	m.advance(now)
 	sum := 0.0
 	for _, w := range m.work {
-		sum += w
+		sum += float64(w)
 	}
 	age := max(now.Sub(m.start), meterSlot)
 	window := (meterSlots-1)*meterSlot + max(0, now.Sub(m.start)-time.Duration(m.newest)*meterSlot)

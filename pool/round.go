@@ -21,3 +21,13 @@ func (r *Round) Best() *Job {
 	}
 	return r.First
 }
+
+// Shares reports whether some job is in both rounds.
+func (r *Round) Shares(o *Round) bool {
+	for _, j := range [...]*Job{r.First, r.Full, r.Next} {
+		if j != nil && (j == o.First || j == o.Full || j == o.Next) {
+			return true
+		}
+	}
+	return false
+}

@@ -25,18 +25,18 @@ func TestChannel_SpentJobsAreNeverForgottenOnTheirTip(t *testing.T) {
 		t.Errorf("%d spent, %d active, %d aged", len(c.spent), len(c.active), len(c.aged))
 	}
 	for _, seq := range []uint64{1, 2, 700, 900, 948} {
-		if !c.seenOn(job(seq)).closed {
+		if d := c.seenOn(job(seq)); d == nil || !d.closed {
 			t.Errorf("job %d may be used again", seq)
 		}
 	}
-	if c.seenOn(job(1000)).closed {
+	if c.seenOn(job(1000)) != nil {
 		t.Error("a new job may not be used")
 	}
 	c.Assign(&Job{Seq: 500, Height: 2, Prefix: make([]byte, 8), Suffix: make([]byte, 8)}, 1000, now)
 	if err := c.Activate(1000, Tip{Height: 2, Prev: [32]byte{1}, Bits: 0x1d00ffff}, now); err != nil {
 		t.Fatal(err)
 	}
-	if c.active[0].seen.closed || len(c.dead) > maxDeadJobs {
+	if c.active[0].seen != nil || len(c.dead) > maxDeadJobs {
 		t.Errorf("the future job is closed on the next tip, or %d ids are remembered", len(c.dead))
 	}
 }

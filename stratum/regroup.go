@@ -93,23 +93,49 @@ func (s *Server) SetPayout(session uint64, channel uint32, p pool.Payout) error 
 	return nil
 }
 
-// regroupLocked moves a channel to the group of a payout and gives it that group's jobs. They
-// come on the channel's own id, for the others have them.
+// regroupLocked moves a channel to the group of a payout. What it was sent before stays good up to the
+// next tip.
 func (s *session) regroupLocked(c *channel, p pool.Payout, now time.Time) {
-	s.leaveLocked(c)
-	c.group = s.groupLocked(c.id, p)
-	round := s.srv.rooms.Feed.Current()
+	old, round := c.group, s.srv.rooms.Feed.Current()
 	if round != nil {
-		s.followLocked(c.group, round, now)
+		s.followLocked(old, round, now)
 	}
-	if !c.group.alone {
-		ids := make([]uint32, 0, len(c.group.members)+1)
-		for _, m := range c.group.members {
+	mining, tip := old.live, old.tip
+	s.leaveLocked(c)
+	g := s.groupLocked(c.id, p)
+	c.group = g
+	if round != nil {
+		s.followLocked(g, round, now)
+	}
+	if !g.alone {
+		ids := make([]uint32, 0, len(g.members)+1)
+		for _, m := range g.members {
 			ids = append(ids, m.id)
 		}
-		sendLocked(s, sv2.SetGroupChannel{GroupChannelID: c.group.id, ChannelIDs: append(ids, c.id)})
+		sendLocked(s, sv2.SetGroupChannel{GroupChannelID: g.id, ChannelIDs: append(ids, c.id)})
 	}
-	s.joinLocked(c, round, now)
+	if mining && !g.live {
+		r := s.srv.rooms.Assembler.For(round, p)
+		s.beginLocked(g, r)
+		s.nextJob++
+		g.live, g.next = true, numbered{job: r.Next, id: s.nextJob}
+	}
+	if !mining || g.tip != tip {
+		s.joinLocked(c, round, now)
+		return
+	}
+	g.members = append(g.members, c)
+	s.moveLocked(c, now)
+}
+
+// moveLocked gives a member that comes from another group, and has the tip, a job of the new one to
+// mine: a fresh one, because it may have had the group's before and come back. The
+// future job is the one that the group's next SetNewPrevHash names.
+func (s *session) moveLocked(c *channel, now time.Time) {
+	s.refreshLocked(c, now)
+	if n := c.group.next; n.job != nil && !c.pool.Waits(n.id) {
+		s.sendJobLocked(c.id, c.kind == pool.Standard, c.pool.AssignFuture(n.job, n.id))
+	}
 }
 
 // CloseChannel ends an open channel with a reason that its miner may read: 1 to 255 bytes of

@@ -98,12 +98,12 @@ func (s *Server) Run(ctx context.Context) error {
 func (s *Server) dispatch() {
 	wake, cancel := s.rooms.Feed.Subscribe()
 	defer cancel()
-	var tip pool.Tip
+	var renewed *pool.Round // shares no job with those before the prefixes were renewed last
 	for {
 		if r := s.rooms.Feed.Current(); r != nil {
-			if r.Tip.Prev != tip.Prev {
-				tip = r.Tip
-				s.prefixes.NewTip()
+			if renewed == nil || !r.Shares(renewed) {
+				renewed = r
+				s.prefixes.Renew()
 			}
 			n := &news{round: r, at: time.Now()}
 			n.waiting.Store(int32(len(s.shards)))
