@@ -24,9 +24,9 @@ type DifficultyConfig struct {
 // work fits 64 bits.
 var HardestTarget = TargetForHashes(1 << 63)
 
-// DefaultDifficulty is six shares a minute, two a second at first, and never below difficulty 1.
+// DefaultDifficulty is six shares a minute, 150 a minute at first, and never below difficulty 1.
 func DefaultDifficulty() DifficultyConfig {
-	return DifficultyConfig{SharesPerMinute: 6, OpeningShares: 120, Floor: TargetForHashes(1 << 32)}
+	return DifficultyConfig{SharesPerMinute: 6, OpeningShares: 150, Floor: TargetForHashes(1 << 32)}
 }
 
 // validRate reports whether a share rate, a minute, is one that is taken.
@@ -91,7 +91,7 @@ const (
 	expectMargin = 0.05                   // a commanded change below it leaves the target alone
 
 	// A channel that opens, or has changed beyond recognition.
-	openingShares  = 40              // are enough to know its hashrate
+	openingShares  = 50              // are enough to know its hashrate
 	openingLeast   = 16              // of them under the target in force
 	openingSilence = 3.0             // expected shares without any: the guess is too high
 	openingStep    = 32.0            // most that a guess is lowered by at once: too low costs few shares
@@ -99,14 +99,15 @@ const (
 	openingEnds    = 5 * time.Minute // at the latest, if it mines at all
 
 	// A channel whose hashrate is known.
-	alarmDown   = 3.9 // sum of a suspicion at 20 shares a minute
-	alarmUp     = 6.5
-	alarmYoung  = 1.0              // is added until the estimate is well backed
-	alarmLeast  = 1.8              // however slow the shares are
-	doubt       = 14.0             // shares' worth of trust in the old estimate at a faint alarm
-	easeStep    = 4.0              // most that the target eases with hardly any share
-	easeMost    = 4096             // most that silence eases in all
-	leap        = 4.0              // a change by more is looked at like an opening
+	alarmDown   = 4.2 // sum of a suspicion at 20 shares a minute
+	alarmUp     = 7.0
+	alarmYoung  = 1.0  // is added until the estimate is well backed
+	alarmLeast  = 1.8  // however slow the shares are
+	doubt       = 14.0 // shares' worth of trust in the old estimate at a faint alarm
+	easeStep    = 4.0  // most that the target eases with hardly any share
+	easeMost    = 1024 // most that silence eases in all
+	leapUp      = 2.5  // a change by more is looked at like an opening
+	leapDown    = 0.5
 	driftDoubt  = 9.0              // evidence against the target in force
 	deadBand    = 1.25             // a ratio nearer to 1 is not worth a change
 	restEvery   = 10 * time.Minute // a target that is bearable is left alone for so long
@@ -148,6 +149,7 @@ type Vardiff struct {
 	orderedOnce bool
 	opening     bool // the hashrate is a guess
 	claimedOpen bool // the budget counts it as an opening
+	known       bool // shares, or an order, have backed the anchor
 	silent      bool // silence made the estimate, and no share came since
 	paused      bool // silence is ordered
 	powers      bool // difficulty above 1 is a power of two
@@ -329,6 +331,9 @@ func (d *Vardiff) look(now time.Duration) {
 	t.weigh(h)
 	if came && d.silent {
 		d.silent = false
+		if d.opening {
+			d.last = now // what it is looked at for begins now
+		}
 		d.claim()
 	}
 	switch {
@@ -362,11 +367,13 @@ func (d *Vardiff) probe(now time.Duration) {
 	patient := now < d.patientUntil
 	switch {
 	case n == 0 && mean >= openingSilence && !patient:
-		d.quieten(openingStep)
+		d.quieten(openingStep, now)
+	case n >= openingLeast && n > 2*mean:
+		h := d.aimed * n / mean
+		t.reset(t.at, h, 0) // the connection may have carried no more: only what comes now counts
+		d.settle(h)
 	case n >= openingLeast && t.shares >= openingShares, n >= 8 && now-d.last > openingEnds:
 		d.opening = false
-		d.settle(t.estimate())
-	case n >= openingLeast && n > 2*mean:
 		d.settle(t.estimate())
 	case n > 0 && n < mean/1.5 && evidence(n, mean) >= openingDoubt && !patient:
 		d.settle(max(t.estimate(), d.aimed/openingStep))
@@ -375,7 +382,7 @@ func (d *Vardiff) probe(now time.Duration) {
 
 // settle aims at an estimate that shares have made.
 func (d *Vardiff) settle(h float64) {
-	d.anchor = float32(h)
+	d.anchor, d.known = float32(h), true
 	d.silent = false
 	d.trail.down, d.trail.up = suspicion{}, suspicion{}
 	d.aim(h)
@@ -406,7 +413,7 @@ func (d *Vardiff) alarmed(now time.Duration) bool {
 		return false
 	}
 	if t.down.shares == 0 {
-		d.quieten(easeStep)
+		d.quieten(easeStep, now)
 	} else {
 		d.follow(t.down, now)
 	}
@@ -419,10 +426,10 @@ func (d *Vardiff) follow(s suspicion, now time.Duration) {
 	n, mean := float64(s.shares), float64(s.mean)
 	h := d.trail.estimate()
 	strength := max(1, evidence(n, mean)/alarmDown)
-	trust := doubt / (strength * strength)
+	trust := doubt / math.Pow(strength, 4)
 	ratio := max((n+trust)/(mean+trust), 1/easeStep)
 	d.trail.reset(d.trail.at, h*ratio, n+trust)
-	if ratio > leap || ratio <= 1/easeStep {
+	if ratio > leapUp || ratio < leapDown {
 		d.trail.reset(d.trail.at, h*ratio, n)
 		d.open(now)
 	}
@@ -432,26 +439,30 @@ func (d *Vardiff) follow(s suspicion, now time.Duration) {
 	d.settle(h)
 }
 
-// quieten makes the target easier because of silence. Once shares have backed an estimate, silence moves
-// it by no more than easeMost in all: the miner that comes back is then met by targets that it can
-// meet and that are not nothing (SV2-137). An opening goes down to the floor.
-func (d *Vardiff) quieten(step float64) {
+// quieten makes the target easier because of silence, and looks more closely. Once shares have backed an
+// estimate, silence moves it by no more than easeMost in all: the miner that comes back is then met
+// by a target that it can meet and that is not nothing (SV2-137). A guess goes down to the floor.
+func (d *Vardiff) quieten(step float64, now time.Duration) {
 	h := d.aimed / step
-	if !d.opening {
+	if d.known {
 		h = max(h, float64(d.anchor)/easeMost)
 	}
-	d.trail.down = suspicion{}
-	d.trail.held, d.trail.heldExposure = 0, 0
-	if d.target == d.limit || h >= d.aimed {
-		return
+	eases := d.target != d.limit && h < d.aimed
+	if eases && !d.opening {
+		d.open(now)
 	}
-	d.silent = true
+	if !eases {
+		h = d.aimed
+	}
+	weight := trustedEase
 	if d.opening {
-		d.trail.reset(d.trail.at, h, 0)
-	} else {
-		d.trail.reset(d.trail.at, h, trustedEase)
+		weight = 0
 	}
-	d.aim(h)
+	d.trail.reset(d.trail.at, h, weight)
+	if eases {
+		d.silent = true
+		d.aim(h)
+	}
 }
 
 // drifted reports whether the target in force is clearly not the one that the estimate asks for.

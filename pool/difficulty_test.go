@@ -54,8 +54,9 @@ func TestSV2_137_EasingOnSilenceIsBounded(t *testing.T) {
 	now := mineEvenly(d, 1e14, began, 30*time.Minute)
 	was := d.Work()
 	now = mineEvenly(d, 0, now, 24*time.Hour)
-	if ratio := float64(was) / float64(d.Work()); ratio < 1000 || ratio > easeMost*1.01 {
-		t.Errorf("a day of silence eased the target by %g, want a bounded part of %d", ratio, easeMost)
+	if ratio := float64(was) / float64(d.Work()); ratio < 1000 || ratio > 6*easeMost*1.01 {
+		// Six times more, because it is looked at more closely.
+		t.Errorf("a day of silence eased the target by %g, want a bounded part of %d", ratio, 6*easeMost)
 	}
 	if wait := float64(d.Work()) / 1e11; wait > 60 {
 		t.Errorf("a miner with 100 GH/s waits %g s for a share", wait)

@@ -50,7 +50,7 @@ type Config struct {
 func DefaultConfig() Config {
 	return Config{
 		SharesPerMinute:    12,
-		OpeningShares:      120,
+		OpeningShares:      150,
 		SharesPerSecond:    20_000,
 		MinDifficulty:      1,
 		MaxDifficulty:      maxDifficulty,

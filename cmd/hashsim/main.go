@@ -26,6 +26,7 @@ type cli struct {
 	Load loadCmd `cmd:"" help:"Measure a pool: shares, tips, memory, storms of reconnects."`
 
 	LoadTarget loadTargetCmd `cmd:"" hidden:"" help:"The server that load measures."`
+	Vardiff    vardiffCmd    `cmd:"" help:"Compare difficulty rules on statistical miners."`
 }
 
 // env is where a command prints.

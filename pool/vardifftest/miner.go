@@ -9,6 +9,7 @@ import (
 const (
 	latency = 100 * time.Millisecond // until a miner works under a new target
 	second  = time.Second
+	busiest = 2000 // shares a second that a connection carries
 )
 
 // Miner is a statistical miner: its shares are a Poisson process. Time is simulated.
@@ -67,7 +68,7 @@ func (m *Miner) step(end time.Time) bool {
 		next = m.arrives
 	}
 	if m.Hashrate > 0 {
-		if s := m.gap * m.work / m.Hashrate; s < next.Sub(m.now).Seconds() {
+		if s := max(m.gap*m.work/m.Hashrate, 1.0/busiest); s < next.Sub(m.now).Seconds() {
 			m.now = m.now.Add(time.Duration(s * 1e9))
 			m.gap = m.rng.ExpFloat64()
 			m.share()
