@@ -192,13 +192,14 @@ func TestCommitter_HoldsReadersAtItsBound(t *testing.T) {
 		b := newBench(t, nil)
 		sh := b.server.shards[0]
 		c := &channel{worker: "a.b"}
-		se := &session{srv: b.server, shard: sh, channels: map[uint32]*channel{}}
-		var wg sync.WaitGroup
-		wg.Go(func() {
+		enqueue := func() { // of as many sessions as it takes: each has a bound of its own
 			for range acceptedLimit + 10 {
+				se := &session{srv: b.server, shard: sh, channels: map[uint32]*channel{}}
 				sh.enqueue(accepted{session: se, channel: c})
 			}
-		})
+		}
+		var wg sync.WaitGroup
+		wg.Go(enqueue)
 		synctest.Wait()
 		if n := len(sh.accepted); n != acceptedLimit {
 			t.Errorf("%d shares wait, the bound is %d", n, acceptedLimit)
@@ -208,11 +209,7 @@ func TestCommitter_HoldsReadersAtItsBound(t *testing.T) {
 		if n := len(sh.accepted); n != 10 {
 			t.Errorf("%d shares wait after a commit, want the 10 that were held", n)
 		}
-		wg.Go(func() {
-			for range acceptedLimit + 10 {
-				sh.enqueue(accepted{session: se, channel: c})
-			}
-		})
+		wg.Go(enqueue)
 		synctest.Wait()
 		b.server.stop()
 		wg.Wait()

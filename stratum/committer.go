@@ -12,6 +12,10 @@ import (
 // TCP slows the miners down: nothing is dropped.
 const acceptedLimit = 100_000
 
+// unsureLimit bounds the shares of one session that are not durable yet: its reader waits, and a flood of
+// valid shares from one peer cannot fill what all share.
+const unsureLimit = 8192
+
 // keepShares is how many shares a batch may have for its memory to be used again.
 const keepShares = 4096
 
@@ -33,7 +37,7 @@ type accepted struct {
 // enqueue hands a share to the committer, waiting while the shard is at its bound.
 func (sh *shard) enqueue(a accepted) {
 	sh.mu.Lock()
-	for len(sh.accepted) >= acceptedLimit {
+	for len(sh.accepted) >= acceptedLimit || a.session.unsure >= unsureLimit {
 		select {
 		case <-sh.srv.done:
 			sh.mu.Unlock()
@@ -44,6 +48,7 @@ func (sh *shard) enqueue(a accepted) {
 	}
 	sh.accepted = append(sh.accepted, a)
 	sh.unsure++
+	a.session.unsure++
 	sh.mu.Unlock()
 	signal(sh.credits)
 }
@@ -69,6 +74,10 @@ func (sh *shard) commit(ctx context.Context) {
 			sh.commitBatch(ctx, batch, &sum)
 			sh.mu.Lock()
 			sh.unsure -= len(batch)
+			for i := range batch {
+				batch[i].session.unsure--
+			}
+			sh.room.Broadcast()
 			sh.mu.Unlock()
 		}
 		if flushed != nil {

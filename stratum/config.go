@@ -27,6 +27,12 @@ type Config struct {
 
 	MaxSessions        int           // connections at one time
 	MaxPerAddress      int           // connections of one source address at one time
+	MaxHandshakes      int           // ... of these, in the handshake
+	HandshakeRate      float64       // ... and new ones a second, once HandshakeBurst are used up
+	HandshakeBurst     int           // ... that may come at once
+	OpenRate           float64       // channels that one address may ask for a second, after OpenBurst
+	OpenBurst          int           // ... at once
+	MaxBacklog         int           // bytes that wait for slow readers before they get less patience
 	MaxChannels        int           // channels of one connection
 	MaxAllChannels     int           // channels of all connections
 	MaxAccountChannels int           // channels of one account
@@ -59,6 +65,12 @@ func DefaultConfig() Config {
 		Gather:             7 * time.Millisecond,
 		MaxSessions:        50_000,
 		MaxPerAddress:      20_000,
+		MaxHandshakes:      10_000,
+		HandshakeRate:      1000,
+		HandshakeBurst:     20_000,
+		OpenRate:           1000,
+		OpenBurst:          200_000,
+		MaxBacklog:         256 << 20,
 		MaxChannels:        2_000,
 		MaxAllChannels:     200_000,
 		MaxAccountChannels: 100_000,
@@ -82,6 +94,10 @@ func (c *Config) Validate() error {
 		}
 	}
 	c.checkDifficulty(must)
+	must(c.HandshakeRate >= 0.001 && c.HandshakeRate <= 1e9,
+		"handshakes per address and second are %v: 0.001 to 1e9 is accepted", c.HandshakeRate)
+	must(c.OpenRate >= 0.001 && c.OpenRate <= 1e9,
+		"channels asked for per address and second are %v: 0.001 to 1e9 is accepted", c.OpenRate)
 	must(c.AckEvery >= 1 && c.AckEvery <= 10_000, "ack every is %d: 1 to 10000 is accepted", c.AckEvery)
 	for _, d := range []struct {
 		name string
@@ -103,6 +119,10 @@ func (c *Config) Validate() error {
 	}{
 		{"sessions", c.MaxSessions},
 		{"sessions per address", c.MaxPerAddress},
+		{"handshakes per address", c.MaxHandshakes},
+		{"handshakes per address at once", c.HandshakeBurst},
+		{"channels asked for per address at once", c.OpenBurst},
+		{"bytes of backlog", c.MaxBacklog},
 		{"channels per session", c.MaxChannels},
 		{"channels", c.MaxAllChannels},
 		{"channels per account", c.MaxAccountChannels},

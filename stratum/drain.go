@@ -83,6 +83,7 @@ func (s *Server) startDrain() bool {
 		return false
 	}
 	s.draining = true
+	close(s.drain)
 	for ln := range s.listeners {
 		_ = ln.Close()
 	}

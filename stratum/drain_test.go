@@ -170,7 +170,7 @@ func TestServer_LeavesNothingBehindASession(t *testing.T) {
 		s := b.server
 		for name, n := range map[string]int{
 			"sessions": len(s.list()), "prefixes": s.prefixes.Live(), "links": len(b.fleet.Workers()),
-			"addresses": len(s.addresses), "connections": len(s.greeting),
+			"addresses": s.sources.total(), "connections": len(s.greeting),
 		} {
 			if n != 0 {
 				t.Errorf("%d %s are left over", n, name)

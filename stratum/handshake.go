@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
+	"runtime"
 	"time"
 
 	"github.com/hashlease/hashlease/stratum/noise"
@@ -14,15 +16,11 @@ import (
 const lingerFor = time.Second
 
 // secure reads the first bytes, tells the dialects apart and runs the Noise handshake. The
-// expensive part waits for a slot, so that a storm of handshakes leaves cores for shares. The slot is
-// taken when all that the peer has to send is there: a slow peer cannot hold one.
-func (s *Server) secure(conn net.Conn) (*noise.Conn, error) {
-	if tcp, ok := conn.(*net.TCPConn); ok {
-		_ = tcp.SetNoDelay(true)
-		_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{
-			Enable: true, Idle: 30 * time.Second, Interval: 10 * time.Second, Count: 3,
-		})
-	}
+// expensive part waits for its address's turn, so that a storm of handshakes leaves a core for shares and
+// no address keeps another one waiting. The turn is taken when all that the peer has to send is there: a
+// slow peer cannot hold one.
+func (s *Server) secure(conn net.Conn, source netip.Prefix) (*noise.Conn, error) {
+	watch(conn)
 	deadline := time.Now().Add(s.cfg.HandshakeTimeout)
 	if err := conn.SetDeadline(deadline); err != nil {
 		return nil, fmt.Errorf("setting the handshake deadline: %w", err)
@@ -40,15 +38,14 @@ func (s *Server) secure(conn net.Conn) (*noise.Conn, error) {
 	if _, err := io.ReadFull(conn, first[16:]); err != nil {
 		return nil, fmt.Errorf("reading act 1: %w", err)
 	}
-	select {
-	case s.handshake <- struct{}{}:
-		defer func() { <-s.handshake }()
-	case <-s.done:
+	if !s.turns.take(source, s.done) {
 		return nil, ErrServerClosed
 	}
+	defer s.turns.give()
 	if time.Now().After(deadline) { // the peer has given up: do not work for it
-		return nil, fmt.Errorf("waiting for a handshake slot: %w", context.DeadlineExceeded)
+		return nil, fmt.Errorf("waiting for a turn to shake hands: %w", context.DeadlineExceeded)
 	}
+	runtime.Gosched() // whoever gave its turn gave its time slice too: those who mine come first
 	secured, err := noise.AcceptAfter(conn, first[:], s.rooms.Identity())
 	if err != nil {
 		return nil, fmt.Errorf("shaking hands: %w", err)

@@ -239,7 +239,7 @@ func (b *bench) session(near, far net.Conn) (*session, *noise.Conn) {
 	if err != nil || client == nil {
 		b.tb.Fatal(err)
 	}
-	s := newSession(b.server, conn, time.Now())
+	s := newSession(b.server, conn, sourceOf(far), time.Now())
 	s.shard.add(s)
 	b.tb.Cleanup(func() {
 		s.close(io.EOF)

@@ -15,6 +15,9 @@ import (
 const (
 	outboxLimit        = 512 << 10
 	outboxLimitChannel = 8 << 10
+	// ... while all backlogs together are above Config.MaxBacklog: a tip's messages.
+	outboxScarce        = 16 << 10
+	outboxScarceChannel = 1 << 10
 
 	writeLimit = 20 * time.Second // one write by the slow writer
 	keepBuffer = 64 << 10         // longer buffers are not kept for others
@@ -46,6 +49,7 @@ type outbox struct {
 	pending *[]byte         // nil if nothing waits
 	writing int             // bytes that the writer goroutine has taken; it owns the order of bytes
 	slow    bool            // there is a writer goroutine
+	counted int             // bytes of it in the server's backlog
 }
 
 func newOutbox(conn net.Conn) outbox {
@@ -162,7 +166,12 @@ func (s *session) flushLocked() {
 	if s.cause != nil || s.parting {
 		return
 	}
-	spawn, err := s.out.flush(outboxLimit + len(s.channels)*outboxLimitChannel)
+	limit := outboxLimit + len(s.channels)*outboxLimitChannel
+	if s.srv.backlog.Load() > int64(s.srv.cfg.MaxBacklog) {
+		limit = outboxScarce + len(s.channels)*outboxScarceChannel
+	}
+	spawn, err := s.out.flush(limit)
+	s.countBacklogLocked()
 	if err != nil {
 		s.closeLocked(err)
 		return
@@ -172,11 +181,24 @@ func (s *session) flushLocked() {
 	}
 }
 
+// countBacklogLocked keeps the server's sum of what waits for slow readers.
+func (s *session) countBacklogLocked() {
+	held := s.out.writing
+	if s.out.pending != nil {
+		held += len(*s.out.pending)
+	}
+	if held != s.out.counted {
+		s.srv.backlog.Add(int64(held - s.out.counted))
+		s.out.counted = held
+	}
+}
+
 // writeSlowly writes the backlog; it ends when that is gone or the connection is.
 func (s *session) writeSlowly() {
 	for {
 		s.mu.Lock()
 		b := s.out.take()
+		s.countBacklogLocked()
 		s.mu.Unlock()
 		if b == nil {
 			return

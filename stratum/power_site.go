@@ -131,13 +131,6 @@ func (s *session) siteHello(m sv2.SitePowerHello, now time.Time) {
 	s.flushLocked()
 }
 
-// complain says whether a refusal is logged: the first is, as a peer must not fill the log.
-func (s *session) complain() bool {
-	first := !s.complained
-	s.complained = true
-	return first
-}
-
 // dropSiteLocked forgets a site; nothing more is sent for it. The site keeps its last order.
 func (s *session) dropSiteLocked(site string) {
 	if p := s.sites[site]; p != nil {

@@ -28,7 +28,9 @@ type Server struct {
 	prefixes   *pool.Prefixes
 	quotas     *quotas
 	difficulty *pool.DifficultyConfig
-	handshake  chan struct{} // a slot for each handshake being computed
+	turns      *turns        // to compute a handshake
+	sources    *sources      // what each address does
+	drain      chan struct{} // closed when no more is read
 	drained    chan struct{} // closed when Drain has ended
 	done       chan struct{} // closed when the server is over
 	over       sync.Once
@@ -36,6 +38,8 @@ type Server struct {
 	undrained error // why Drain could not finish; written before drained is closed
 
 	counts  counters
+	backlog atomic.Int64 // bytes that wait for peers which read slowly
+	quiet   complaints
 	next    atomic.Uint64 // round robin over shards
 	names   atomic.Int64  // workers behind proxies that have a place
 	readers sync.WaitGroup
@@ -44,7 +48,6 @@ type Server struct {
 	listeners map[net.Listener]struct{} // guarded by mu
 	greeting  map[net.Conn]struct{}     // guarded by mu: connections that are no sessions yet
 	sessions  int                       // guarded by mu: connections, those in greeting too
-	addresses map[netip.Prefix]int      // guarded by mu: live connections by source
 	draining  bool                      // guarded by mu
 	ending    bool                      // guarded by mu: Shutdown was called
 }
@@ -59,10 +62,11 @@ func New(cfg Config, rooms Rooms, log *slog.Logger) (*Server, error) {
 		prefixes:   pool.NewPrefixes(cfg.ServerByte),
 		quotas:     newQuotas(),
 		difficulty: cfg.difficulty(),
-		handshake:  make(chan struct{}, 2*runtime.GOMAXPROCS(0)),
+		turns:      newTurns(handshakers()),
+		sources:    newSources(),
+		drain:      make(chan struct{}),
 		listeners:  map[net.Listener]struct{}{},
 		greeting:   map[net.Conn]struct{}{},
-		addresses:  map[netip.Prefix]int{},
 		drained:    make(chan struct{}),
 		done:       make(chan struct{}),
 	}
@@ -159,22 +163,25 @@ func (s *Server) Serve(ln net.Listener) error {
 	}
 }
 
+// handshakers is how many handshakes are computed at one time: one core is left to those who mine.
+func handshakers() int { return max(1, runtime.GOMAXPROCS(0)-1) }
+
 // accept starts the reader of a connection that is within the bounds.
 func (s *Server) accept(conn net.Conn) {
 	source := sourceOf(conn)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.draining || s.sessions >= s.cfg.MaxSessions || s.addresses[source] >= s.cfg.MaxPerAddress {
+	if s.draining || s.sessions >= s.cfg.MaxSessions || !s.sources.enter(source, &s.cfg, time.Now()) {
 		s.counts.refused.Add(1)
 		_ = conn.Close()
 		return
 	}
 	s.sessions++
-	s.addresses[source]++
 	s.greeting[conn] = struct{}{}
 	// Under the lock, so that a drain which waits for readers waits for this one too.
 	s.readers.Go(func() { // ends when the handshake fails
-		se := s.greet(conn)
+		se := s.greet(conn, source)
+		s.sources.greeted(source)
 		s.mu.Lock()
 		delete(s.greeting, conn)
 		s.mu.Unlock()
@@ -198,29 +205,11 @@ func (s *Server) run(se *session, source netip.Prefix) {
 	})
 }
 
-// sourceOf is who a connection counts for: an address, or for IPv6 the network of 64 bits that any
-// one host may have.
-func sourceOf(conn net.Conn) netip.Prefix {
-	a, err := netip.ParseAddrPort(conn.RemoteAddr().String())
-	if err != nil {
-		return netip.Prefix{} // not the internet: all of them are one
-	}
-	ip := a.Addr().Unmap().WithZone("")
-	bits := ip.BitLen()
-	if ip.Is6() {
-		bits = 64
-	}
-	p, _ := ip.Prefix(bits) // the number of bits is right for the address
-	return p
-}
-
 func (s *Server) leave(source netip.Prefix) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.sessions--
-	if s.addresses[source]--; s.addresses[source] <= 0 {
-		delete(s.addresses, source)
-	}
+	s.sources.leave(source)
 }
 
 func (s *Server) isDraining() bool {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -20,10 +21,11 @@ import (
 // session is one connection's server side.
 type session struct {
 	// immutable after newSession
-	srv   *Server
-	shard *shard
-	conn  *noise.Conn
-	id    uint64
+	srv    *Server
+	shard  *shard
+	conn   *noise.Conn
+	id     uint64
+	source netip.Prefix // who it counts for
 
 	poked atomic.Bool // listed in the shard's poked
 	place int         // guarded by the shard's mu: where it is in the shard's sessions
@@ -35,6 +37,11 @@ type session struct {
 	asked        int       // times that RequestExtensions came
 	heard        time.Time // when the last frame was handled
 	awaiting     bool      // a retry of it is waited for
+	budget       bucket
+	refused      bool // the share in hand was
+	most         int  // channels that it has had at one time
+
+	unsure int // guarded by shard.mu: shares enqueued, and neither durable nor given up
 
 	mu       sync.Mutex
 	out      outbox                // guarded by mu
@@ -55,17 +62,17 @@ type session struct {
 
 var sessionIDs atomic.Uint64
 
-func newSession(srv *Server, conn *noise.Conn, now time.Time) *session {
+func newSession(srv *Server, conn *noise.Conn, source netip.Prefix, now time.Time) *session {
 	return &session{
-		srv: srv, shard: srv.nextShard(), conn: conn, id: sessionIDs.Add(1), empty: now,
+		srv: srv, shard: srv.nextShard(), conn: conn, id: sessionIDs.Add(1), source: source, empty: now,
 		out: newOutbox(conn.Conn), channels: map[uint32]*channel{}, nextID: firstGroup,
 		device: &Device{Address: conn.RemoteAddr().String()},
 	}
 }
 
 // greet shakes hands and makes the session, nil if there will be none.
-func (s *Server) greet(conn net.Conn) *session {
-	secured, err := s.secure(conn)
+func (s *Server) greet(conn net.Conn, source netip.Prefix) *session {
+	secured, err := s.secure(conn, source)
 	if err != nil {
 		s.counts.failed.Add(1)
 		s.log.Debug("handshake failed",
@@ -74,7 +81,7 @@ func (s *Server) greet(conn net.Conn) *session {
 		return nil
 	}
 	s.counts.handshakes.Add(1)
-	se := newSession(s, secured, time.Now())
+	se := newSession(s, secured, source, time.Now())
 	se.shard.add(se)
 	return se
 }
@@ -152,7 +159,13 @@ func (s *session) readFrame(h sv2.Header) error {
 	if err != nil {
 		return fmt.Errorf("reading a payload: %w", err)
 	}
-	return s.handle(h, payload, time.Now())
+	now := time.Now()
+	s.refused = false
+	if err := s.handle(h, payload, now); err != nil {
+		return err
+	}
+	s.charge(h, s.refused, now)
+	return nil
 }
 
 // frameLimit is how long any payload may be, in bytes. The longest that is of use here is a list of
@@ -212,6 +225,7 @@ func (s *session) closeLocked(cause error) {
 		giveBack(s.out.pending)
 		s.out.pending = nil
 	}
+	s.countBacklogLocked()
 	_ = s.conn.Close() // does not block: nothing lingers in the kernel's close
 }
 

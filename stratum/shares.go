@@ -58,6 +58,7 @@ func (s *session) submitLocked(
 }
 
 func (s *session) rejectLocked(id, sequence uint32, r pool.Reject) {
+	s.refused = true
 	s.srv.counts.rejected[r].Add(1)
 	sendLocked(s, sv2.SubmitSharesError{ChannelID: id, Sequence: sequence, Code: r.Code()})
 }

@@ -13,6 +13,7 @@ type counters struct {
 	handshakes   atomic.Uint64
 	failed       atomic.Uint64 // handshakes
 	refused      atomic.Uint64 // connections
+	throttled    atomic.Uint64 // frames that their session waited after
 	submitted    atomic.Uint64
 	accepted     atomic.Uint64
 	durable      atomic.Uint64
@@ -34,6 +35,8 @@ type Stats struct {
 	Handshakes         uint64 // completed
 	HandshakesFailed   uint64
 	ConnectionsRefused uint64 // over a bound, or draining
+	Throttled          uint64 // frames after which a session that spent too much was made to wait
+	Backlog            int64  // bytes that wait for peers which read slowly
 	Submitted          uint64 // shares read
 	Accepted           uint64 // shares found valid
 	Durable            uint64 // of these, journaled
@@ -73,8 +76,8 @@ func (s *Server) Stats() Stats {
 	c := &s.counts
 	st := Stats{
 		Handshakes: c.handshakes.Load(), HandshakesFailed: c.failed.Load(),
-		ConnectionsRefused: c.refused.Load(),
-		Submitted:          c.submitted.Load(), Accepted: c.accepted.Load(), Durable: c.durable.Load(),
+		ConnectionsRefused: c.refused.Load(), Throttled: c.throttled.Load(), Backlog: s.backlog.Load(),
+		Submitted: c.submitted.Load(), Accepted: c.accepted.Load(), Durable: c.durable.Load(),
 		Acknowledged: c.acknowledged.Load(), Blocks: c.blocks.Load(),
 		TipToLastJob: c.tipToLastJob.latency(), ShareToAck: c.shareToAck.latency(),
 		Rejected: map[string]uint64{}, Names: int(s.names.Load()),

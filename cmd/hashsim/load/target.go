@@ -120,6 +120,7 @@ func serverConfig(ackEvery int) stratum.Config {
 	cfg.AckEvery = ackEvery
 	cfg.OpenTimeout = time.Hour // a storm's connections have no channel until the storm is over
 	cfg.MaxPerAddress = cfg.MaxSessions
+	cfg.MaxHandshakes, cfg.HandshakeBurst = cfg.MaxSessions, 1<<30 // the storms are from one address
 	return cfg
 }
 
