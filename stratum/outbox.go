@@ -181,11 +181,15 @@ func (s *session) flushLocked() {
 	}
 }
 
-// countBacklogLocked keeps the server's sum of what waits for slow readers.
+// countBacklogLocked keeps the server's sum of what waits for slow readers. What the writer of a session
+// that has ended still holds is on its way out.
 func (s *session) countBacklogLocked() {
 	held := s.out.writing
 	if s.out.pending != nil {
 		held += len(*s.out.pending)
+	}
+	if s.cause != nil {
+		held = 0
 	}
 	if held != s.out.counted {
 		s.srv.backlog.Add(int64(held - s.out.counted))

@@ -225,7 +225,7 @@ func (s *session) closeLocked(cause error) {
 		giveBack(s.out.pending)
 		s.out.pending = nil
 	}
-	s.countBacklogLocked()
+	s.countBacklogLocked() // of a slow writer too, which may fail without another look
 	_ = s.conn.Close() // does not block: nothing lingers in the kernel's close
 }
 
