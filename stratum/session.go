@@ -226,7 +226,7 @@ func (s *session) closeLocked(cause error) {
 		s.out.pending = nil
 	}
 	s.countBacklogLocked() // of a slow writer too, which may fail without another look
-	_ = s.conn.Close() // does not block: nothing lingers in the kernel's close
+	_ = s.conn.Close()     // does not block: nothing lingers in the kernel's close
 }
 
 func (s *session) why() error {

@@ -22,8 +22,9 @@ const about = "Simulate what mines at a pool: a whole site over real Stratum V2.
 // cli is the command line: each command is a struct with Run in a file of its own. Without a command's
 // name the flags are those of site.
 type cli struct {
-	Site siteCmd `cmd:"" default:"withargs" help:"Simulate a site: ASICs, meters, tenants. The default."`
-	Load loadCmd `cmd:"" help:"Measure a pool: shares, tips, memory, storms of reconnects."`
+	Site  siteCmd  `cmd:"" default:"withargs" help:"Simulate a site: ASICs, meters, tenants. The default."`
+	Load  loadCmd  `cmd:"" help:"Measure a pool: shares, tips, memory, storms of reconnects."`
+	Chaos chaosCmd `cmd:"" help:"Let peers of many kinds misbehave beside honest miners."`
 
 	LoadTarget loadTargetCmd `cmd:"" hidden:"" help:"The server that load measures."`
 	Vardiff    vardiffCmd    `cmd:"" help:"Compare difficulty rules on statistical miners."`
