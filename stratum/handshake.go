@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"runtime"
 	"time"
 
 	"github.com/hashlease/hashlease/stratum/noise"
@@ -45,7 +44,6 @@ func (s *Server) secure(conn net.Conn, source netip.Prefix) (*noise.Conn, error)
 	if time.Now().After(deadline) { // the peer has given up: do not work for it
 		return nil, fmt.Errorf("waiting for a turn to shake hands: %w", context.DeadlineExceeded)
 	}
-	runtime.Gosched() // whoever gave its turn gave its time slice too: those who mine come first
 	secured, err := noise.AcceptAfter(conn, first[:], s.rooms.Identity())
 	if err != nil {
 		return nil, fmt.Errorf("shaking hands: %w", err)

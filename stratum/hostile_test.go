@@ -521,7 +521,11 @@ func TestServer_CreditsASlowReaderBeforeItIsCut(t *testing.T) {
 	go func() { _ = b.server.Run(context.Background()) }() // ends with stop below
 	b.publish(template(100, 1, false))
 	s, client := b.tcpSession()
-	go s.serve() // ends when it is cut
+	go func() { // ends when it is cut
+		for s.serve() {
+			continue // it rests in between
+		}
+	}()
 	plain := sv2.SetupConnection{MinVersion: 2, MaxVersion: 2}.AppendFrame(nil)
 	plain = sv2.OpenStandardMiningChannel{
 		UserIdentity: "slow.one", MaxTarget: pool.MaxTarget.Bytes(),

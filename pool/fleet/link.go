@@ -18,6 +18,7 @@ type Expectation struct {
 // made by Registry.Open and safe for use by several goroutines.
 type Link struct {
 	wake     func() // immutable; must not block
+	place    int    // guarded by the registry's mu
 	actuator atomic.Pointer[Actuator]
 	expect   atomic.Pointer[Expectation]
 	shares   atomic.Uint64

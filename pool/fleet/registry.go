@@ -1,7 +1,6 @@
 package fleet
 
 import (
-	"slices"
 	"sync"
 
 	"github.com/hashlease/hashlease/pool"
@@ -11,11 +10,19 @@ import (
 // links: proxies and reconnects overlap.
 type Registry struct {
 	mu    sync.RWMutex
-	links map[pool.WorkerID][]*Link // guarded by mu
+	links map[pool.WorkerID]*ties // guarded by mu
+}
+
+// ties are one worker's links. A peer may tie ten thousand channels to one worker, so neither a new
+// link nor the end of one looks at the others.
+type ties struct {
+	all  []*Link // by age, nil where one has ended; a Link knows its place
+	dead int     // of all
+	live []*Link // what is left, never changed; nil if it has to be made anew
 }
 
 // NewRegistry returns an empty registry.
-func NewRegistry() *Registry { return &Registry{links: map[pool.WorkerID][]*Link{}} }
+func NewRegistry() *Registry { return &Registry{links: map[pool.WorkerID]*ties{}} }
 
 // Open ties a worker to a session. wake is called, without blocking, whenever
 // the link's Expectation changes.
@@ -23,7 +30,13 @@ func (r *Registry) Open(w pool.WorkerID, wake func()) *Link {
 	l := &Link{wake: wake}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.links[w] = append(r.links[w], l)
+	t := r.links[w]
+	if t == nil {
+		t = &ties{}
+		r.links[w] = t
+	}
+	l.place, t.live = len(t.all), nil
+	t.all = append(t.all, l)
 	return l
 }
 
@@ -31,22 +44,55 @@ func (r *Registry) Open(w pool.WorkerID, wake func()) *Link {
 func (r *Registry) Close(w pool.WorkerID, l *Link) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	ls := r.links[w]
-	if i := slices.Index(ls, l); i >= 0 {
-		ls = slices.Delete(slices.Clone(ls), i, i+1)
-	}
-	if len(ls) == 0 {
-		delete(r.links, w)
+	t := r.links[w]
+	if t == nil || l.place >= len(t.all) || t.all[l.place] != l {
 		return
 	}
-	r.links[w] = ls
+	t.all[l.place], t.live = nil, nil
+	t.dead++
+	switch {
+	case t.dead == len(t.all):
+		delete(r.links, w)
+	case 2*t.dead > len(t.all):
+		t.all, t.dead = t.rest(), 0
+		for i, l := range t.all {
+			l.place = i
+		}
+	}
+}
+
+// rest is a copy of what has not ended.
+func (t *ties) rest() []*Link {
+	rest := make([]*Link, 0, len(t.all)-t.dead)
+	for _, l := range t.all {
+		if l != nil {
+			rest = append(rest, l)
+		}
+	}
+	return rest
 }
 
 // Links are the worker's live links, oldest first. The slice must not be changed.
 func (r *Registry) Links(w pool.WorkerID) []*Link {
 	r.mu.RLock()
-	defer r.mu.RUnlock()
-	return r.links[w]
+	t := r.links[w]
+	if t == nil || t.live != nil {
+		defer r.mu.RUnlock()
+		if t == nil {
+			return nil
+		}
+		return t.live
+	}
+	r.mu.RUnlock()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if t = r.links[w]; t == nil {
+		return nil
+	}
+	if t.live == nil {
+		t.live = t.rest()
+	}
+	return t.live
 }
 
 // Workers are all workers with a live link, in no order.
