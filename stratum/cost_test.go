@@ -53,7 +53,7 @@ func TestGroup_FollowsRoundsWithoutAllocating(t *testing.T) {
 
 // Ensure that one connection more channels are cheap: what is the same for many is held once.
 func TestGroup_BoundsTheMemoryOfAChannel(t *testing.T) {
-	const first, more, limit = 10, 400, 1536
+	const first, more, limit = 10, 400, 1792
 	for _, kind := range []pool.Kind{pool.Standard, pool.Extended} {
 		t.Run(kind.String(), func(t *testing.T) {
 			b := newBench(t, nil)
