@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/btcsuite/btcd/chaincfg/v2"
+
 	"github.com/hashlease/hashlease/pool"
 	"github.com/hashlease/hashlease/pool/fleet"
 	"github.com/hashlease/hashlease/pool/unit"
@@ -138,6 +140,9 @@ func newWorld(t *testing.T, change func(*stratum.Config)) *world {
 	w.server, err = stratum.New(cfg, stratum.Rooms{
 		Feed: w.feed, Assembler: w.assembler, Registry: w.registry, Authorize: w, Credit: w, Blocks: w,
 		Identity: func() *noise.Identity { return id },
+		Solo: func(identity string) (pool.Payout, pool.WorkerID, error) {
+			return pool.ParseSolo(identity, &chaincfg.MainNetParams)
+		},
 	}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
