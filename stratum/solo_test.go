@@ -35,8 +35,9 @@ func payees(t *testing.T, identity string) (toPool, toMiner int64, refusal strin
 	j := ch.active
 	raw := append([]byte(nil), j.extended.CoinbasePrefix...)
 	raw = append(append(raw, ch.prefix...), make([]byte, ch.size)...)
+	raw = append(raw, j.extended.CoinbaseSuffix...)
 	var tx wire.MsgTx
-	if err := tx.DeserializeNoWitness(bytes.NewReader(append(raw, j.extended.CoinbaseSuffix...))); err != nil {
+	if err := tx.DeserializeNoWitness(bytes.NewReader(raw)); err != nil {
 		t.Fatal(err)
 	}
 	solo, err := pool.PayoutScript(soloAddress, &chaincfg.MainNetParams)
