@@ -163,7 +163,8 @@ func (m *mill) connect(b *testing.B, address string) *noise.Conn {
 	}
 	b.Cleanup(func() { _ = conn.Close() })
 	frames := sv2.SetupConnection{
-		MinVersion: 2, MaxVersion: 2, Vendor: "bench", HardwareVersion: "S21", Firmware: "1.0",
+		MinVersion: 2, MaxVersion: 2, Flags: sv2.RequiresStandardJobs,
+		Vendor: "bench", HardwareVersion: "S21", Firmware: "1.0",
 	}.AppendFrame(nil)
 	open := sv2.OpenStandardMiningChannel{UserIdentity: "a.b", MaxTarget: pool.MaxTarget.Bytes()}
 	frames = open.AppendFrame(frames)
