@@ -108,3 +108,36 @@ func TestShard_PlansAcknowledgements(t *testing.T) {
 		}
 	}
 }
+
+// Ensure that a new tip and its jobs cost no allocation for each connection: nothing on the way from
+// the round to the socket.
+func TestAllocs_NonePerJobAndConnection(t *testing.T) {
+	for _, kind := range []pool.Kind{pool.Standard, pool.Extended} {
+		b := newBench(t, nil)
+		s, client := b.tcpSession()
+		go func() { _, _ = io.Copy(io.Discard, client.Conn) }() // ends with the connection
+		now := time.Now()
+		b.publish(template(100, 1, false))
+		s.open(opening{identity: "a.b", kind: kind, maxTarget: pool.MaxTarget}, now)
+		var rounds []*pool.Round
+		for n := range byte(250) { // each tip is known by its header first
+			rounds = append(rounds, b.publish(template(101+int32(n), 2+n, true)),
+				b.publish(template(101+int32(n), 2+n, false)))
+		}
+		follow := func() {
+			s.followRound(rounds[0], now)
+			s.followRound(rounds[1], now)
+			rounds = rounds[2:]
+		}
+		for range 140 { // lists of dead jobs have grown to their bounds
+			follow()
+		}
+		if n := testing.AllocsPerRun(100, follow); n > 0 {
+			t.Errorf("%v channel: %v allocations for a tip, its full job and the next future job", kind, n)
+		}
+		if s.why() != nil {
+			t.Errorf("%v channel: session ended: %v", kind, s.why())
+		}
+	}
+}
+
