@@ -140,4 +140,3 @@ func TestAllocs_NonePerJobAndConnection(t *testing.T) {
 		}
 	}
 }
-
