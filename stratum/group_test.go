@@ -2,6 +2,8 @@ package stratum
 
 import (
 	"errors"
+	"io"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -288,5 +290,48 @@ func TestServer_BoundsChannelsOfAccountsAndAddresses(t *testing.T) {
 	s.close(errPeerGone)
 	if q := s.srv.quotas; q.all != 0 || len(q.account) != 0 || len(q.address) != 0 {
 		t.Errorf("after the end %+v is counted", q)
+	}
+}
+
+// Ensure that a connection with many channels gets a tip after those with few, whatever came first.
+func TestShard_TellsManyChannelsLast(t *testing.T) {
+	b := newBench(t, nil)
+	b.publish(template(100, 1, false))
+	now := time.Now()
+	var order []*session
+	for _, channels := range []int{manyChannels + 1, 1, manyChannels + 1, 2} {
+		s, client := b.tcpSession()
+		go func() { _, _ = io.Copy(io.Discard, client.Conn) }() // ends with the connection
+		for range channels {
+			s.open(opening{identity: "a.b", kind: pool.Extended, maxTarget: pool.MaxTarget}, now)
+		}
+		order = append(order, s)
+	}
+	sh := order[0].shard
+	sh.sessions = order
+	order[0].mu.Lock() // the first of many cannot be told
+	told := make(chan struct{})
+	go func() { // ends when all are told
+		sh.bring(b.publish(template(101, 2, false)))
+		close(told)
+	}()
+	for _, s := range []*session{order[1], order[3]} {
+		for {
+			s.mu.Lock()
+			height := s.groups[0].tip.Height
+			s.mu.Unlock()
+			if height == 101 {
+				break
+			}
+			runtime.Gosched()
+		}
+	}
+	order[0].mu.Unlock()
+	<-told
+	for _, s := range order {
+		if s.groups[0].tip.Height != 101 {
+			t.Error("a session was left behind")
+		}
+		s.close(errPeerGone)
 	}
 }

@@ -148,6 +148,9 @@ func (s *session) start(c *channel, o opening, payout pool.Payout, now time.Time
 		VersionMask: pool.VersionMask, Difficulty: s.srv.difficulty, PowersOfTwo: s.device.roundsToPowers(),
 	}, now)
 	s.channels[c.id] = c
+	if len(s.channels) > manyChannels {
+		s.many.Store(true)
+	}
 	c.group = s.groupLocked(c.id, payout)
 	round := s.srv.rooms.Feed.Current()
 	if round != nil {
@@ -170,6 +173,10 @@ func (s *session) start(c *channel, o opening, payout pool.Payout, now time.Time
 	s.joinLocked(c, round, now)
 	s.flushLocked()
 }
+
+// manyChannels is how many a connection has that waits for the others at a tip: a proxy of a hall, or
+// a peer that only wants to be a burden.
+const manyChannels = 64
 
 // updateEvery is how often UpdateChannel may change a channel, because each change may cost a job
 // (sv2-spec 05 §5.3.7 asks the same of the peer). The newest one in between waits for the next look.

@@ -28,6 +28,7 @@ type session struct {
 	source netip.Prefix // who it counts for
 
 	poked atomic.Bool // listed in the shard's poked
+	many  atomic.Bool // it once had many channels
 	place int         // guarded by the shard's mu: where it is in the shard's sessions
 
 	// owned by the reader

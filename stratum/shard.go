@@ -123,9 +123,7 @@ func (sh *shard) follow() {
 		}
 		if n := sh.newest.Load(); n != seen {
 			seen = n
-			for _, s := range sh.borrowList() {
-				s.followRound(n.round, time.Now())
-			}
+			sh.bring(n.round)
 			if n.waiting.Add(-1) == 0 {
 				sh.srv.counts.tipToLastJob.observe(time.Since(n.at))
 			}
@@ -133,6 +131,22 @@ func (sh *shard) follow() {
 		for _, s := range sh.takePoked() {
 			s.poked.Store(false)
 			s.expect(time.Now())
+		}
+	}
+}
+
+// bring tells every session of a round. Those with many channels come last: a job for 2,000 channels
+// takes as long as one for a thousand connections, and one peer must not be ahead of so many.
+func (sh *shard) bring(r *pool.Round) {
+	list := sh.borrowList()
+	for _, s := range list {
+		if !s.many.Load() {
+			s.followRound(r, time.Now())
+		}
+	}
+	for _, s := range list {
+		if s.many.Load() {
+			s.followRound(r, time.Now())
 		}
 	}
 }
