@@ -11,11 +11,11 @@ import (
 // groupRules are section 4.5.
 var groupRules = []Rule{
 	{
-		Number: 80, Mark: Must, Source: "05§5.3.22", Check: tour, Frame: kept(80),
+		Number: 80, Mark: Must, Source: "05§5.3.22", Check: checkRegroupAlone, Frame: kept(80),
 		Sentence: "sends no SetGroupChannel where standard jobs are required",
 	},
 	{
-		Number: 81, Mark: Must, Source: "05§5.3.22", Check: checkChannelIDs, Frame: kept(81),
+		Number: 81, Mark: Must, Source: "05§5.3.22", Check: checkRegroup, Frame: kept(81),
 		Sentence: "never takes the id of a channel for a group, nor the other way round",
 	},
 	{
@@ -302,4 +302,44 @@ func checkNewPrefix(t *T) {
 		})
 		ch.Mine(ch.Active()).Accepted("a share of a job under the new prefix")
 	}
+}
+
+// soloist is an identity with a payout of its own, for VerbGroup: an address of a test network.
+func soloist(name string) string { return "sri/solo/bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080/" + name }
+
+// checkRegroupAlone gives a device that takes only standard jobs another payout, if the pool lets us.
+func checkRegroupAlone(t *T) {
+	tour(t)
+	if !t.Control().Has(VerbGroup) {
+		return
+	}
+	c := t.Setup(sv2.RequiresStandardJobs)
+	s := c.StandardRequest()
+	s.UserIdentity = soloist("sv2-080")
+	ch := c.OpenStandardAs(s)
+	old := ch.Work()
+	t.Control().Do(t, VerbGroup, Workers{Workers: []string{s.UserIdentity}})
+	ch.until("a job of the other payout", func() bool { return ch.Active() != old })
+	ch.Mine(ch.Active()).Accepted("a share of a job of the other payout")
+	c.Fence()
+}
+
+// checkRegroup moves one channel of two to another group, if the pool lets us: both mine on, on a job
+// of their group.
+func checkRegroup(t *T) {
+	checkChannelIDs(t)
+	if !t.Control().Has(VerbGroup) {
+		return
+	}
+	c := t.Setup(0)
+	first, second := c.ExtendedRequest(), c.ExtendedRequest()
+	first.UserIdentity, second.UserIdentity = soloist("sv2-081a"), soloist("sv2-081b")
+	stays, moves := c.OpenExtendedAs(first), c.OpenExtendedAs(second)
+	before, old := stays.Work(), moves.Work()
+	t.Control().Do(t, VerbGroup, Workers{Workers: []string{second.UserIdentity}})
+	moves.until("SetGroupChannel", func() bool { return moves.Group != stays.Group })
+	moves.until("a job of the other group", func() bool { return moves.Active() != old })
+	moves.Mine(moves.Active()).Accepted("a share of a job of the other group")
+	stays.Mine(before).Accepted("a share of the group that the other channel left")
+	c.Fence()
 }
