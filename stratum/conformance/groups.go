@@ -305,7 +305,9 @@ func checkNewPrefix(t *T) {
 }
 
 // soloist is an identity with a payout of its own, for VerbGroup: an address of a test network.
-func soloist(name string) string { return "sri/solo/bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080/" + name }
+func soloist(name string) string {
+	return "sri/solo/bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080/" + name
+}
 
 // checkRegroupAlone gives a device that takes only standard jobs another payout, if the pool lets us.
 func checkRegroupAlone(t *T) {
