@@ -12,6 +12,9 @@ import (
 
 // Ensure that neither accepted nor refused shares allocate, on both kinds of channel.
 func TestChannel_SubmitDoesNotAllocate(t *testing.T) {
+	if raced {
+		t.Skip("allocations cannot be counted under the race detector")
+	}
 	for _, kind := range []pool.Kind{pool.Standard, pool.Extended} {
 		cfg := easy(kind)
 		cfg.Difficulty.Floor = pool.MaxTarget
@@ -61,6 +64,9 @@ func TestChannel_SubmitDoesNotAllocate(t *testing.T) {
 
 // Ensure that low-difficulty shares do not allocate either.
 func TestChannel_RejectDoesNotAllocate(t *testing.T) {
+	if raced {
+		t.Skip("allocations cannot be counted under the race detector")
+	}
 	cfg := easy(pool.Extended)
 	cfg.Difficulty.Floor = pool.TargetForHashes(1e15)
 	r := advance(t, newAssembler(t), nil, newTemplate(t, 840000, 100))

@@ -26,6 +26,9 @@ func (b *bench) crowd(kind pool.Kind, channels int) *session {
 
 // Ensure that a new job and a new tip cost no memory that was not there, however many channels hear of them.
 func TestGroup_FollowsRoundsWithoutAllocating(t *testing.T) {
+	if raced {
+		t.Skip("allocations cannot be counted under the race detector")
+	}
 	const warm, runs = 200, 100
 	for _, kind := range []pool.Kind{pool.Standard, pool.Extended} {
 		t.Run(kind.String(), func(t *testing.T) {

@@ -12,6 +12,9 @@ import (
 // Ensure that a share costs no allocation on its whole way: read from a socket, opened, judged, credited
 // and acknowledged. What a commit allocates does not depend on what is in it.
 func TestAllocs_NonePerShare(t *testing.T) {
+	if raced {
+		t.Skip("allocations cannot be counted under the race detector")
+	}
 	b := newBench(t, nil)
 	s, client := b.tcpSession()
 	go func() { _, _ = io.Copy(io.Discard, client.Conn) }() // ends with the connection
@@ -112,6 +115,9 @@ func TestShard_PlansAcknowledgements(t *testing.T) {
 // Ensure that a new tip and its jobs cost no allocation for each connection: nothing on the way from
 // the round to the socket.
 func TestAllocs_NonePerJobAndConnection(t *testing.T) {
+	if raced {
+		t.Skip("allocations cannot be counted under the race detector")
+	}
 	for _, kind := range []pool.Kind{pool.Standard, pool.Extended} {
 		b := newBench(t, nil)
 		s, client := b.tcpSession()

@@ -372,6 +372,9 @@ func TestNamed_Rate(t *testing.T) {
 
 // Ensure that a share that names its worker allocates nothing, from its frame to its credit.
 func TestNames_ShareAllocatesNothing(t *testing.T) {
+	if raced {
+		t.Skip("allocations cannot be counted under the race detector")
+	}
 	b := newBench(t, nil)
 	s, client := b.tcpSession()
 	go func() { _, _ = io.Copy(io.Discard, client.Conn) }() // ends with the connection
