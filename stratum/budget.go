@@ -8,13 +8,16 @@ import (
 )
 
 // What a session may send besides shares that are accepted: each frame costs one, each refused share
-// too. An accepted share is work that was done, and earns one. A reader whose session has spent all waits:
+// too. An accepted share is work that was done, and earns one, and a further channel: a proxy whose miners
+// come back opens the first hundred at once and the others as those begin to mine. A reader whose session has spent all waits:
 // TCP slows the peer down, nothing of it is lost, and nobody else waits.
 const (
-	frameBurst        = 250  // at once
+	frameBurst        = 100  // at once
 	frameBurstChannel = 4    // ... and for each channel
 	frameRate         = 20.0 // a second
 	frameRateChannel  = 1.0  // ... and for each channel
+	openBurst         = 100  // channels more than ever, at once
+	openRate          = 50.0 // ... and a second
 	frameEarned       = 2000 // most that accepted shares add to the burst: a proxy's stale ones at a tip
 )
 
@@ -58,6 +61,7 @@ func (b *bucket) earn(most float64) { b.spent = max(-most, b.spent-1) }
 func (s *session) charge(h sv2.Header, refused bool, now time.Time) {
 	if isShare(h) && !refused {
 		s.budget.earn(frameEarned)
+		s.opens.earn(frameEarned)
 		return
 	}
 	s.mu.Lock()
@@ -67,8 +71,9 @@ func (s *session) charge(h sv2.Header, refused bool, now time.Time) {
 	if isOpen(h) {
 		wait = s.srv.sources.opened(s.source, &s.srv.cfg, now)
 	}
-	if n > s.most {
-		s.most = n // a channel more than ever: there is a bound on those
+	if n > s.most { // a channel more than ever: there is a bound on those
+		s.most = n
+		wait = max(wait, s.opens.spend(openRate, openBurst, now))
 	} else {
 		channels := float64(n)
 		wait = max(wait, s.budget.spend(

@@ -406,8 +406,26 @@ func TestBucket_EarnsByGoodShares(t *testing.T) {
 	}
 }
 
-// Ensure that a proxy opens all of its channels at once, and that opening and closing again and again
-// is slowed down.
+// Ensure that accepted shares let a connection have more channels at once.
+func TestSession_EarnsChannelsByShares(t *testing.T) {
+	b := newBench(t, nil)
+	s, _ := b.tcpSession()
+	now := time.Now()
+	mined := sv2.Header{Extension: sv2.ChannelBit, Type: sv2.TypeSubmitSharesExtended}
+	for range 500 {
+		s.charge(mined, false, now)
+	}
+	for range 300 {
+		s.charge(mined, true, now)
+	}
+	if got := openBurst - s.opens.spent; got != openBurst+500 {
+		t.Errorf("%v channels may be opened at once, want %v", got, openBurst+500)
+	}
+	s.close(errPeerGone)
+}
+
+// Ensure that a proxy opens its first channels at once and others in seconds, and that opening and
+// closing again and again is slowed down.
 func TestServer_ThrottlesChurnAndNotAProxy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, nil)
@@ -430,9 +448,14 @@ func TestServer_ThrottlesChurnAndNotAProxy(t *testing.T) {
 			return ids
 		}
 		began := time.Now()
-		ids := open(1500)
+		ids := open(openBurst)
 		if took := time.Since(began); took > time.Second {
-			t.Errorf("1,500 channels took %v", took)
+			t.Errorf("%d channels took %v", openBurst, took)
+		}
+		ids = append(ids, open(1500-openBurst)...)
+		want := time.Duration((1500 - openBurst) / openRate * float64(time.Second))
+		if took := time.Since(began); took < want-time.Second || took > want+time.Second {
+			t.Errorf("1,500 channels without a share took %v, want %v", took, want)
 		}
 		for _, id := range ids[1:] {
 			if err := c.Send(sv2.CloseChannel{ChannelID: id}); err != nil {

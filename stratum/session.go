@@ -39,8 +39,9 @@ type session struct {
 	heard        time.Time // when the last frame was handled
 	awaiting     bool      // a retry of it is waited for
 	budget       bucket
-	refused      bool // the share in hand was
-	most         int  // channels that it has had at one time
+	opens        bucket // channels more than ever
+	refused      bool   // the share in hand was
+	most         int    // channels that it has had at one time
 
 	unsure int // guarded by shard.mu: shares enqueued, and neither durable nor given up
 
