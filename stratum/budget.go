@@ -8,9 +8,10 @@ import (
 )
 
 // What a session may send besides shares that are accepted: each frame costs one, each refused share
-// too. An accepted share is work that was done, and earns one, and a further channel: a proxy whose miners
-// come back opens the first hundred at once and the others as those begin to mine. A reader whose session has spent all waits:
-// TCP slows the peer down, nothing of it is lost, and nobody else waits.
+// too. An accepted share is work that was done, and earns one, and a further channel: a proxy whose
+// miners come back opens the first hundred at once and the others as those begin to mine. A reader
+// whose session has spent all waits: TCP slows the peer down, nothing of it is lost, and nobody else
+// waits.
 const (
 	frameBurst        = 100  // at once
 	frameBurstChannel = 4    // ... and for each channel
