@@ -13,7 +13,7 @@ import (
 // whose session has spent all waits: TCP slows the peer down, nothing of it is lost, and nobody else
 // waits.
 const (
-	frameBurst        = 100  // at once
+	frameBurst        = 250  // at once
 	frameBurstChannel = 4    // ... and for each channel
 	frameRate         = 20.0 // a second
 	frameRateChannel  = 1.0  // ... and for each channel
