@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/signal"
 	"strconv"
@@ -21,7 +22,7 @@ import (
 )
 
 const about = "Check a Stratum V2 pool, rule by rule. Exit 0: all rules that apply passed, 1: one failed, " +
-	"2: the command line or the pool's control is wrong."
+	"2: the command line or the pool's control is wrong, or the pool cannot be reached."
 
 // cli is the command line.
 type cli struct {
@@ -60,6 +61,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err != nil {
 		return fail(stderr, err)
 	}
+	if err := reach(ctx, pool.Address, opts.Patience); err != nil {
+		return fail(stderr, err)
+	}
 	opts.Result = p.result
 	results, err := conformance.Run(ctx, pool, opts)
 	if err != nil {
@@ -73,6 +77,16 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 1
 	}
 	return 0
+}
+
+// reach connects once: a pool that is not there would fail every rule, each for the same reason.
+func reach(ctx context.Context, address string, patience time.Duration) error {
+	dialer := net.Dialer{Timeout: patience}
+	conn, err := dialer.DialContext(ctx, "tcp", address)
+	if err != nil {
+		return fmt.Errorf("reaching the pool: %w; HOST:PORT of a running Stratum V2 server is expected", err)
+	}
+	return conn.Close()
 }
 
 // fail is the exit code for an error.

@@ -102,7 +102,8 @@ func TestRun_RefusesWrongCommandLines(t *testing.T) {
 		{[]string{"127.0.0.1:1", "--rule", "SV2-999"}, `no rule "SV2-999"`},
 		{[]string{"127.0.0.1:1", "--patience", "0s"}, "above 0"},
 		{[]string{"127.0.0.1:1", "--what"}, "unknown flag"},
-		{[]string{"127.0.0.1:1", "--control", "http://127.0.0.1:1"}, "asking the control"},
+		{[]string{start(t).Address(), "--control", "http://127.0.0.1:1"}, "asking the control"},
+		{[]string{"127.0.0.1:1"}, "reaching the pool"},
 	} {
 		code, out, errs := execute(t, c.args...)
 		if code != 2 || !strings.Contains(errs, c.want) || out != "" {
