@@ -469,9 +469,7 @@ func TestRelay_BlockSurvivesNodeAndPool(t *testing.T) {
 	if err := first.SubmitBlock(t.Context(), block); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := first.Next(t.Context(), tmpl); !errors.Is(err, pool.ErrNodeNotReady) {
-		t.Errorf("error %v", err)
-	}
+	awaitNotReady(t, first, tmpl, block)
 	stop()
 	if len(files(t, dir)) != 1 {
 		t.Fatalf("spool %v", files(t, dir))
@@ -486,6 +484,26 @@ func TestRelay_BlockSurvivesNodeAndPool(t *testing.T) {
 	nextWhere(t, again, func(got *pool.Template) bool { return got.Prev == block.Hash })
 	if got := blocks.await(t, block); got != node.OutcomeAccepted {
 		t.Errorf("outcome %q, stats %+v", got, again.Stats())
+	}
+}
+
+// awaitNotReady waits until the death of the node that gave tmpl is noticed. Until then our own block may
+// be stepped ahead onto, and taken back when it cannot be sent.
+func awaitNotReady(t *testing.T, r *node.Relay, tmpl *pool.Template, block *pool.Block) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), deadline)
+	defer cancel()
+	for after := tmpl; ; {
+		got, err := r.Next(ctx, after)
+		switch {
+		case errors.Is(err, pool.ErrNodeNotReady):
+			return
+		case err != nil:
+			t.Fatalf("error %v", err)
+		case got != tmpl && (got.Prev != block.Hash || !got.Partial):
+			t.Fatalf("a dead node gave a template on %v at height %d", got.Prev, got.Height)
+		}
+		after = got
 	}
 }
 
