@@ -66,6 +66,12 @@ func (a *Assembler) Advance(prev *Round, t *Template) (*Round, error) {
 	return r, nil
 }
 
+// Newest is the number of the newest job: all that are made from now on have higher ones.
+func (a *Assembler) Newest() uint64 { return a.seq.Load() }
+
+// Epoch is the number of the process, as NewAssembler was told.
+func (a *Assembler) Epoch() uint16 { return a.epoch }
+
 // Fresh is the same job with a new salt: a new search space and an empty duplicate set.
 // The job must come from an Assembler with the same configuration.
 func (a *Assembler) Fresh(j *Job) *Job {

@@ -66,6 +66,10 @@ type ChannelConfig struct {
 	VersionMask uint32        // VersionMask, a part of it, or 0 if the device may not roll
 	PowersOfTwo bool          // the device rounds difficulties above 1 to powers of two
 	Difficulty  *DifficultyConfig
+	// After is the number of the newest job (Assembler.Newest) if the prefix was another channel's a
+	// moment ago: on the channel's first tip only later jobs count, because shares of the
+	// others may have counted for that channel, whose duplicate sets are gone.
+	After uint64
 }
 
 // Channel is one mining session: its jobs, their duplicate sets and its difficulty. It
@@ -90,7 +94,7 @@ type Channel struct {
 	aged    []uint32   // ids that died of age on this tip
 	dead    []uint32   // ids that died with the last tip
 	spent   []uint64   // Job.Seq of jobs that lost their duplicate set, newest last
-	retired uint64     // highest Job.Seq that spent has forgotten on this tip
+	retired uint64     // highest Job.Seq that spent has forgotten, or never knew, on this tip
 
 	vardiff Vardiff
 	meter   meter
@@ -131,7 +135,7 @@ type Assignment struct {
 func NewChannel(cfg ChannelConfig, now time.Time) *Channel {
 	c := &Channel{
 		id: cfg.ID, kind: cfg.Kind, mask: cfg.VersionMask, worker: cfg.Worker,
-		terms: &terms{prefix: slices.Clone(cfg.Prefix)}, meter: meter{start: now},
+		terms: &terms{prefix: slices.Clone(cfg.Prefix)}, meter: meter{start: now}, retired: cfg.After,
 	}
 	if cfg.Kind == Extended {
 		c.roll = cfg.RollSize
@@ -239,7 +243,7 @@ func (c *Channel) Activate(id uint32, tip Tip, now time.Time) error {
 	}
 	c.future = slices.Delete(c.future, i, i+1)
 	c.bury()
-	if tip.Prev != c.tip.Prev {
+	if c.tipped && tip.Prev != c.tip.Prev {
 		c.retired = 0 // old shares cannot hash alike on another block
 	}
 	c.tip, c.tipped = tip, true
@@ -343,10 +347,16 @@ func (c *Channel) seenOn(j *Job) *duplicates {
 		}
 		return a.seen
 	}
-	if forgotten := j.Seq <= c.retired && c.retired != 0; forgotten || slices.Contains(c.spent, j.Seq) {
+	if c.Spent(j) {
 		return &duplicates{closed: true}
 	}
 	return nil
+}
+
+// Spent reports whether shares of the job can no longer count for the channel on its tip, although the
+// job may be valid: a fresh one has to be sent instead (Assembler.Fresh). An active job is not asked for.
+func (c *Channel) Spent(j *Job) bool {
+	return j.Seq <= c.retired && c.retired != 0 || slices.Contains(c.spent, j.Seq)
 }
 
 // Submit judges a share. It allocates nothing unless a block is found, but for the amortised
