@@ -18,8 +18,10 @@ type Assembler struct {
 	epoch uint16         // immutable
 	seq   atomic.Uint64  // number of the newest job
 
+	outputs atomic.Pointer[[]Output] // owed besides; nil if there are none
+
 	mu      sync.Mutex
-	classes map[Payout]*class // guarded by mu
+	classes map[classKey]*class // guarded by mu
 }
 
 // NewAssembler returns an assembler. The epoch must differ from that of every other process of
@@ -28,7 +30,7 @@ func NewAssembler(cfg CoinbaseConfig, epoch uint16) (*Assembler, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	return &Assembler{cfg: cfg, epoch: epoch, classes: map[Payout]*class{}}, nil
+	return &Assembler{cfg: cfg, epoch: epoch, classes: map[classKey]*class{}}, nil
 }
 
 // Advance is the round after prev, given a new template. It changes nothing but
@@ -88,7 +90,7 @@ func (a *Assembler) job(t *Template) *Job {
 		Prev:     t.Prev,
 		Bits:     t.Bits,
 		Time:     t.Time,
-		Suffix:   a.suffix(t, Payout{}),
+		Suffix:   a.suffix(t, Payout{}, 0),
 		Path:     merklePath(t.Txs),
 		Template: t,
 	})

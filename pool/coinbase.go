@@ -99,19 +99,49 @@ func (p Payout) outputs(pool []byte, value int64) []output {
 	return []output{{fee, string(pool)}, {value - fee, p.Script}}
 }
 
+// pay is what a template's coinbase of at most limit bytes pays under a payout: the pool and the miner
+// always, then what fits of what is owed besides. Coinbase-only jobs stay small, because they have to
+// reach everybody first.
+func (c *CoinbaseConfig) pay(t *Template, p Payout, owed []Output, limit int) []output {
+	out := p.outputs(c.Script, t.Value)
+	if t.Partial || len(owed) == 0 || len(out) == 1 && p.Solo() {
+		return out
+	}
+	room := limit - c.frame(t)
+	for _, o := range out {
+		room -= o.size()
+	}
+	rest, made := fit(out[0], owed, room)
+	if out[0] = rest; rest.value == 0 && len(made) > 0 {
+		out = out[1:]
+	}
+	return append(out, made...)
+}
+
+// frame is the size of a template's coinbase without payments, for every salt that it may ever get.
+func (c *CoinbaseConfig) frame(t *Template) int {
+	const most = 1<<48 - 1 // the longest push of wraps
+	n := len(coinbasePrefix(c.Tag, t.Height, 0, most)) + ExtranonceSize
+	return n + len(coinbaseSuffix(nil, t.Height, t.Commitment)) + 2 // the count may need three bytes
+}
+
 // coinbaseSuffix is the coinbase after the extranonce, without BIP141 bytes:
 //
-//	sequence 4 | outputs 1 | payouts | witness commitment, if any | lock time 4
+//	sequence 4 | outputs 1, or fd and 2 | payouts | witness commitment, if any | lock time 4
 //
 // Lock time and sequence make every coinbase unique as BIP54 will require.
 func coinbaseSuffix(payouts []output, height int32, commitment *chainhash.Hash) []byte {
-	s := make([]byte, 0, 4+1+len(payouts)*(8+1+maxPayout)+8+1+38+4)
+	s := make([]byte, 0, 4+3+len(payouts)*(8+1+maxPayout)+8+1+38+4)
 	s = binary.LittleEndian.AppendUint32(s, sequenceNotMax)
 	n := len(payouts)
 	if commitment != nil {
 		n++
 	}
-	s = append(s, byte(n))
+	if n < 0xfd {
+		s = append(s, byte(n))
+	} else {
+		s = append(s, 0xfd, byte(n), byte(n>>8))
+	}
 	for _, o := range payouts {
 		s = binary.LittleEndian.AppendUint64(s, uint64(o.value))
 		s = append(s, byte(len(o.script)))

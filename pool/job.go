@@ -32,6 +32,9 @@ func (j *Job) AppendCoinbase(dst, prefix, roll []byte) []byte {
 	return append(dst, j.Suffix...)
 }
 
+// CoinbaseSize is the size of the coinbase that miners see, extranonce and all.
+func (j *Job) CoinbaseSize() int { return len(j.Prefix) + ExtranonceSize + len(j.Suffix) }
+
 // coinbases lends what coinbases are built in, so that an idle channel holds none.
 var coinbases = sync.Pool{New: func() any { return new([]byte) }}
 
