@@ -2,8 +2,8 @@
 // streams. It knows bytes only.
 //
 // What the bytes mean, and folding them into state, belongs to the rooms that
-// write them. Implementations are in storage/mem and storage/bolt;
-// storage/storagetest is the one conformance suite that both pass.
+// write them. Implementations are in storage/mem, storage/bolt and storage/wal;
+// storage/storagetest is the one conformance suite that all of them pass.
 package storage
 
 import (

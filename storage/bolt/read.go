@@ -106,6 +106,18 @@ func (j *Journal) Last(ctx context.Context, stream string) (storage.Seq, error) 
 	return j.head(stream).last, nil
 }
 
+// Trimmed is the Seq up to which the stream's records are gone, for those who copy the journal.
+func (j *Journal) Trimmed(ctx context.Context, stream string) (storage.Seq, error) {
+	if err := storage.CheckStream(stream); err != nil {
+		return 0, err
+	}
+	if err := j.enter(ctx); err != nil {
+		return 0, err
+	}
+	defer j.leave()
+	return j.head(stream).trimmed, nil
+}
+
 // Streams implements storage.Journal.
 func (j *Journal) Streams(ctx context.Context) ([]string, error) {
 	if err := j.enter(ctx); err != nil {
