@@ -54,6 +54,7 @@ type MinerStats struct {
 	Rejected  map[string]uint64 // shares refused, by the pool's code
 	Blocks    uint64            // shares that met the network's target
 	Power     sv2.PowerCommand  // the newest that was followed
+	Faults    []string          // what the pool did that the firmware of a V1Miner does not take
 }
 
 var errNoPool = errors.New("there is no pool yet")

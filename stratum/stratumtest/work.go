@@ -35,8 +35,9 @@ type work struct {
 	mid        []byte // state of SHA-256 after the first 64 bytes
 	target     pool.Target
 	network    pool.Target
-	extranonce []byte // of an extended channel, else nil
+	extranonce []byte // of an extended channel or Stratum V1, else nil
 	first      uint32 // nonce to begin with: random, as two copies of a job must not repeat each other
+	v1         v1Work // of Stratum V1
 }
 
 // tip is what SetNewPrevHash says.
@@ -52,17 +53,22 @@ func (j *job) ready(t tip, minTime uint32, target pool.Target, now time.Time) *w
 		channel: j.channel, job: j.id, version: j.version, minTime: minTime, since: now,
 		target: target, network: pool.TargetFromBits(t.bits), extranonce: j.extranonce, first: rand.Uint32(),
 	}
-	binary.LittleEndian.PutUint32(w.header[0:], j.version)
-	copy(w.header[4:], t.prev[:])
-	copy(w.header[36:], j.root[:])
-	binary.LittleEndian.PutUint32(w.header[timeAt:], minTime)
-	binary.LittleEndian.PutUint32(w.header[bitsAt:], t.bits)
+	w.fill(j.version, &t.prev, &j.root, t.bits)
+	return w
+}
+
+// fill writes the header but for its nonce, and hashes its first block.
+func (w *work) fill(version uint32, prev, root *[32]byte, bits uint32) {
+	binary.LittleEndian.PutUint32(w.header[0:], version)
+	copy(w.header[4:], prev[:])
+	copy(w.header[36:], root[:])
+	binary.LittleEndian.PutUint32(w.header[timeAt:], w.minTime)
+	binary.LittleEndian.PutUint32(w.header[bitsAt:], bits)
 	h := sha256.New()
 	h.Write(w.header[:midSize])
 	if a, ok := h.(encoding.BinaryMarshaler); ok { // documented by crypto/sha256, and cannot fail
 		w.mid, _ = a.MarshalBinary()
 	}
-	return w
 }
 
 // coinbaseRoot is the merkle root of an extended job: the coinbase is prefix, extranonce
