@@ -30,6 +30,7 @@ type demoCmd struct {
 
 // Rhythm of a demo.
 const (
+	demoUsual    = 200 // machines at the simulation's own scale
 	demoShortest = 45 * time.Second
 	demoControl  = 10 * time.Second // the run with the governor off, at the end
 	demoTenant   = "demo"
@@ -56,6 +57,7 @@ type demo struct {
 
 	nodes  []*node.Child
 	plan   sim.Plan
+	scale  float64 // of the simulated hashes; 0 is the simulation's own
 	sim    *sim.Sim
 	tenant *sim.Tenant
 	// tenantRun lets the tenant act until the simulation ends.
@@ -79,6 +81,7 @@ func (c *demoCmd) Run(ctx context.Context, e *env) error {
 		return usagef("--json prints results at the end: give --for too, as --for 90s")
 	}
 	d := newDemo(c, e)
+	d.scale = demoScale(c.Miners)
 	if c.Debug {
 		d.log = slog.New(slog.NewTextHandler(e.stderr, nil))
 	}
@@ -91,6 +94,12 @@ func (c *demoCmd) Run(ctx context.Context, e *env) error {
 		defer os.RemoveAll(dir) //nolint:errcheck // a temporary directory
 	}
 	return d.run(ctx)
+}
+
+// demoScale lets a small site find as many blocks as one of the default size: with 20 machines at the
+// usual scale, two runs of 45 s in five would see none.
+func demoScale(miners int) float64 {
+	return sim.DefaultScale * min(1, float64(miners)/demoUsual)
 }
 
 func newDemo(c *demoCmd, e *env) *demo {
@@ -190,7 +199,7 @@ func (d *demo) stopNodes() {
 // simulate sets the site up and writes the same files that init writes, for a server of it.
 func (d *demo) simulate() (cfg *config.Config, err error) {
 	d.plan = sim.DemoSite(d.cmd.Miners, demoTenant)
-	if d.sim, err = sim.New(sim.Config{Plan: d.plan, Seed: 1, Log: d.log}); err != nil {
+	if d.sim, err = sim.New(sim.Config{Plan: d.plan, Scale: d.scale, Seed: 1, Log: d.log}); err != nil {
 		return nil, err
 	}
 	return d.config()

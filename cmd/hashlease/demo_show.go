@@ -17,8 +17,8 @@ import (
 // show waits until everything is up, says where to look, and follows the demo to its end. It returns
 // the results of an unattended run, nil if the demo was interrupted.
 func (d *demo) show(ctx context.Context) (*demoResult, error) {
-	d.say("Starting %d simulated ASICs: every hash of theirs stands for %.0e (200 TH/s are 5 kH/s).",
-		d.cmd.Miners, d.sim.Scale())
+	d.say("Starting %d simulated ASICs: every hash of theirs stands for %.0e (200 TH/s are %v).",
+		d.cmd.Miners, d.sim.Scale(), unit.Hashrate(200e12/d.sim.Scale()))
 	if err := d.waitForMining(ctx); err != nil {
 		return nil, err
 	}
