@@ -65,6 +65,7 @@ type ChannelConfig struct {
 	MaxTarget   Target        // easiest target that the device accepts
 	VersionMask uint32        // VersionMask, a part of it, or 0 if the device may not roll
 	PowersOfTwo bool          // the device rounds difficulties above 1 to powers of two
+	Decimal     bool          // the device is told difficulties in digits (Stratum V1)
 	Difficulty  *DifficultyConfig
 	// After is the number of the newest job (Assembler.Newest) if the prefix was another channel's a
 	// moment ago: on the channel's first tip only later jobs count, because shares of the
@@ -96,8 +97,9 @@ type Channel struct {
 	spent   []uint64   // Job.Seq of jobs that lost their duplicate set, newest last
 	retired uint64     // highest Job.Seq that spent has forgotten, or never knew, on this tip
 
-	vardiff Vardiff
-	meter   meter
+	vardiff   Vardiff
+	suggested float32 // difficulty, by the device
+	meter     meter
 }
 
 // assigned is a job under one id. There are dozens for each channel, so that it is small, and what is
@@ -144,7 +146,7 @@ func NewChannel(cfg ChannelConfig, now time.Time) *Channel {
 		}
 	}
 	c.vardiff.Init(cfg.Difficulty, Declared{
-		Nominal: cfg.Nominal, MaxTarget: cfg.MaxTarget, Powers: cfg.PowersOfTwo,
+		Nominal: cfg.Nominal, MaxTarget: cfg.MaxTarget, Powers: cfg.PowersOfTwo, Decimal: cfg.Decimal,
 	}, now)
 	return c
 }
@@ -470,6 +472,17 @@ func (c *Channel) Retarget(now time.Time) (Target, bool) { return c.vardiff.Reta
 // dropped. A hashrate of 0 says that silence is ordered. A share rate of 0 means the configured one.
 func (c *Channel) Expect(h unit.Hashrate, sharesPerMinute float64, now time.Time) {
 	c.vardiff.Expect(h, sharesPerMinute, now)
+}
+
+// Suggest takes a difficulty that the device would like to have (Stratum V1, mining.suggest_difficulty). It
+// counts while nothing better is known of the channel. The same one again is no news: some miners
+// repeat it to keep the connection alive.
+func (c *Channel) Suggest(difficulty float64, now time.Time) {
+	if float32(difficulty) == c.suggested {
+		return
+	}
+	c.suggested = float32(difficulty)
+	c.vardiff.Suggest(difficulty, now)
 }
 
 // Update takes what the device declares anew (UpdateChannel, sv2-spec 05 §5.3.7).

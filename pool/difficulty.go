@@ -152,17 +152,17 @@ type Vardiff struct {
 	known       bool // shares, or an order, have backed the anchor
 	silent      bool // silence made the estimate, and no share came since
 	paused      bool // silence is ordered
-	powers      bool // difficulty above 1 is a power of two
+	grid        grid // difficulties that the client can be told
 	changed     bool // target was not reported yet
 }
 
 // Init begins anew, for a device that declares a hashrate, 0 if it does not, and the
-// easiest target it takes. If powers is set, difficulties above 1 are powers of two: for
+// easiest target it takes. If Powers is set, difficulties above 1 are powers of two: for
 // clients that would round others. What is wrong in cfg is replaced by DefaultDifficulty.
 func (d *Vardiff) Init(cfg *DifficultyConfig, declared Declared, now time.Time) {
-	*d = Vardiff{cfg: cfg.repaired(), start: now, powers: declared.Powers, scale: 1}
+	*d = Vardiff{cfg: cfg.repaired(), start: now, grid: declared.grid(), scale: 1}
 	d.rate = float32(d.cfg.SharesPerMinute)
-	d.limit = d.cfg.Floor.Min(declared.MaxTarget)
+	d.limit = d.grid.above(d.cfg.Floor.Min(declared.MaxTarget))
 	d.nominal = float32(sane(declared.Nominal))
 	d.turn = d.cfg.Budget.turn()
 	h := float64(sane(declared.Nominal))
@@ -189,6 +189,17 @@ type Declared struct {
 	Nominal   unit.Hashrate // 0 if it does not say
 	MaxTarget Target        // easiest that it accepts
 	Powers    bool          // it rounds difficulties above 1 to powers of two
+	Decimal   bool          // it is told difficulties in digits (Stratum V1)
+}
+
+func (d Declared) grid() (g grid) {
+	if d.Powers {
+		g |= powersOfTwo
+	}
+	if d.Decimal {
+		g |= decimals
+	}
+	return g
 }
 
 // sane is a declared hashrate without what cannot be.
@@ -262,28 +273,38 @@ func (d *Vardiff) aim(h float64) {
 // bounded is a target within ceiling and limit. The limit counts more: it may be the device's.
 func (d *Vardiff) bounded(t Target) Target {
 	if c := d.cfg.ceiling(); t.Cmp(c) < 0 {
-		if t = c; d.powers {
-			t = powerBelow(t)
-		}
+		t = d.grid.below(c)
 	}
 	if t.Cmp(d.limit) >= 0 {
-		if t = d.limit; d.powers {
-			t = powerAbove(t)
-		}
+		t = d.grid.above(d.limit)
 	}
 	return t
 }
 
-// fit is the target of so many hashes a share, rounded if the device would round it. One power of two is
-// kept until another fits clearly better.
+// fit is the target of so many hashes a share, as the client can be told it. One power of two is kept
+// until another fits clearly better.
 func (d *Vardiff) fit(hashes float64) Target {
-	if !d.powers || hashes <= 0x1p32 {
-		return TargetForHashes(hashes)
-	}
-	if d.work > 0 && math.Abs(math.Log2(hashes/float64(d.work))) < powerSlack {
+	if d.grid&powersOfTwo != 0 && hashes > 0x1p32 && d.work > 0 &&
+		math.Abs(math.Log2(hashes/float64(d.work))) < powerSlack {
 		return d.target
 	}
-	return TargetForDifficulty(math.Exp2(math.Round(math.Log2(hashes / 0x1p32))))
+	return d.grid.near(hashes)
+}
+
+// Suggest takes a difficulty that the device would like to begin with. It counts while nothing better is
+// known of the channel: shares say more, and an order too. The target stays within the bounds.
+func (d *Vardiff) Suggest(difficulty float64, at time.Time) {
+	if !(difficulty > 0) || d.known || d.orderedOnce {
+		return
+	}
+	h := float64(sane(unit.Hashrate(difficulty * 0x1p32 * d.wanted() / 60)))
+	now := d.since(at)
+	if d.opening {
+		d.last = now
+	}
+	d.anchor, d.silent = float32(h), false
+	d.trail.reset(now, h, 0)
+	d.aim(h)
 }
 
 // Target is the target for new jobs, Work that of a share at it.
@@ -524,7 +545,7 @@ func (d *Vardiff) Expect(expected unit.Hashrate, sharesPerMinute float64, at tim
 
 // Update takes what the device declares anew.
 func (d *Vardiff) Update(nominal unit.Hashrate, maxTarget Target, at time.Time) {
-	d.limit = d.cfg.Floor.Min(maxTarget)
+	d.limit = d.grid.above(d.cfg.Floor.Min(maxTarget))
 	old, now := float64(d.nominal), d.since(at)
 	declared := float64(sane(nominal))
 	d.nominal = float32(declared)

@@ -74,18 +74,27 @@ func (t Target) Work() uint64 {
 	return q.Uint64()
 }
 
-// Difficulty is the target's difficulty: 0xffff*2^208 divided by the target (pdiff).
-// That of the zero target is infinite.
+// Difficulty is the target's difficulty: 0xffff*2^208 divided by the target (bdiff, what miners mean), to
+// the nearest float64. That of TargetForDifficulty(d) is d again, down to a millionth and below. That
+// of the zero target is infinite.
 func (t Target) Difficulty() float64 {
-	return 0xffff * 0x1p208 / t.float()
-}
-
-func (t Target) float() float64 {
-	f := 0.0
-	for i := 3; i >= 0; i-- {
-		f = f*0x1p64 + float64(t[i])
+	i := 3
+	for i > 0 && t[i] == 0 {
+		i--
 	}
-	return f
+	if t[i] == 0 {
+		return math.Inf(1)
+	}
+	shift := bits.LeadingZeros64(t[i])
+	top := t[i] << shift // the 64 leading bits; what is cut off is below 2^-63 of them
+	if i > 0 {
+		top |= t[i-1] >> (64 - shift) // a shift by 64 gives 0
+	}
+	q, rest := bits.Div64(0xffff<<47, 0, top)
+	if rest != 0 {
+		q |= 1 // lest a tie is seen where there is none
+	}
+	return math.Ldexp(float64(q), 208-(64+47)-(64*i-shift))
 }
 
 func (t Target) big() *big.Int {
@@ -158,7 +167,7 @@ func targetFromBig(n *big.Int) Target {
 	return t
 }
 
-// TargetForDifficulty is the target of a difficulty: 0xffff*2^208 divided by it (pdiff), as a miner
+// TargetForDifficulty is the target of a difficulty: 0xffff*2^208 divided by it (bdiff), as a miner
 // that is told the difficulty computes it. Fractions count. What is not above 0, or
 // easier than every hash, gives MaxTarget.
 func TargetForDifficulty(difficulty float64) Target {
@@ -178,20 +187,4 @@ func TargetForDifficulty(difficulty float64) Target {
 		return MaxTarget
 	}
 	return targetFromBig(n)
-}
-
-// powerAbove is the easiest target whose difficulty is a power of two and that is no easier than t,
-// powerBelow the hardest one that is no harder. Below difficulty 1 clients do not round.
-func powerAbove(t Target) Target {
-	if t.Difficulty() <= 1 {
-		return t
-	}
-	return TargetForDifficulty(math.Exp2(math.Ceil(math.Log2(t.Difficulty()))))
-}
-
-func powerBelow(t Target) Target {
-	if t.Difficulty() <= 1 {
-		return t
-	}
-	return TargetForDifficulty(math.Exp2(math.Floor(math.Log2(t.Difficulty()))))
 }

@@ -19,7 +19,7 @@ type Config struct {
 	SharesPerMinute float64       // wanted of every channel
 	OpeningShares   float64       // wanted a minute until a channel's hashrate is known; 0: as ever
 	SharesPerSecond float64       // of all channels together: beyond, each gets less than it wants
-	MinDifficulty   float64       // pdiff; no channel gets easier work
+	MinDifficulty   float64       // no channel gets easier work
 	MaxDifficulty   float64       // no channel gets harder work, unless it insists
 	AckEvery        int           // acknowledge after this many durable shares
 	AckAfter        time.Duration // ... or after this long
