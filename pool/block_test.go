@@ -180,7 +180,7 @@ func TestSV2_114_RootIsTheSameForBothKinds(t *testing.T) {
 		cut := rapid.IntRange(0, pool.ExtranonceSize).Draw(rt, "cut")
 		cfg := easy(pool.Standard)
 		cfg.Prefix = full
-		got := pool.NewChannel(cfg, start).Assign(j, 1, start).Root
+		got := pool.NewChannel(cfg, start).Assign(j, 1, start).Root()
 		if want := j.Root(full[:cut], full[cut:]); got != want {
 			rt.Fatalf("standard root %v, extended root %v", got, want)
 		}

@@ -276,7 +276,7 @@ func ExampleChannel() {
 	}, now)
 	job := c.Assign(round.First, 1, now)
 	fmt.Println("future:", job.Future)
-	if err := c.Activate(1, round.Tip, now); err != nil {
+	if err := c.Activate(1, &round.Tip, now); err != nil {
 		fmt.Println(err)
 		return
 	}

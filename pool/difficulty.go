@@ -59,12 +59,12 @@ func (c *DifficultyConfig) ceiling() Target {
 
 // repaired is the configuration with what is wrong replaced by DefaultDifficulty's.
 func (c *DifficultyConfig) repaired() *DifficultyConfig {
+	if c != nil && c.Validate() == nil {
+		return c
+	}
 	def := DefaultDifficulty()
 	if c == nil {
 		return &def
-	}
-	if c.Validate() == nil {
-		return c
 	}
 	r := *c
 	if !validRate(r.SharesPerMinute) {
@@ -127,7 +127,7 @@ const (
 type Vardiff struct {
 	cfg    *DifficultyConfig
 	start  time.Time // all times below count from here
-	limit  Target    // easiest target allowed: the floor, or harder if the device asks so
+	limit  *Target   // easiest target allowed: the floor, or one of its own that the device asks for
 	target Target
 	work   uint64 // of target
 
@@ -162,7 +162,7 @@ type Vardiff struct {
 func (d *Vardiff) Init(cfg *DifficultyConfig, declared Declared, now time.Time) {
 	*d = Vardiff{cfg: cfg.repaired(), start: now, grid: declared.grid(), scale: 1}
 	d.rate = float32(d.cfg.SharesPerMinute)
-	d.limit = d.grid.above(d.cfg.Floor.Min(declared.MaxTarget))
+	d.allow(declared.MaxTarget)
 	d.nominal = float32(sane(declared.Nominal))
 	d.turn = d.cfg.Budget.turn()
 	h := float64(sane(declared.Nominal))
@@ -182,6 +182,14 @@ func (d *Vardiff) Init(cfg *DifficultyConfig, declared Declared, now time.Time) 
 	d.scale = d.cfg.Budget.scale(d.opening)
 	d.aim(h)
 	d.changed = false // the opening message carries it
+}
+
+// allow takes the easiest target that the device accepts. Nearly all accept the floor, which is shared.
+func (d *Vardiff) allow(device Target) {
+	d.limit = &d.cfg.Floor
+	if t := d.grid.above(d.cfg.Floor.Min(device)); t != d.cfg.Floor {
+		d.limit = new(t)
+	}
 }
 
 // Declared is what a device says of itself when its channel opens.
@@ -257,7 +265,7 @@ func (d *Vardiff) aim(h float64) {
 	t := d.cfg.ceiling()
 	switch hashes := h * 60 / d.wanted(); {
 	case hashes <= float64(d.limit.Work()):
-		t = d.limit
+		t = *d.limit
 	case hashes < 0x1p63:
 		t = d.fit(hashes)
 	}
@@ -275,8 +283,8 @@ func (d *Vardiff) bounded(t Target) Target {
 	if c := d.cfg.ceiling(); t.Cmp(c) < 0 {
 		t = d.grid.below(c)
 	}
-	if t.Cmp(d.limit) >= 0 {
-		t = d.grid.above(d.limit)
+	if t.Cmp(*d.limit) >= 0 {
+		t = d.grid.above(*d.limit)
 	}
 	return t
 }
@@ -468,7 +476,7 @@ func (d *Vardiff) quieten(step float64, now time.Duration) {
 	if d.known {
 		h = max(h, float64(d.anchor)/easeMost)
 	}
-	eases := d.target != d.limit && h < d.aimed
+	eases := d.target != *d.limit && h < d.aimed
 	if eases && !d.opening {
 		d.open(now)
 	}
@@ -545,7 +553,7 @@ func (d *Vardiff) Expect(expected unit.Hashrate, sharesPerMinute float64, at tim
 
 // Update takes what the device declares anew.
 func (d *Vardiff) Update(nominal unit.Hashrate, maxTarget Target, at time.Time) {
-	d.limit = d.grid.above(d.cfg.Floor.Min(maxTarget))
+	d.allow(maxTarget)
 	old, now := float64(d.nominal), d.since(at)
 	declared := float64(sane(nominal))
 	d.nominal = float32(declared)

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"encoding/binary"
 	"math"
 	"math/big"
 	"strconv"
@@ -177,4 +178,13 @@ func TestChannel_TakesSuggestions(t *testing.T) {
 	if o.Suggest(0.01, began); o.Target() != ordered {
 		t.Error("a suggestion counts for more than an order")
 	}
+}
+
+// big is the target as a number.
+func (t Target) big() *big.Int {
+	var be [32]byte
+	for i, w := range t {
+		binary.BigEndian.PutUint64(be[24-8*i:], w)
+	}
+	return new(big.Int).SetBytes(be[:])
 }

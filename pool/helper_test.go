@@ -114,7 +114,7 @@ func open(tb testing.TB, cfg pool.ChannelConfig, r *pool.Round) *pool.Channel {
 	tb.Helper()
 	c := pool.NewChannel(cfg, start)
 	c.Assign(r.First, 1, start)
-	if err := c.Activate(1, r.Tip, start); err != nil {
+	if err := c.Activate(1, &r.Tip, start); err != nil {
 		tb.Fatal(err)
 	}
 	if r.Full != nil {

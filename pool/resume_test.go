@@ -70,7 +70,7 @@ func (m *resumed) mine(t *rapid.T, x *site) {
 		if id, ok := m.jobs[x.round.First]; !ok || !m.c.Waits(id) {
 			m.future(x.round.First)
 		}
-		if err := m.c.Activate(m.jobs[x.round.First], x.round.Tip, start); err != nil {
+		if err := m.c.Activate(m.jobs[x.round.First], &x.round.Tip, start); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -238,7 +238,7 @@ func TestPrefixes_ResumedChannelMinesAFreshJobAtOnce(t *testing.T) {
 
 	next := advance(t, a, r, newTemplate(t, 101, 0))
 	second.AssignFuture(next.First, 10)
-	if err := second.Activate(10, next.Tip, start); err != nil {
+	if err := second.Activate(10, &next.Tip, start); err != nil {
 		t.Fatal(err)
 	}
 	if second.Spent(next.First) {

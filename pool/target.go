@@ -62,16 +62,39 @@ func (t Target) Meets(hash *[32]byte) bool {
 // 2^256/(t+1), rounded down. It saturates at the largest uint64: a share of
 // 2^64 hashes is 4.3e9 times the difficulty-1 share.
 func (t Target) Work() uint64 {
-	if t[3] == 0 {
+	switch {
+	case t[3] == 0:
 		return math.MaxUint64 // the quotient would be above 2^64
+	case t == MaxTarget:
+		return 1
 	}
-	u := t.big()
-	q := new(big.Int).Lsh(big.NewInt(1), 256)
-	q.Div(q, u.Add(u, big.NewInt(1)))
-	if !q.IsUint64() {
-		return math.MaxUint64
+	d, _ := t.add(Target{1})
+	// Long division in base 2. The remainder after the first 192 digits of 2^256 is 2^192 < d.
+	rest, quotient := Target{3: 1}, uint64(0)
+	for range 64 {
+		double, over := rest.add(rest)
+		rest, quotient = double, quotient<<1
+		if less, under := double.sub(d); over != 0 || under == 0 {
+			rest, quotient = less, quotient|1
+		}
 	}
-	return q.Uint64()
+	return quotient
+}
+
+// add is the sum, and what is carried out of it.
+func (t Target) add(o Target) (sum Target, carry uint64) {
+	for i := range t {
+		sum[i], carry = bits.Add64(t[i], o[i], carry)
+	}
+	return sum, carry
+}
+
+// sub is the difference, and what is borrowed for it.
+func (t Target) sub(o Target) (d Target, borrow uint64) {
+	for i := range t {
+		d[i], borrow = bits.Sub64(t[i], o[i], borrow)
+	}
+	return d, borrow
 }
 
 // Difficulty is the target's difficulty: 0xffff*2^208 divided by the target (bdiff, what miners mean), to
@@ -97,14 +120,6 @@ func (t Target) Difficulty() float64 {
 	return math.Ldexp(float64(q), 208-(64+47)-(64*i-shift))
 }
 
-func (t Target) big() *big.Int {
-	var be [32]byte
-	for i, w := range t {
-		binary.BigEndian.PutUint64(be[24-8*i:], w)
-	}
-	return new(big.Int).SetBytes(be[:])
-}
-
 // String is the target in the display order of hashes: 64 hexadecimal digits, big-endian.
 func (t Target) String() string {
 	const digits = "0123456789abcdef"
@@ -123,11 +138,28 @@ func TargetForHashes(hashes float64) Target {
 	if !(hashes >= 1) {
 		return MaxTarget
 	}
+	if hashes < 0x1p64 {
+		return targetForWork(uint64(hashes))
+	}
 	h, _ := big.NewFloat(math.Min(hashes, 0x1p200)).Int(nil)
 	n := new(big.Int).Lsh(big.NewInt(1), 256)
 	n.Sub(n, big.NewInt(1)).Sub(n, h)
 	n.Div(n, h.Add(h, big.NewInt(1)))
 	return targetFromBig(n)
+}
+
+// targetForWork is the same for a whole number, without a big one: (2^256-1-h)/(h+1) is 2^256/(h+1) - 1,
+// rounded alike.
+func targetForWork(h uint64) (t Target) {
+	if h == math.MaxUint64 {
+		return Target{math.MaxUint64, math.MaxUint64, math.MaxUint64}
+	}
+	rest := uint64(1) // the digit above the highest of t
+	for i := 3; i >= 0; i-- {
+		t[i], rest = bits.Div64(rest, 0, h+1)
+	}
+	t, _ = t.sub(Target{1})
+	return t
 }
 
 // TargetForHashrate is the target that yields the given shares a minute at a hashrate.

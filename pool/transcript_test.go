@@ -199,7 +199,7 @@ func (p *transcript) id(s string) uint32 {
 
 // activate ID ROUND
 func (p *transcript) activate(a args) string {
-	if err := p.c.Activate(p.id(a.words[0]), p.rounds[a.words[1]].Tip, p.now); err != nil {
+	if err := p.c.Activate(p.id(a.words[0]), &p.rounds[a.words[1]].Tip, p.now); err != nil {
 		return "error: " + err.Error() + "\n"
 	}
 	return "active\n"

@@ -151,7 +151,7 @@ func (v *shareVector) channel(t *testing.T) *pool.Channel {
 	if got := tip.Target().String(); got != v.Network {
 		t.Errorf("network target\n got %s\nwant %s", got, v.Network)
 	}
-	if err := c.Activate(1, tip, start); err != nil {
+	if err := c.Activate(1, &tip, start); err != nil {
 		t.Fatal(err)
 	}
 	return c

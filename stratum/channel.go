@@ -18,27 +18,24 @@ type channel struct {
 	link   *fleet.Link
 	prefix [4]byte
 	former [][4]byte // prefixes before it, while jobs live that were sent under them
-	since  time.Time
 
 	group *group // gets its jobs with the others of it
 
 	expected *fleet.Expectation // applied last
-	updated  time.Time          // when UpdateChannel changed it last
-	held     *sv2.UpdateChannel // came too soon after that; the newest
-	acks     acks
-	power    *powerLink // nil until PowerHello
-
-	own   *named            // shares without a name, since names were negotiated; else nil
-	names map[string]*named // workers behind a proxy; nil until a share names one
-	swept time.Time         // when idle names were last looked for
+	rested   time.Duration      // age from which UpdateChannel may change it again
+	held     *sv2.UpdateChannel // came before that; the newest
+	acks     *acks              // nil while no durable share waits
+	fraction float64            // of a difficulty, that the next one begins with
+	power    *powerLink         // nil until PowerHello
+	behind   *behind            // nil before the first share after names were negotiated
 
 	accepted, rejected uint64
-	lastShare          time.Time
+	lastShare          time.Duration // its age then
 }
 
 // expect applies the newest expectation of the link and reports whether there was one.
 func (c *channel) expect(now time.Time) bool {
-	if len(c.names) > 0 {
+	if len(c.names()) > 0 {
 		sum, news := c.expectNamed(now)
 		if news {
 			c.pool.Expect(sum.Hashrate, sum.SharesPerMinute, now)
@@ -50,11 +47,19 @@ func (c *channel) expect(now time.Time) bool {
 		return false
 	}
 	c.expected = e
-	if c.own != nil {
-		c.own.expectedAt = now
+	if c.behind != nil {
+		c.behind.own.expectedAt = now
 	}
 	c.pool.Expect(e.Hashrate, e.SharesPerMinute, now)
 	return true
+}
+
+// heard is when the last accepted share came, zero if none did.
+func (c *channel) heard() time.Time {
+	if c.accepted == 0 {
+		return time.Time{}
+	}
+	return c.pool.Opened().Add(c.lastShare)
 }
 
 // retargetLocked follows the channel's hashrate. A target counts only for jobs sent
@@ -77,7 +82,7 @@ func (s *session) sendTargetLocked(c *channel, target pool.Target, now time.Time
 // tellShareWork tells the workers' links what a share is worth from now on.
 func (c *channel) tellShareWork(work uint64) {
 	c.link.SetShareWork(work)
-	for _, n := range c.names {
+	for _, n := range c.names() {
 		n.link.SetShareWork(work)
 	}
 }
@@ -105,22 +110,29 @@ func (s *session) dropLocked(id uint32) {
 	}
 }
 
+// addTo adds the session's channels to sums. It is asked for often, and copies nothing.
+func (s *session) addTo(st *Stats, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st.Channels += len(s.channels)
+	for _, c := range s.channels {
+		st.Hashrate += c.pool.Measured(now)
+	}
+}
+
 // appendStats copies the session's channels for people.
-func (s *session) appendStats(all []ChannelStats, named bool, now time.Time) []ChannelStats {
+func (s *session) appendStats(all []ChannelStats, now time.Time) []ChannelStats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, c := range s.channels {
 		st := ChannelStats{
 			Session: s.id, Channel: c.id, Kind: c.kind, Worker: c.worker, Device: *s.device,
-			Since: c.since, LastShare: c.lastShare, Accepted: c.accepted, Rejected: c.rejected,
+			Since: c.pool.Opened(), LastShare: c.heard(), Accepted: c.accepted, Rejected: c.rejected,
 			Difficulty: c.pool.Target().Difficulty(), Hashrate: c.pool.Measured(now), Power: c.power != nil,
-			Names: len(c.names),
+			Names: len(c.names()), Named: c.appendNamed(nil, now),
 		}
 		if c.power != nil {
 			st.Report = c.power.said
-		}
-		if named {
-			st.Named = c.appendNamed(nil, now)
 		}
 		all = append(all, st)
 	}

@@ -295,7 +295,7 @@ func TestFollow_RecoversWhenAFutureJobWasDropped(t *testing.T) {
 		r := b.publish(template(101+int32(n), 2+n, false))
 		s.followRound(r, now)
 	}
-	if c.group.tip != b.round.Tip {
+	if *c.group.tip != b.round.Tip {
 		t.Errorf("channel stayed on %+v", c.group.tip)
 	}
 }

@@ -26,12 +26,12 @@ type group struct {
 	alone   bool // REQUIRES_STANDARD_JOBS
 	members []*channel
 
-	round uint64   // Seq of the newest round followed
-	tip   pool.Tip // activated last
-	live  bool     // a tip was activated, and the members have what follows
-	first numbered // the job that SetNewPrevHash named
-	full  numbered // newest job with transactions; none if its job is nil
-	next  numbered // future job; none if its job is nil
+	round uint64    // Seq of the newest round followed
+	tip   *pool.Tip // activated last; of a round
+	live  bool      // a tip was activated, and the members have what follows
+	first numbered  // the job that SetNewPrevHash named
+	full  numbered  // newest job with transactions; none if its job is nil
+	next  numbered  // future job; none if its job is nil
 }
 
 // numbered is a job under its id.
@@ -65,7 +65,7 @@ func (s *session) followLocked(g *group, r *pool.Round, now time.Time) {
 		s.introduceAllLocked(g, r, now)
 		return
 	}
-	if g.tip != r.Tip {
+	if *g.tip != r.Tip {
 		if g.next.job != r.First {
 			s.announceLocked(g, r.First, true, now)
 		}
@@ -105,7 +105,7 @@ func (s *session) announceLocked(g *group, j *pool.Job, future bool, now time.Ti
 // round begins anew.
 func (s *session) activateLocked(g *group, r *pool.Round, now time.Time) bool {
 	for _, c := range g.members {
-		if c.pool.Activate(g.next.id, r.Tip, now) != nil {
+		if c.pool.Activate(g.next.id, &r.Tip, now) != nil {
 			g.forget()
 			return false
 		}
@@ -113,8 +113,8 @@ func (s *session) activateLocked(g *group, r *pool.Round, now time.Time) bool {
 	for _, c := range g.members {
 		s.releaseFormerLocked(c)
 	}
-	s.sendPrevHashLocked(g.to, g.next, r.Tip)
-	g.tip, g.first, g.full, g.next = r.Tip, g.next, numbered{}, numbered{}
+	s.sendPrevHashLocked(g.to, g.next, &r.Tip)
+	g.tip, g.first, g.full, g.next = &r.Tip, g.next, numbered{}, numbered{}
 	return true
 }
 
@@ -182,7 +182,7 @@ func (s *session) introduceLocked(c *channel, now time.Time) bool {
 // beginLocked numbers the jobs of a group that has none; nothing is sent.
 func (s *session) beginLocked(g *group, r *pool.Round) {
 	g.forget()
-	g.round, g.tip = r.Seq, r.Tip
+	g.round, g.tip = r.Seq, &r.Tip
 	s.nextJob++
 	g.first = numbered{job: r.First, id: s.nextJob}
 	if r.Full != nil {
@@ -233,7 +233,7 @@ func (s *session) sendJobLocked(to uint32, headers bool, a pool.Assignment) {
 	if headers {
 		sendLocked(s, sv2.NewMiningJob{
 			ChannelID: to, JobID: a.JobID, Future: a.Future, MinTime: a.MinTime,
-			Version: a.Version, MerkleRoot: a.Root,
+			Version: a.Version, MerkleRoot: a.Root(),
 		})
 		return
 	}
@@ -244,7 +244,7 @@ func (s *session) sendJobLocked(to uint32, headers bool, a pool.Assignment) {
 	})
 }
 
-func (s *session) sendPrevHashLocked(to uint32, n numbered, t pool.Tip) {
+func (s *session) sendPrevHashLocked(to uint32, n numbered, t *pool.Tip) {
 	sendLocked(s, sv2.SetNewPrevHash{
 		ChannelID: to, JobID: n.id, PrevHash: t.Prev,
 		MinTime: max(t.MinTime, n.job.Time), Bits: t.Bits,

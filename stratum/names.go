@@ -41,6 +41,21 @@ type named struct {
 	expectedAt time.Time
 }
 
+// behind is what a channel knows of the workers behind a proxy.
+type behind struct {
+	own   named             // shares without a name
+	names map[string]*named // nil until a share names one
+	swept time.Time         // when idle names were last looked for
+}
+
+// names are the workers behind a proxy, none for other channels.
+func (c *channel) names() map[string]*named {
+	if c.behind == nil {
+		return nil
+	}
+	return c.behind.names
+}
+
 // WorkerStats is one worker behind a proxy at one moment, for people.
 type WorkerStats struct {
 	Worker    pool.WorkerID
@@ -126,12 +141,12 @@ func (s *session) countLocked(c *channel, name []byte, work uint64, now time.Tim
 		c.link.Count(1, work)
 		return c.worker
 	}
-	if c.own == nil {
-		c.own = &named{worker: c.worker, link: c.link, since: now, last: now}
+	if c.behind == nil {
+		c.behind = &behind{own: named{worker: c.worker, link: c.link, since: now, last: now}}
 	}
-	n := c.own
+	n := &c.behind.own
 	if name != nil {
-		known := c.names[string(name)]
+		known := c.behind.names[string(name)]
 		again := known != nil && known.refused && now.Sub(known.since) >= nameAgain
 		switch {
 		case known != nil && !again:
@@ -150,16 +165,16 @@ func (s *session) countLocked(c *channel, name []byte, work uint64, now time.Tim
 func (s *session) placeLocked(c *channel, now time.Time) bool {
 	cfg := &s.srv.cfg
 	free := func() bool {
-		return len(c.names) < cfg.MaxNames && s.srv.names.Load() < int64(cfg.MaxAllNames)
+		return len(c.behind.names) < cfg.MaxNames && s.srv.names.Load() < int64(cfg.MaxAllNames)
 	}
 	if free() {
 		return true
 	}
-	if now.Sub(c.swept) < sweepEvery {
+	if now.Sub(c.behind.swept) < sweepEvery {
 		return false
 	}
-	c.swept = now
-	for name, n := range c.names {
+	c.behind.swept = now
+	for name, n := range c.behind.names {
 		if now.Sub(n.last) >= nameIdle {
 			s.forgetLocked(c, name)
 		}
@@ -182,7 +197,7 @@ func (s *session) attribute(a *accepted, name []byte, now time.Time) {
 		}
 		return
 	}
-	if n := c.names[string(name)]; n != nil {
+	if n := c.behind.names[string(name)]; n != nil {
 		s.forgetLocked(c, string(name)) // refused a while ago
 	}
 	n := &named{worker: worker, since: now, last: now}
@@ -193,10 +208,10 @@ func (s *session) attribute(a *accepted, name []byte, now time.Time) {
 		n.link = s.srv.rooms.Registry.Open(worker, s.wake)
 		n.link.SetShareWork(c.pool.Target().Work())
 	}
-	if c.names == nil {
-		c.names = map[string]*named{}
+	if c.behind.names == nil {
+		c.behind.names = map[string]*named{}
 	}
-	c.names[string(name)] = n
+	c.behind.names[string(name)] = n
 	s.srv.names.Add(1)
 	n.count(a.work, now)
 	a.worker = n.worker
@@ -220,16 +235,16 @@ func (s *session) resolve(own pool.WorkerID, name []byte) pool.WorkerID {
 
 // forgetLocked gives a name's place back.
 func (s *session) forgetLocked(c *channel, name string) {
-	if n := c.names[name]; !n.refused {
+	if n := c.behind.names[name]; !n.refused {
 		s.srv.rooms.Registry.Close(n.worker, n.link)
 	}
-	delete(c.names, name)
+	delete(c.behind.names, name)
 	s.srv.names.Add(-1)
 }
 
 // forgetAllLocked gives the places of a channel that ends back.
 func (s *session) forgetAllLocked(c *channel) {
-	for name := range c.names {
+	for name := range c.names() {
 		s.forgetLocked(c, name)
 	}
 }
@@ -237,7 +252,8 @@ func (s *session) forgetAllLocked(c *channel) {
 // expectNamed is what is expected of a channel with workers behind it: the sum of what each is
 // expected to do, or is measured to do. It reports whether any of that is new.
 func (c *channel) expectNamed(now time.Time) (sum fleet.Expectation, news bool) {
-	rest := c.own.rate(now) // where there are names, there is this
+	proxy := c.behind
+	rest := proxy.own.rate(now)
 	believe := func(e *fleet.Expectation, at time.Time, measured unit.Hashrate) {
 		if e == nil || now.Sub(at) >= expectFor {
 			sum.Hashrate += measured
@@ -246,7 +262,7 @@ func (c *channel) expectNamed(now time.Time) (sum fleet.Expectation, news bool) 
 		sum.Hashrate += e.Hashrate
 		sum.SharesPerMinute = max(sum.SharesPerMinute, e.SharesPerMinute)
 	}
-	for _, n := range c.names {
+	for _, n := range proxy.names {
 		if n.refused {
 			rest += n.rate(now)
 			continue
@@ -257,15 +273,15 @@ func (c *channel) expectNamed(now time.Time) (sum fleet.Expectation, news bool) 
 		believe(n.expected, n.expectedAt, n.rate(now))
 	}
 	if own := c.link.Expectation(); own != c.expected {
-		c.expected, c.own.expectedAt, news = own, now, true
+		c.expected, proxy.own.expectedAt, news = own, now, true
 	}
-	believe(c.expected, c.own.expectedAt, rest)
+	believe(c.expected, proxy.own.expectedAt, rest)
 	return sum, news
 }
 
 // appendNamed copies the workers behind a channel for people.
 func (c *channel) appendNamed(all []WorkerStats, now time.Time) []WorkerStats {
-	for _, n := range c.names {
+	for _, n := range c.names() {
 		if !n.refused {
 			all = append(all, WorkerStats{
 				Worker: n.worker, Since: n.since, LastShare: n.last,

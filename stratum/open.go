@@ -76,19 +76,18 @@ func (s *session) open(o opening, now time.Time) {
 		s.refuseChannel(o.request, code)
 		return
 	}
-	source := sourceOf(s.conn.Conn)
-	if !s.srv.quotas.take(cfg, worker.Account(), source) {
+	if !s.srv.quotas.take(cfg, worker.Account(), s.source) {
 		s.refuseChannel(o.request, sv2.CodeTooManyChannels)
 		return
 	}
 	prefix, ok := s.srv.prefixes.Take()
 	if !ok {
-		s.srv.quotas.give(worker.Account(), source)
+		s.srv.quotas.give(worker.Account(), s.source)
 		s.refuseChannel(o.request, sv2.CodeTooManyChannels)
 		return
 	}
 	c := &channel{
-		kind: o.kind, worker: worker, prefix: prefix, since: now,
+		kind: o.kind, worker: worker, prefix: prefix,
 		link: s.srv.rooms.Registry.Open(worker, s.wake),
 	}
 	s.start(c, o, payout, now)
@@ -124,7 +123,7 @@ func (s *session) complainOf(err error) {
 // release gives back what a channel had of the server.
 func (s *session) release(c *channel) {
 	s.srv.rooms.Registry.Close(c.worker, c.link)
-	s.srv.quotas.give(c.worker.Account(), sourceOf(s.conn.Conn))
+	s.srv.quotas.give(c.worker.Account(), s.source)
 	s.srv.prefixes.Release(c.prefix)
 	for _, p := range c.former {
 		s.srv.prefixes.Release(p)
@@ -194,8 +193,8 @@ func (s *session) update(m sv2.UpdateChannel, now time.Time) {
 		refuse(sv2.CodeInvalidChannelID)
 	case pool.TargetFromBytes(&m.MaxTarget).Cmp(hardestTarget) < 0:
 		refuse(sv2.CodeMaxTargetOutOfRange)
-	case now.Sub(c.updated) < updateEvery:
-		c.held = &m
+	case c.pool.Age(now) < c.rested:
+		c.held = new(m)
 	default:
 		s.updateLocked(c, m, now)
 	}
@@ -203,7 +202,7 @@ func (s *session) update(m sv2.UpdateChannel, now time.Time) {
 }
 
 func (s *session) updateLocked(c *channel, m sv2.UpdateChannel, now time.Time) {
-	c.updated, c.held = now, nil
+	c.rested, c.held = c.pool.Age(now)+updateEvery, nil
 	before := c.pool.Target()
 	c.pool.Update(unit.Hashrate(m.NominalHashRate), pool.TargetFromBytes(&m.MaxTarget), now)
 	if target, changed := c.pool.Retarget(now); changed || target != before {
@@ -220,7 +219,7 @@ func (s *session) closeChannel(id uint32, now time.Time) {
 		if id != each && id != c.group.id {
 			continue
 		}
-		if c.acks.count > 0 {
+		if c.acks != nil {
 			s.acknowledgeLocked(c, now)
 		}
 		s.dropLocked(each)

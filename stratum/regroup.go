@@ -120,7 +120,7 @@ func (s *session) regroupLocked(c *channel, p pool.Payout, now time.Time) {
 		s.nextJob++
 		g.live, g.next = true, numbered{job: r.Next, id: s.nextJob}
 	}
-	if !mining || g.tip != tip {
+	if !mining || *g.tip != *tip {
 		s.joinLocked(c, round, now)
 		return
 	}
@@ -146,7 +146,7 @@ func (s *Server) CloseChannel(session uint64, channel uint32, reason string) err
 		return err
 	}
 	defer se.mu.Unlock()
-	if c.acks.count > 0 {
+	if c.acks != nil {
 		se.acknowledgeLocked(c, time.Now())
 	}
 	sendLocked(se, sv2.CloseChannel{ChannelID: c.id, Reason: reason})

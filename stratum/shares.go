@@ -4,17 +4,19 @@ import (
 	"context"
 	"log/slog"
 	"math"
+	"sync"
 	"time"
 
 	"github.com/hashlease/hashlease/pool"
 	"github.com/hashlease/hashlease/stratum/sv2"
 )
 
-// acks is what a channel's next SubmitShares.Success will say (sv2-spec 05 §5.3.13).
+// acks is what a channel's next SubmitShares.Success will say (sv2-spec 05 §5.3.13). Most channels wait
+// for a share most of the time: acks are lent for while there is something to say.
 type acks struct {
 	count    uint32
 	sequence uint32           // latest accepted
-	sum      float64          // difficulty, fraction carried from the batches before
+	sum      float64          // difficulty, with the fraction of the batches before
 	block    bool             // a block is among them: at once
 	oldest   time.Time        // when the oldest was read
 	reads    [ackReads]uint32 // when each was, in microseconds after the oldest
@@ -22,6 +24,8 @@ type acks struct {
 
 // ackReads is how many shares of a batch have their latency measured.
 const ackReads = 16
+
+var unsaid = sync.Pool{New: func() any { return new(acks) }}
 
 // submitLocked judges a share. It returns what has to leave the lock before it goes on: the credit,
 // which has a channel if there is one, and the block.
@@ -45,7 +49,7 @@ func (s *session) submitLocked(
 	}
 	s.srv.counts.accepted.Add(1)
 	c.accepted++
-	c.lastShare = now
+	c.lastShare = c.pool.Age(now)
 	worker := s.countLocked(c, name, v.Work, now)
 	if v.Block != nil && worker != "" {
 		v.Block.Worker = worker
@@ -79,9 +83,11 @@ func (s *session) durable(a *accepted) {
 	if s.channels[a.channel.id] != a.channel {
 		return // closed meanwhile: credited, and nobody to tell
 	}
-	k := &a.channel.acks
-	if k.count == 0 {
-		k.oldest = a.read
+	k := a.channel.acks
+	if k == nil {
+		k, _ = unsaid.Get().(*acks) // the pool holds nothing else
+		*k = acks{oldest: a.read, sum: a.channel.fraction}
+		a.channel.acks = k
 	}
 	if int(k.count) < len(k.reads) {
 		k.reads[k.count] = uint32(max(0, min(a.read.Sub(k.oldest).Microseconds(), math.MaxUint32)))
@@ -98,7 +104,7 @@ func (s *session) acknowledgeFull(c *channel, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case c.acks.count == 0 || s.channels[c.id] != c:
+	case c.acks == nil || s.channels[c.id] != c:
 	case int(c.acks.count) >= s.srv.cfg.AckEvery || c.acks.block:
 		s.acknowledgeLocked(c, now)
 	case !s.owed:
@@ -121,7 +127,7 @@ func (s *session) acknowledgeLate(now time.Time) {
 	s.owed = false
 	next := s.srv.cfg.AckAfter
 	for _, c := range s.channels {
-		if c.acks.count == 0 {
+		if c.acks == nil {
 			continue
 		}
 		wait := s.srv.cfg.AckAfter - now.Sub(c.acks.oldest)
@@ -142,7 +148,7 @@ func (s *session) acknowledgeAll(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, c := range s.channels {
-		if c.acks.count > 0 {
+		if c.acks != nil {
 			s.acknowledgeLocked(c, now)
 		}
 	}
@@ -150,7 +156,7 @@ func (s *session) acknowledgeAll(now time.Time) {
 }
 
 func (s *session) acknowledgeLocked(c *channel, now time.Time) {
-	k := &c.acks
+	k := c.acks
 	whole := math.Floor(k.sum)
 	sendLocked(s, sv2.SubmitSharesSuccess{
 		ChannelID: c.id, LastSequence: k.sequence,
@@ -161,5 +167,6 @@ func (s *session) acknowledgeLocked(c *channel, now time.Time) {
 		s.srv.counts.shareToAck.observe(waited - time.Duration(after)*time.Microsecond)
 	}
 	s.srv.counts.acknowledged.Add(uint64(k.count))
-	*k = acks{sum: k.sum - whole}
+	c.acks, c.fraction = nil, k.sum-whole
+	unsaid.Put(k)
 }

@@ -88,9 +88,11 @@ func (s *Server) Stats() Stats {
 			st.Rejected[pool.Reject(r).Code()] += n
 		}
 	}
-	for _, ch := range s.channels(false) {
-		st.Hashrate += ch.Hashrate
-		st.Channels++
+	now := time.Now()
+	for _, sh := range s.shards {
+		for _, se := range sh.list() {
+			se.addTo(&st, now)
+		}
 	}
 	s.mu.Lock()
 	st.Sessions = s.sessions
@@ -99,14 +101,12 @@ func (s *Server) Stats() Stats {
 }
 
 // Channels copies every live channel's figures, in no order.
-func (s *Server) Channels() []ChannelStats { return s.channels(true) }
-
-func (s *Server) channels(named bool) []ChannelStats {
+func (s *Server) Channels() []ChannelStats {
 	now := time.Now()
 	var all []ChannelStats
 	for _, sh := range s.shards {
 		for _, se := range sh.list() {
-			all = se.appendStats(all, named, now)
+			all = se.appendStats(all, now)
 		}
 	}
 	return all

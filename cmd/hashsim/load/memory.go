@@ -74,6 +74,9 @@ type Channels struct {
 // channelsOf opens more channels on every connection, weighs them and sends tips.
 func (r *run) channelsOf(ctx context.Context, p Proxies) (c Channels, err error) {
 	c = Channels{Proxies: p}
+	if err := r.warm(ctx); err != nil {
+		return c, err
+	}
 	empty, before, err := r.weighEmpty()
 	if err != nil {
 		return c, err

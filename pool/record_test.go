@@ -8,9 +8,9 @@ import (
 )
 
 // Ensure that the set remembers exactly what was added, also when hashes share slots.
-func TestDuplicates_NeverForgetsAndNeverInvents(t *testing.T) {
+func TestRecord_NeverForgetsAndNeverInvents(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		var d duplicates
+		var d record
 		seen := map[uint64]bool{}
 		for range rapid.IntRange(0, 300).Draw(t, "n") {
 			// Few distinct low bits make long runs of taken slots.
@@ -25,7 +25,7 @@ func TestDuplicates_NeverForgetsAndNeverInvents(t *testing.T) {
 				d.add(&hash)
 				seen[f] = true
 			}
-			if d.n != len(seen) || len(d.table) < 2*d.n {
+			if int(d.n) != len(seen) || len(d.table) < 2*int(d.n) {
 				t.Fatalf("%d of %d entries in %d slots", d.n, len(seen), len(d.table))
 			}
 		}
