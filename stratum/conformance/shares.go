@@ -31,7 +31,7 @@ var shareRules = []Rule{
 	{
 		Number: 154, Mark: Impl, Source: "05§5.3.14", Check: checkDuplicate,
 		Sentence: "refuses a share that was submitted before on the channel",
-		Tests:    []string{"pool TestDuplicates_NeverForgetsAndNeverInvents"},
+		Tests:    []string{"pool TestRecord_NeverForgetsAndNeverInvents"},
 	},
 	{
 		Number: 155, Mark: Must, Source: "05§5.3.14", Check: checkRefusals,
