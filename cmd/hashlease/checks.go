@@ -22,6 +22,8 @@ import (
 	"github.com/hashlease/hashlease/pool/device"
 	"github.com/hashlease/hashlease/pool/fleet"
 	"github.com/hashlease/hashlease/pool/node"
+	"github.com/hashlease/hashlease/storage"
+	"github.com/hashlease/hashlease/storage/wal"
 	"github.com/hashlease/hashlease/stratum/noise"
 )
 
@@ -126,24 +128,38 @@ func checkStorage(cfg *config.Config) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	for _, path := range journals {
+	logs, err := filepath.Glob(filepath.Join(dir, sharesDir))
+	if err != nil {
+		return "", err
+	}
+	for _, path := range append(journals, logs...) {
 		if err := checkJournal(path); err != nil {
 			return "", err
 		}
 	}
-	return fmt.Sprintf("%s is writable, %d journals", dir, len(journals)), nil
+	return fmt.Sprintf("%s is writable, %d journals", dir, len(journals)+len(logs)), nil
 }
 
 func checkJournal(path string) error {
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: true, Timeout: 200 * time.Millisecond})
-	if errors.Is(err, berrors.ErrTimeout) {
-		return fixf(fmt.Errorf("%s is in use by another process", path),
-			"stop hashlease serve, if it is meant to be off")
+	if filepath.Base(path) == sharesDir {
+		return fixJournal(path, wal.Verify(path))
 	}
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: true, Timeout: 200 * time.Millisecond})
 	if err != nil {
-		return fixf(fmt.Errorf("opening journal %s: %w", path, err), "put the backup back")
+		return fixJournal(path, err)
 	}
 	return db.Close()
+}
+
+func fixJournal(path string, err error) error {
+	switch {
+	case errors.Is(err, berrors.ErrTimeout), errors.Is(err, storage.ErrLocked):
+		return fixf(fmt.Errorf("%s is in use by another process", path),
+			"stop hashlease serve, if it is meant to be off")
+	case err != nil:
+		return fixf(fmt.Errorf("opening journal %s: %w", path, err), "put the backup back")
+	}
+	return nil
 }
 
 func tryWrite(dir string) error {

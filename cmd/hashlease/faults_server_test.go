@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -15,6 +16,8 @@ import (
 
 	"github.com/hashlease/hashlease/cmd/hashsim/sim"
 	"github.com/hashlease/hashlease/pool/unit"
+	"github.com/hashlease/hashlease/storage"
+	"github.com/hashlease/hashlease/storage/wal"
 )
 
 // overlapping are leases on every feeder, two of them one after the other on the first.
@@ -185,11 +188,16 @@ func TestFaults_FullDiskAcknowledgesNothing(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	fillShares(t, dir)
+	ballast := filepath.Join(dir, "ballast")
+	fill(t, ballast)
+	if err := os.Truncate(ballast, sizeOf(t, ballast)-3<<20); err != nil { // the book's first pages
+		t.Fatal(err)
+	}
 	s.startServer()
 	s.runMiners()
 	s.awaitAcked(2 * miners)
-	ballast := filepath.Join(dir, "ballast")
-	fill(t, ballast)
+	fill(t, ballast+"2")
 	s.eventually("the server says why", time.Minute, func() bool {
 		return strings.Contains(s.logged(), "no space left")
 	})
@@ -205,7 +213,7 @@ func TestFaults_FullDiskAcknowledgesNothing(t *testing.T) {
 	if n := strings.Count(s.logged(), "no space left"); n > 200 {
 		t.Errorf("a full disk is told %d times in a few seconds", n)
 	}
-	if err := os.Remove(ballast); err != nil {
+	if err := errors.Join(os.Remove(ballast), os.Remove(ballast+"2")); err != nil {
 		t.Fatal(err)
 	}
 	s.awaitAcked(acked + miners)
@@ -215,6 +223,41 @@ func TestFaults_FullDiskAcknowledgesNothing(t *testing.T) {
 	s.eventually("every miner is back", 30*time.Second, func() bool { return s.sim.Stats().Mining == miners })
 	s.checkShares()
 	s.stop()
+}
+
+// fillShares makes a share journal in dir whose room, which is set aside in whole files, is used up
+// but for some sixty commits.
+func fillShares(t *testing.T, dir string) {
+	t.Helper()
+	path := filepath.Join(dir, sharesDir)
+	j, err := wal.Open(path, wal.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	room := sizeOf(t, filepath.Join(path, "0000000000000001.seg")) - 80*4096
+	const step = 3<<16 + 4096 // a record and what is written about it
+	for used := int64(step); used <= room; used += step {
+		w := storage.Write{Stream: "filler", Expect: storage.Any, Records: [][]byte{make([]byte, 3<<16)}}
+		if _, err := j.Append(t.Context(), w); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	// The next file, made ready ahead: it has nothing in it, and there will be no room for another.
+	if err := os.Remove(filepath.Join(path, "0000000000000002.seg")); err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+}
+
+func sizeOf(t *testing.T, path string) int64 {
+	t.Helper()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Size()
 }
 
 // awaitAcked waits until the miners have more than n shares acknowledged.

@@ -26,6 +26,7 @@ import (
 	"github.com/hashlease/hashlease/pool/node"
 	"github.com/hashlease/hashlease/storage"
 	"github.com/hashlease/hashlease/storage/bolt"
+	"github.com/hashlease/hashlease/storage/wal"
 	"github.com/hashlease/hashlease/stratum"
 )
 
@@ -36,10 +37,11 @@ type server struct {
 	log  *slog.Logger
 	term storage.Term
 
-	shares, book *bolt.Journal
-	credits      *ledger.Shares
-	blocks       *ledger.Blocks
-	entries      *ledger.Entries
+	shares  *wal.Journal
+	book    *bolt.Journal
+	credits *ledger.Shares
+	blocks  *ledger.Blocks
+	entries *ledger.Entries
 
 	sources   []node.Source // in the order of preference; opened ahead at a take-over
 	relay     *node.Relay
@@ -112,16 +114,25 @@ func (s *server) openJournals(ctx context.Context) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	var err error
-	for _, j := range []struct {
-		name string
-		to   **bolt.Journal
-	}{{"book.db", &s.book}, {"shares.db", &s.shares}} {
-		if *j.to, err = s.openJournal(ctx, filepath.Join(dir, j.name)); err != nil {
-			return err
-		}
-		s.closers = append(s.closers, (*j.to).Close)
+	err := s.openWhenFree(ctx, dir, func(wait time.Duration) (err error) {
+		s.book, err = bolt.Open(filepath.Join(dir, bookFile), bolt.Options{LockWait: wait})
+		return err
+	})
+	if err != nil {
+		return err
 	}
+	s.closers = append(s.closers, s.book.Close)
+	if err := adoptShares(ctx, dir, s.log); err != nil {
+		return err
+	}
+	err = s.openWhenFree(ctx, dir, func(wait time.Duration) (err error) {
+		s.shares, err = wal.Open(filepath.Join(dir, sharesDir), wal.Options{LockWait: wait})
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	s.closers = append(s.closers, s.shares.Close)
 	s.locked = time.Now()
 	s.term, err = s.book.Lead(ctx)
 	return err

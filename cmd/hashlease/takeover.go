@@ -5,12 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"time"
 
 	"github.com/hashlease/hashlease/pool/node"
 	"github.com/hashlease/hashlease/storage"
-	"github.com/hashlease/hashlease/storage/bolt"
 )
 
 // takeover is how a server waits for the one before it on the same storage directory, and what it has
@@ -30,28 +28,28 @@ const (
 	longestWait = 24 * time.Hour
 )
 
-// openJournal opens a journal as soon as the server before this one has closed it.
-func (s *server) openJournal(ctx context.Context, path string) (*bolt.Journal, error) {
+// openWhenFree opens a journal in dir as soon as the server before this one has closed it.
+func (s *server) openWhenFree(ctx context.Context, dir string, open func(wait time.Duration) error) error {
 	t := s.takeover
 	if t == nil {
-		return bolt.Open(path, bolt.Options{})
+		return open(0)
 	}
 	for {
-		j, err := bolt.Open(path, bolt.Options{LockWait: lockTurn})
+		err := open(lockTurn)
 		if !errors.Is(err, storage.ErrLocked) {
-			return j, err
+			return err
 		}
 		waited := time.Since(t.began)
 		if waited >= t.within {
-			return nil, fmt.Errorf("%w: it did not end within %v%s; nothing was changed: "+
+			return fmt.Errorf("%w: it did not end within %v%s; nothing was changed: "+
 				"send it SIGTERM and start this one again", err, t.within, t.whose())
 		}
 		if ctx.Err() != nil {
-			return nil, ctx.Err()
+			return ctx.Err()
 		}
 		if t.heir == nil {
-			if t.heir, err = inherit(filepath.Dir(path)); err != nil {
-				return nil, err
+			if t.heir, err = inherit(dir); err != nil {
+				return err
 			}
 		}
 		if t.told.IsZero() || time.Since(t.told) >= tellEvery {

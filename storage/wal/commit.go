@@ -14,7 +14,7 @@ import (
 
 // Bounds of one commit. A call that waits goes into the next.
 const (
-	commitBytes = 4 << 20 // about; one call may be larger
+	commitBytes = 1 << 20 // about; one call may be larger
 	keepBuffer  = 1 << 20 // a larger buffer is not kept between commits
 	recordCost  = 64      // what a record weighs beyond its bytes when a commit is bounded
 

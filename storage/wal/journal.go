@@ -18,7 +18,7 @@ var _ storage.Journal = (*Journal)(nil)
 type Options struct {
 	// LockWait is how long to wait for another process to close the journal: 200 ms if 0.
 	LockWait time.Duration
-	// SegmentSize is that of a file of the log: 16 MiB if 0. It is 256 KiB or more, in whole pages of
+	// SegmentSize is that of a file of the log: 4 MiB if 0. It is 256 KiB or more, in whole pages of
 	// 4 KiB.
 	SegmentSize int64
 	// MaxSize bounds the files together: without bound if 0. An Append that would pass it fails.
@@ -28,7 +28,7 @@ type Options struct {
 const (
 	defaultLockWait = 200 * time.Millisecond
 	lockPoll        = 10 * time.Millisecond
-	defaultSegment  = 16 << 20
+	defaultSegment  = 4 << 20
 	minSegment      = 256 << 10
 	lockName        = "lock"
 )

@@ -6,7 +6,7 @@ import (
 )
 
 // keepRetired is how many segments wait to be used again: more of them, left by a rush, are removed.
-const keepRetired = 8
+const keepRetired = 32
 
 // poke wakes the keeper.
 func (j *Journal) poke() {

@@ -17,6 +17,7 @@ import (
 	"github.com/hashlease/hashlease/pool/node"
 	"github.com/hashlease/hashlease/storage"
 	"github.com/hashlease/hashlease/storage/bolt"
+	"github.com/hashlease/hashlease/storage/wal"
 	"github.com/hashlease/hashlease/stratum"
 	"github.com/hashlease/hashlease/stratum/noise"
 )
@@ -81,14 +82,17 @@ func Target(ctx context.Context, cfg TargetConfig, r io.Reader, w io.Writer) (er
 
 // open makes everything and begins to listen.
 func (t *target) open(ctx context.Context) (err error) {
-	for _, name := range []string{"shares.db", "book.db"} {
-		j, err := bolt.Open(filepath.Join(t.cfg.Dir, name), bolt.Options{})
-		if err != nil {
-			return err
-		}
-		t.journals = append(t.journals, j)
+	book, err := bolt.Open(filepath.Join(t.cfg.Dir, "book.db"), bolt.Options{})
+	if err != nil {
+		return err
 	}
-	t.shares, err = ledger.NewShares(ctx, t.journals[0], t.journals[1], ledger.DefaultConfig())
+	t.journals = append(t.journals, book)
+	shares, err := wal.Open(filepath.Join(t.cfg.Dir, "shares.wal"), wal.Options{})
+	if err != nil {
+		return err
+	}
+	t.journals = append(t.journals, shares)
+	t.shares, err = ledger.NewShares(ctx, shares, book, ledger.DefaultConfig())
 	if err != nil {
 		return err
 	}
