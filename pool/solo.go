@@ -22,7 +22,7 @@ var errSolo = errors.New("sri/solo/ADDRESS/worker, sri/donate/PERCENT/ADDRESS/wo
 // ParseSolo reads identities that say whom the coinbase pays, as the reference implementation's pool
 // takes them:
 //
-//	sri/solo/ADDRESS[/worker], ADDRESS[.worker]   the miner
+//	sri/solo/ADDRESS[/worker], ADDRESS[.worker]   the miner; see ParseMiner
 //	sri/donate/PERCENT/ADDRESS[/worker]           the miner, but for some percent
 //	sri/donate[/worker]                           the pool
 //
@@ -52,19 +52,16 @@ func ParseSolo(identity string, params *chaincfg.Params) (Payout, WorkerID, erro
 // parseBare reads ADDRESS[.worker]. What starts with the prefix of such accounts would be mistaken for
 // one, and is refused.
 func parseBare(identity string, params *chaincfg.Params) (Payout, WorkerID, error) {
-	account, worker, named := strings.Cut(identity, ".")
-	if strings.HasPrefix(account, SoloAccount) {
+	identity = strings.TrimSpace(unescape(identity))
+	if strings.HasPrefix(identity, SoloAccount) {
 		return Payout{}, "", fmt.Errorf("identity %q: accounts do not start with %s", identity, SoloAccount)
 	}
-	if _, err := decodePayout(account, params); err != nil {
-		if len(networksOf(account)) == 0 {
-			return Payout{}, "", nil
-		}
+	account, worker, found, err := cutAddress(identity, params)
+	if err != nil || !found {
+		return Payout{}, "", err
 	}
-	if named {
-		return soloOf(account, 0, []string{worker}, params)
-	}
-	return soloOf(account, 0, nil, params)
+	name := workerName(worker, MaxIdentity-len(SoloAccount)-len(account)-1)
+	return soloOf(account, 0, []string{name}, params)
 }
 
 // parsePercent reads a whole number from 0 to 100.

@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/btcsuite/btcd/chaincfg/v2"
@@ -257,7 +256,7 @@ func (s *server) openStratum(context.Context) (err error) {
 	cfg.MinDifficulty, cfg.MaxDifficulty = s.cfg.Stratum.MinDifficulty, s.cfg.Stratum.MaxDifficulty
 	cfg.SharesPerMinute, cfg.SharesPerSecond = s.cfg.Stratum.SharesPerMinute, s.cfg.Stratum.SharesPerSecond
 	rooms := stratum.Rooms{
-		Feed: s.feed, Assembler: s.assembler, Registry: s.registry, Authorize: anyWorker{},
+		Feed: s.feed, Assembler: s.assembler, Registry: s.registry, Authorize: anyWorker{s.params},
 		Credit: s.credits, Blocks: s.relay, Identity: s.keys.current,
 	}
 	if s.cfg.Solo {
@@ -271,15 +270,11 @@ func (s *server) openStratum(context.Context) (err error) {
 
 // anyWorker lets every well-formed identity mine: its shares are credited under the account
 // that it names. What a worker may be ordered to do depends on the configured fleet, not on this.
-type anyWorker struct{}
+type anyWorker struct{ params *chaincfg.Params }
 
 // Authorize implements stratum.Authorizer.
-func (anyWorker) Authorize(_ context.Context, identity string, _ stratum.Device) (pool.WorkerID, error) {
-	if strings.HasPrefix(identity, pool.SoloAccount) {
-		return "", fmt.Errorf("identity %q: accounts do not start with %s", identity, pool.SoloAccount)
-	}
-	_, worker, err := pool.ParseIdentity(identity)
-	return worker, err
+func (a anyWorker) Authorize(_ context.Context, identity string, _ stratum.Device) (pool.WorkerID, error) {
+	return pool.ParseMiner(identity, a.params)
 }
 
 // listen binds every port before anything is served, so that a taken one is found at the start. Ports
