@@ -2,6 +2,7 @@ package stratum
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -26,6 +27,7 @@ type Server struct {
 	log        *slog.Logger
 	shards     []*shard
 	prefixes   *pool.Prefixes
+	v1         *v1Jobs // the jobs of Stratum V1
 	quotas     *quotas
 	difficulty *pool.DifficultyConfig
 	turns      *turns        // to compute a handshake
@@ -57,9 +59,15 @@ func New(cfg Config, rooms Rooms, log *slog.Logger) (*Server, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("checking the stratum configuration: %w", err)
 	}
+	if rooms.Sessions == nil {
+		var secret [32]byte
+		_, _ = rand.Read(secret[:]) // never fails
+		rooms.Sessions, _ = pool.NewSessionKey(secret[:])
+	}
 	s := &Server{
 		cfg: cfg, rooms: rooms, log: log,
 		prefixes:   pool.NewPrefixes(cfg.ServerByte),
+		v1:         newV1Jobs(rooms.Assembler.Epoch()),
 		quotas:     newQuotas(),
 		difficulty: cfg.difficulty(),
 		turns:      newTurns(handshakers()),

@@ -19,6 +19,7 @@ type counters struct {
 	durable      atomic.Uint64
 	acknowledged atomic.Uint64
 	blocks       atomic.Uint64
+	malformed    atomic.Uint64 // lines that are no requests
 	unnamed      atomic.Uint64 // shares without a name, though names were negotiated
 	crowded      atomic.Uint64 // shares whose name had no place
 	misnamed     atomic.Uint64 // names that were refused
