@@ -9,11 +9,11 @@ import (
 	"github.com/hashlease/hashlease/stratum/sv2"
 )
 
-// Errors of changes to open channels.
+// Why an open channel cannot be changed.
 var (
-	errNotOpen  = errors.New("there is no such channel")
-	errNoPrefix = errors.New("every extranonce prefix is in use")
-	errAccount  = errors.New("a channel is paid by the pool or by the coinbase for as long as it is open")
+	ErrNotOpen  = errors.New("there is no such channel")
+	ErrNoPrefix = errors.New("every extranonce prefix is in use")
+	ErrAccount  = errors.New("a channel is paid by the pool or by the coinbase for as long as it is open")
 )
 
 // channelOf finds an open channel by the numbers that Channels tells. The session is locked if there
@@ -29,7 +29,7 @@ func (s *Server) channelOf(session uint64, id uint32) (*session, *channel, error
 		}
 		se.mu.Unlock()
 	}
-	return nil, nil, fmt.Errorf("channel %d of session %d: %w", id, session, errNotOpen)
+	return nil, nil, fmt.Errorf("channel %d of session %d: %w", id, session, ErrNotOpen)
 }
 
 // SetPrefix gives an open channel another extranonce prefix, of the same length, and a job to mine
@@ -44,11 +44,11 @@ func (s *Server) SetPrefix(session uint64, channel uint32) error {
 	defer se.mu.Unlock()
 	prefix, ok := s.prefixes.Take()
 	if !ok {
-		return errNoPrefix
+		return ErrNoPrefix
 	}
 	if !c.pool.SetPrefix(c.kind.Prefix(prefix)) {
 		s.prefixes.Release(prefix)
-		return errNoPrefix // of this length
+		return ErrNoPrefix // of this length
 	}
 	c.former = append(c.former, c.prefix)
 	c.prefix = prefix
@@ -85,7 +85,7 @@ func (s *Server) SetPayout(session uint64, channel uint32, p pool.Payout) error 
 	case c.group.payout == p:
 		return nil
 	case c.group.payout.Solo() != p.Solo():
-		return errAccount
+		return ErrAccount
 	}
 	se.regroupLocked(c, p, time.Now())
 	se.flushLocked()

@@ -68,6 +68,8 @@ type ChannelStats struct {
 	Hashrate   unit.Hashrate
 	Power      bool          // speaks the power extension
 	Report     PowerReport   // what its device said by it
+	Prefix     []byte        // of its extranonces
+	Payout     pool.Payout   // whom the coinbase of its jobs pays
 	Names      int           // workers behind a proxy that it is known to stand for
 	Named      []WorkerStats // each of them; their figures are part of the channel's
 }

@@ -17,12 +17,13 @@ type cli struct {
 	Lease    leaseCmd    `cmd:"" help:"Book electric power, and follow it."`
 	Capacity capacityCmd `cmd:"" help:"Show the sites and what could be leased."`
 
-	Status statusCmd `cmd:"" help:"Show the pool's and the sites' present figures (operator)."`
-	Shares sharesCmd `cmd:"" help:"Show the work credited to each worker (operator)."`
-	Blocks blocksCmd `cmd:"" help:"Show found blocks and what became of them (operator)."`
-	Site   siteCmd   `cmd:"" help:"Steer a site's mining power (operator)."`
-	Clock  clockCmd  `cmd:"" help:"Say that the server's clock is right after a jump (operator)."`
-	Tenant tenantCmd `cmd:"" help:"Add tenants to a configuration (operator)."`
+	Status  statusCmd  `cmd:"" help:"Show the pool's and the sites' present figures (operator)."`
+	Shares  sharesCmd  `cmd:"" help:"Show the work credited to each worker (operator)."`
+	Blocks  blocksCmd  `cmd:"" help:"Show found blocks and what became of them (operator)."`
+	Channel channelCmd `cmd:"" help:"Show and steer the miners' open channels (operator)."`
+	Site    siteCmd    `cmd:"" help:"Steer a site's mining power (operator)."`
+	Clock   clockCmd   `cmd:"" help:"Say that the server's clock is right after a jump (operator)."`
+	Tenant  tenantCmd  `cmd:"" help:"Add tenants to a configuration (operator)."`
 
 	Version versionCmd `cmd:"" help:"Print the version."`
 }

@@ -32,15 +32,17 @@ type scripted struct {
 	hashleasev1.UnimplementedCapacityServiceServer
 	hashleasev1.UnimplementedOperatorServiceServer
 
-	create  func(*hashleasev1.CreateLeaseRequest) (*hashleasev1.Lease, error)
-	list    func(*hashleasev1.ListLeasesRequest) *hashleasev1.ListLeasesResponse
-	watch   func(*hashleasev1.WatchLeasesRequest, func(*hashleasev1.Lease)) error
-	curtail []*hashleasev1.CurtailSiteResponse
-	arm     *hashleasev1.SetArmRequest
-	off     *hashleasev1.ConfirmLeaseOffRequest
-	status  *hashleasev1.GetStatusResponse
-	clock   error // the answer to AcceptClock
-	key     string
+	create   func(*hashleasev1.CreateLeaseRequest) (*hashleasev1.Lease, error)
+	list     func(*hashleasev1.ListLeasesRequest) *hashleasev1.ListLeasesResponse
+	watch    func(*hashleasev1.WatchLeasesRequest, func(*hashleasev1.Lease)) error
+	channels []*hashleasev1.ListChannelsRequest
+	curtail  []*hashleasev1.CurtailSiteResponse
+	arm      *hashleasev1.SetArmRequest
+	off      *hashleasev1.ConfirmLeaseOffRequest
+	status   *hashleasev1.GetStatusResponse
+	reason   string // of CloseChannel
+	clock    error  // the answer to AcceptClock
+	key      string
 }
 
 func (s *scripted) CreateLease(

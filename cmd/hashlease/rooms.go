@@ -45,6 +45,8 @@ func (s *server) openGRPC(context.Context) (err error) {
 	operator, err := poolrpc.New(poolrpc.Config{
 		Shares: s.credits.Totals, Blocks: s.blocks.List, Status: s.status, Curtail: s.curtail,
 		SetArm: s.setArm, ConfirmOff: s.confirmOff, AcceptClock: s.acceptClock,
+		Channels: s.channels, Payout: s.payout, RenewPrefix: s.renewPrefix, SetPayout: s.setPayout,
+		CloseChannel: s.closeChannel,
 	})
 	if err != nil {
 		return err

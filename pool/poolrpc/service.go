@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/hashlease/hashlease/pool"
 	"github.com/hashlease/hashlease/pool/fleet"
 	"github.com/hashlease/hashlease/pool/ledger"
 	"github.com/hashlease/hashlease/pool/unit"
@@ -52,6 +53,16 @@ type Config struct {
 	ConfirmOff func(ctx context.Context, tenant, lease string) (*hashleasev1.Lease, error)
 	// AcceptClock believes the server's clock after a jump, and returns service time by it.
 	AcceptClock func(ctx context.Context) (time.Time, error)
+	// Channels lists the open mining channels, in no order.
+	Channels func() []OpenChannel
+	// Payout reads an address of the pool's network; its error says what is accepted.
+	Payout func(address string) (pool.Payout, error)
+	// RenewPrefix gives a channel another extranonce prefix, and returns the channel.
+	RenewPrefix func(id ChannelID) (*hashleasev1.Channel, error)
+	// SetPayout changes whom a solo miner's coinbase pays, and returns the channel.
+	SetPayout func(id ChannelID, p pool.Payout) (*hashleasev1.Channel, error)
+	// CloseChannel ends a channel and tells its miner why.
+	CloseChannel func(id ChannelID, reason string) error
 }
 
 // Service is the operator's gRPC service.
@@ -75,6 +86,11 @@ func New(cfg Config) (*Service, error) {
 	need("SetArm", cfg.SetArm != nil)
 	need("ConfirmOff", cfg.ConfirmOff != nil)
 	need("AcceptClock", cfg.AcceptClock != nil)
+	need("Channels", cfg.Channels != nil)
+	need("Payout", cfg.Payout != nil)
+	need("RenewPrefix", cfg.RenewPrefix != nil)
+	need("SetPayout", cfg.SetPayout != nil)
+	need("CloseChannel", cfg.CloseChannel != nil)
 	if len(errs) > 0 {
 		return nil, fmt.Errorf("configuring the operator service: %w", errors.Join(errs...))
 	}

@@ -21,6 +21,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/hashlease/hashlease/pool"
 	"github.com/hashlease/hashlease/pool/fleet"
 	"github.com/hashlease/hashlease/pool/ledger"
 	"github.com/hashlease/hashlease/pool/poolrpc"
@@ -47,6 +48,20 @@ func config() poolrpc.Config {
 			return &hashleasev1.Lease{}, nil
 		},
 		AcceptClock: func(context.Context) (time.Time, error) { return at, nil },
+		Channels:    func() []poolrpc.OpenChannel { return nil },
+		Payout: func(address string) (pool.Payout, error) {
+			if address != "addr" {
+				return pool.Payout{}, errors.New("addr is accepted")
+			}
+			return pool.Payout{Script: "script"}, nil
+		},
+		RenewPrefix: func(id poolrpc.ChannelID) (*hashleasev1.Channel, error) { return named(id), nil },
+		SetPayout: func(id poolrpc.ChannelID, p pool.Payout) (*hashleasev1.Channel, error) {
+			return &hashleasev1.Channel{
+				Name: id.String(), Payout: p.Script, PoolPercent: int32(p.Percent),
+			}, nil
+		},
+		CloseChannel: func(poolrpc.ChannelID, string) error { return nil },
 	}
 }
 
@@ -105,6 +120,7 @@ func TestNew_NamesEveryMissingFunction(t *testing.T) {
 	_, err := poolrpc.New(poolrpc.Config{})
 	for _, field := range []string{
 		"Shares", "Blocks", "Status", "Curtail", "SetArm", "ConfirmOff", "AcceptClock",
+		"Channels", "Payout", "RenewPrefix", "SetPayout", "CloseChannel",
 	} {
 		if err == nil || !strings.Contains(err.Error(), field) {
 			t.Errorf("error %v does not name %s", err, field)

@@ -78,6 +78,58 @@ func (Arm) EnumDescriptor() ([]byte, []int) {
 	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{0}
 }
 
+// ChannelKind says how much of the coinbase a miner may change.
+type ChannelKind int32
+
+const (
+	ChannelKind_CHANNEL_KIND_UNSPECIFIED ChannelKind = 0
+	// Header fields alone.
+	ChannelKind_CHANNEL_KIND_STANDARD ChannelKind = 1
+	// Part of the extranonce too: proxies.
+	ChannelKind_CHANNEL_KIND_EXTENDED ChannelKind = 2
+)
+
+// Enum value maps for ChannelKind.
+var (
+	ChannelKind_name = map[int32]string{
+		0: "CHANNEL_KIND_UNSPECIFIED",
+		1: "CHANNEL_KIND_STANDARD",
+		2: "CHANNEL_KIND_EXTENDED",
+	}
+	ChannelKind_value = map[string]int32{
+		"CHANNEL_KIND_UNSPECIFIED": 0,
+		"CHANNEL_KIND_STANDARD":    1,
+		"CHANNEL_KIND_EXTENDED":    2,
+	}
+)
+
+func (x ChannelKind) Enum() *ChannelKind {
+	p := new(ChannelKind)
+	*p = x
+	return p
+}
+
+func (x ChannelKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ChannelKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_hashlease_v1_operator_proto_enumTypes[1].Descriptor()
+}
+
+func (ChannelKind) Type() protoreflect.EnumType {
+	return &file_hashlease_v1_operator_proto_enumTypes[1]
+}
+
+func (x ChannelKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ChannelKind.Descriptor instead.
+func (ChannelKind) EnumDescriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{1}
+}
+
 type ListSharesRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1579,6 +1631,486 @@ func (x *AcceptClockResponse) GetTime() *timestamppb.Timestamp {
 	return nil
 }
 
+type ListChannelsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Only those of this worker, "account.worker", or of this account; all if absent.
+	Worker string `protobuf:"bytes,1,opt,name=worker,proto3" json:"worker,omitempty"`
+	// At most 1,000; 100 if absent.
+	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// next_page_token of the answer before; absent for the first page.
+	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListChannelsRequest) Reset() {
+	*x = ListChannelsRequest{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListChannelsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListChannelsRequest) ProtoMessage() {}
+
+func (x *ListChannelsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListChannelsRequest.ProtoReflect.Descriptor instead.
+func (*ListChannelsRequest) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *ListChannelsRequest) GetWorker() string {
+	if x != nil {
+		return x.Worker
+	}
+	return ""
+}
+
+func (x *ListChannelsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListChannelsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+type ListChannelsResponse struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Channels []*Channel             `protobuf:"bytes,1,rep,name=channels,proto3" json:"channels,omitempty"`
+	// For the next page; absent if there is none.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	// Of all pages.
+	TotalSize     int64 `protobuf:"varint,3,opt,name=total_size,json=totalSize,proto3" json:"total_size,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListChannelsResponse) Reset() {
+	*x = ListChannelsResponse{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListChannelsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListChannelsResponse) ProtoMessage() {}
+
+func (x *ListChannelsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListChannelsResponse.ProtoReflect.Descriptor instead.
+func (*ListChannelsResponse) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *ListChannelsResponse) GetChannels() []*Channel {
+	if x != nil {
+		return x.Channels
+	}
+	return nil
+}
+
+func (x *ListChannelsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+func (x *ListChannelsResponse) GetTotalSize() int64 {
+	if x != nil {
+		return x.TotalSize
+	}
+	return 0
+}
+
+// Channel is one open mining channel.
+type Channel struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "sessions/{session}/channels/{channel}": good until it closes, and for no channel after it.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// "account.worker", as it was opened.
+	Worker string      `protobuf:"bytes,2,opt,name=worker,proto3" json:"worker,omitempty"`
+	Kind   ChannelKind `protobuf:"varint,3,opt,name=kind,proto3,enum=hashlease.v1.ChannelKind" json:"kind,omitempty"`
+	// Vendor, hardware and firmware in the device's own words.
+	Device string `protobuf:"bytes,4,opt,name=device,proto3" json:"device,omitempty"`
+	// Where it connected from.
+	Address        string                 `protobuf:"bytes,5,opt,name=address,proto3" json:"address,omitempty"`
+	OpenTime       *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=open_time,json=openTime,proto3" json:"open_time,omitempty"`
+	LastShareTime  *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=last_share_time,json=lastShareTime,proto3" json:"last_share_time,omitempty"`
+	SharesAccepted uint64                 `protobuf:"varint,8,opt,name=shares_accepted,json=sharesAccepted,proto3" json:"shares_accepted,omitempty"`
+	SharesRejected uint64                 `protobuf:"varint,9,opt,name=shares_rejected,json=sharesRejected,proto3" json:"shares_rejected,omitempty"`
+	Difficulty     float64                `protobuf:"fixed64,10,opt,name=difficulty,proto3" json:"difficulty,omitempty"`
+	// Hashes a second, from its shares.
+	Hashrate float64 `protobuf:"fixed64,11,opt,name=hashrate,proto3" json:"hashrate,omitempty"`
+	// What every extranonce of it begins with, hexadecimal.
+	ExtranoncePrefix string `protobuf:"bytes,12,opt,name=extranonce_prefix,json=extranoncePrefix,proto3" json:"extranonce_prefix,omitempty"`
+	// Address that the coinbase of its jobs pays; absent for the pool.
+	Payout string `protobuf:"bytes,13,opt,name=payout,proto3" json:"payout,omitempty"`
+	// Percentage of the coinbase that the pool gets beside that address.
+	PoolPercent   int32 `protobuf:"varint,14,opt,name=pool_percent,json=poolPercent,proto3" json:"pool_percent,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Channel) Reset() {
+	*x = Channel{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Channel) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Channel) ProtoMessage() {}
+
+func (x *Channel) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Channel.ProtoReflect.Descriptor instead.
+func (*Channel) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *Channel) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Channel) GetWorker() string {
+	if x != nil {
+		return x.Worker
+	}
+	return ""
+}
+
+func (x *Channel) GetKind() ChannelKind {
+	if x != nil {
+		return x.Kind
+	}
+	return ChannelKind_CHANNEL_KIND_UNSPECIFIED
+}
+
+func (x *Channel) GetDevice() string {
+	if x != nil {
+		return x.Device
+	}
+	return ""
+}
+
+func (x *Channel) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *Channel) GetOpenTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.OpenTime
+	}
+	return nil
+}
+
+func (x *Channel) GetLastShareTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastShareTime
+	}
+	return nil
+}
+
+func (x *Channel) GetSharesAccepted() uint64 {
+	if x != nil {
+		return x.SharesAccepted
+	}
+	return 0
+}
+
+func (x *Channel) GetSharesRejected() uint64 {
+	if x != nil {
+		return x.SharesRejected
+	}
+	return 0
+}
+
+func (x *Channel) GetDifficulty() float64 {
+	if x != nil {
+		return x.Difficulty
+	}
+	return 0
+}
+
+func (x *Channel) GetHashrate() float64 {
+	if x != nil {
+		return x.Hashrate
+	}
+	return 0
+}
+
+func (x *Channel) GetExtranoncePrefix() string {
+	if x != nil {
+		return x.ExtranoncePrefix
+	}
+	return ""
+}
+
+func (x *Channel) GetPayout() string {
+	if x != nil {
+		return x.Payout
+	}
+	return ""
+}
+
+func (x *Channel) GetPoolPercent() int32 {
+	if x != nil {
+		return x.PoolPercent
+	}
+	return 0
+}
+
+type RenewChannelPrefixRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "sessions/{session}/channels/{channel}".
+	Name          string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RenewChannelPrefixRequest) Reset() {
+	*x = RenewChannelPrefixRequest{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RenewChannelPrefixRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RenewChannelPrefixRequest) ProtoMessage() {}
+
+func (x *RenewChannelPrefixRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RenewChannelPrefixRequest.ProtoReflect.Descriptor instead.
+func (*RenewChannelPrefixRequest) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *RenewChannelPrefixRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type SetChannelPayoutRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "sessions/{session}/channels/{channel}": of a miner who mines for himself.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// An address of the pool's network.
+	Payout string `protobuf:"bytes,2,opt,name=payout,proto3" json:"payout,omitempty"`
+	// Percentage of the coinbase for the pool; 0 to 99.
+	PoolPercent   int32 `protobuf:"varint,3,opt,name=pool_percent,json=poolPercent,proto3" json:"pool_percent,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetChannelPayoutRequest) Reset() {
+	*x = SetChannelPayoutRequest{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetChannelPayoutRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetChannelPayoutRequest) ProtoMessage() {}
+
+func (x *SetChannelPayoutRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetChannelPayoutRequest.ProtoReflect.Descriptor instead.
+func (*SetChannelPayoutRequest) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *SetChannelPayoutRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *SetChannelPayoutRequest) GetPayout() string {
+	if x != nil {
+		return x.Payout
+	}
+	return ""
+}
+
+func (x *SetChannelPayoutRequest) GetPoolPercent() int32 {
+	if x != nil {
+		return x.PoolPercent
+	}
+	return 0
+}
+
+type CloseChannelRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "sessions/{session}/channels/{channel}".
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// 1 to 255 bytes of printable ASCII; "closed-by-operator" if absent.
+	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CloseChannelRequest) Reset() {
+	*x = CloseChannelRequest{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CloseChannelRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CloseChannelRequest) ProtoMessage() {}
+
+func (x *CloseChannelRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CloseChannelRequest.ProtoReflect.Descriptor instead.
+func (*CloseChannelRequest) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *CloseChannelRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *CloseChannelRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type CloseChannelResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CloseChannelResponse) Reset() {
+	*x = CloseChannelResponse{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CloseChannelResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CloseChannelResponse) ProtoMessage() {}
+
+func (x *CloseChannelResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CloseChannelResponse.ProtoReflect.Descriptor instead.
+func (*CloseChannelResponse) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{28}
+}
+
 var File_hashlease_v1_operator_proto protoreflect.FileDescriptor
 
 const file_hashlease_v1_operator_proto_rawDesc = "" +
@@ -1702,13 +2234,55 @@ const file_hashlease_v1_operator_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"\x14\n" +
 	"\x12AcceptClockRequest\"E\n" +
 	"\x13AcceptClockResponse\x12.\n" +
-	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time*H\n" +
+	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\"i\n" +
+	"\x13ListChannelsRequest\x12\x16\n" +
+	"\x06worker\x18\x01 \x01(\tR\x06worker\x12\x1b\n" +
+	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\"\x90\x01\n" +
+	"\x14ListChannelsResponse\x121\n" +
+	"\bchannels\x18\x01 \x03(\v2\x15.hashlease.v1.ChannelR\bchannels\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\x1d\n" +
+	"\n" +
+	"total_size\x18\x03 \x01(\x03R\ttotalSize\"\x89\x04\n" +
+	"\aChannel\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
+	"\x06worker\x18\x02 \x01(\tR\x06worker\x12-\n" +
+	"\x04kind\x18\x03 \x01(\x0e2\x19.hashlease.v1.ChannelKindR\x04kind\x12\x16\n" +
+	"\x06device\x18\x04 \x01(\tR\x06device\x12\x18\n" +
+	"\aaddress\x18\x05 \x01(\tR\aaddress\x127\n" +
+	"\topen_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\bopenTime\x12B\n" +
+	"\x0flast_share_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\rlastShareTime\x12'\n" +
+	"\x0fshares_accepted\x18\b \x01(\x04R\x0esharesAccepted\x12'\n" +
+	"\x0fshares_rejected\x18\t \x01(\x04R\x0esharesRejected\x12\x1e\n" +
+	"\n" +
+	"difficulty\x18\n" +
+	" \x01(\x01R\n" +
+	"difficulty\x12\x1a\n" +
+	"\bhashrate\x18\v \x01(\x01R\bhashrate\x12+\n" +
+	"\x11extranonce_prefix\x18\f \x01(\tR\x10extranoncePrefix\x12\x16\n" +
+	"\x06payout\x18\r \x01(\tR\x06payout\x12!\n" +
+	"\fpool_percent\x18\x0e \x01(\x05R\vpoolPercent\"/\n" +
+	"\x19RenewChannelPrefixRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"h\n" +
+	"\x17SetChannelPayoutRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
+	"\x06payout\x18\x02 \x01(\tR\x06payout\x12!\n" +
+	"\fpool_percent\x18\x03 \x01(\x05R\vpoolPercent\"A\n" +
+	"\x13CloseChannelRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"\x16\n" +
+	"\x14CloseChannelResponse*H\n" +
 	"\x03Arm\x12\x13\n" +
 	"\x0fARM_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vARM_OBSERVE\x10\x01\x12\x0e\n" +
 	"\n" +
 	"ARM_ADVISE\x10\x02\x12\v\n" +
-	"\aARM_ACT\x10\x032\xbe\x04\n" +
+	"\aARM_ACT\x10\x03*a\n" +
+	"\vChannelKind\x12\x1c\n" +
+	"\x18CHANNEL_KIND_UNSPECIFIED\x10\x00\x12\x19\n" +
+	"\x15CHANNEL_KIND_STANDARD\x10\x01\x12\x19\n" +
+	"\x15CHANNEL_KIND_EXTENDED\x10\x022\x94\a\n" +
 	"\x0fOperatorService\x12O\n" +
 	"\n" +
 	"ListShares\x12\x1f.hashlease.v1.ListSharesRequest\x1a .hashlease.v1.ListSharesResponse\x12O\n" +
@@ -1718,7 +2292,11 @@ const file_hashlease_v1_operator_proto_rawDesc = "" +
 	"\x06SetArm\x12\x1b.hashlease.v1.SetArmRequest\x1a\x1c.hashlease.v1.SetArmResponse\x12L\n" +
 	"\tGetStatus\x12\x1e.hashlease.v1.GetStatusRequest\x1a\x1f.hashlease.v1.GetStatusResponse\x12L\n" +
 	"\x0fConfirmLeaseOff\x12$.hashlease.v1.ConfirmLeaseOffRequest\x1a\x13.hashlease.v1.Lease\x12R\n" +
-	"\vAcceptClock\x12 .hashlease.v1.AcceptClockRequest\x1a!.hashlease.v1.AcceptClockResponseB?Z=github.com/hashlease/hashlease/proto/hashlease/v1;hashleasev1b\x06proto3"
+	"\vAcceptClock\x12 .hashlease.v1.AcceptClockRequest\x1a!.hashlease.v1.AcceptClockResponse\x12U\n" +
+	"\fListChannels\x12!.hashlease.v1.ListChannelsRequest\x1a\".hashlease.v1.ListChannelsResponse\x12T\n" +
+	"\x12RenewChannelPrefix\x12'.hashlease.v1.RenewChannelPrefixRequest\x1a\x15.hashlease.v1.Channel\x12P\n" +
+	"\x10SetChannelPayout\x12%.hashlease.v1.SetChannelPayoutRequest\x1a\x15.hashlease.v1.Channel\x12U\n" +
+	"\fCloseChannel\x12!.hashlease.v1.CloseChannelRequest\x1a\".hashlease.v1.CloseChannelResponseB?Z=github.com/hashlease/hashlease/proto/hashlease/v1;hashleasev1b\x06proto3"
 
 var (
 	file_hashlease_v1_operator_proto_rawDescOnce sync.Once
@@ -1732,79 +2310,99 @@ func file_hashlease_v1_operator_proto_rawDescGZIP() []byte {
 	return file_hashlease_v1_operator_proto_rawDescData
 }
 
-var file_hashlease_v1_operator_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_hashlease_v1_operator_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_hashlease_v1_operator_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_hashlease_v1_operator_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
 var file_hashlease_v1_operator_proto_goTypes = []any{
-	(Arm)(0),                       // 0: hashlease.v1.Arm
-	(*ListSharesRequest)(nil),      // 1: hashlease.v1.ListSharesRequest
-	(*ListSharesResponse)(nil),     // 2: hashlease.v1.ListSharesResponse
-	(*WorkerShares)(nil),           // 3: hashlease.v1.WorkerShares
-	(*ListBlocksRequest)(nil),      // 4: hashlease.v1.ListBlocksRequest
-	(*ListBlocksResponse)(nil),     // 5: hashlease.v1.ListBlocksResponse
-	(*Block)(nil),                  // 6: hashlease.v1.Block
-	(*CurtailSiteRequest)(nil),     // 7: hashlease.v1.CurtailSiteRequest
-	(*CurtailSiteResponse)(nil),    // 8: hashlease.v1.CurtailSiteResponse
-	(*CurtailPreview)(nil),         // 9: hashlease.v1.CurtailPreview
-	(*CurtailedWorker)(nil),        // 10: hashlease.v1.CurtailedWorker
-	(*CurtailProgress)(nil),        // 11: hashlease.v1.CurtailProgress
-	(*SetArmRequest)(nil),          // 12: hashlease.v1.SetArmRequest
-	(*SetArmResponse)(nil),         // 13: hashlease.v1.SetArmResponse
-	(*GetStatusRequest)(nil),       // 14: hashlease.v1.GetStatusRequest
-	(*GetStatusResponse)(nil),      // 15: hashlease.v1.GetStatusResponse
-	(*LeaseBookStatus)(nil),        // 16: hashlease.v1.LeaseBookStatus
-	(*PoolStatus)(nil),             // 17: hashlease.v1.PoolStatus
-	(*Latency)(nil),                // 18: hashlease.v1.Latency
-	(*FeederStatus)(nil),           // 19: hashlease.v1.FeederStatus
-	(*ConfirmLeaseOffRequest)(nil), // 20: hashlease.v1.ConfirmLeaseOffRequest
-	(*AcceptClockRequest)(nil),     // 21: hashlease.v1.AcceptClockRequest
-	(*AcceptClockResponse)(nil),    // 22: hashlease.v1.AcceptClockResponse
-	nil,                            // 23: hashlease.v1.PoolStatus.SharesRejectedEntry
-	(*timestamppb.Timestamp)(nil),  // 24: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),    // 25: google.protobuf.Duration
-	(*Lease)(nil),                  // 26: hashlease.v1.Lease
+	(Arm)(0),                          // 0: hashlease.v1.Arm
+	(ChannelKind)(0),                  // 1: hashlease.v1.ChannelKind
+	(*ListSharesRequest)(nil),         // 2: hashlease.v1.ListSharesRequest
+	(*ListSharesResponse)(nil),        // 3: hashlease.v1.ListSharesResponse
+	(*WorkerShares)(nil),              // 4: hashlease.v1.WorkerShares
+	(*ListBlocksRequest)(nil),         // 5: hashlease.v1.ListBlocksRequest
+	(*ListBlocksResponse)(nil),        // 6: hashlease.v1.ListBlocksResponse
+	(*Block)(nil),                     // 7: hashlease.v1.Block
+	(*CurtailSiteRequest)(nil),        // 8: hashlease.v1.CurtailSiteRequest
+	(*CurtailSiteResponse)(nil),       // 9: hashlease.v1.CurtailSiteResponse
+	(*CurtailPreview)(nil),            // 10: hashlease.v1.CurtailPreview
+	(*CurtailedWorker)(nil),           // 11: hashlease.v1.CurtailedWorker
+	(*CurtailProgress)(nil),           // 12: hashlease.v1.CurtailProgress
+	(*SetArmRequest)(nil),             // 13: hashlease.v1.SetArmRequest
+	(*SetArmResponse)(nil),            // 14: hashlease.v1.SetArmResponse
+	(*GetStatusRequest)(nil),          // 15: hashlease.v1.GetStatusRequest
+	(*GetStatusResponse)(nil),         // 16: hashlease.v1.GetStatusResponse
+	(*LeaseBookStatus)(nil),           // 17: hashlease.v1.LeaseBookStatus
+	(*PoolStatus)(nil),                // 18: hashlease.v1.PoolStatus
+	(*Latency)(nil),                   // 19: hashlease.v1.Latency
+	(*FeederStatus)(nil),              // 20: hashlease.v1.FeederStatus
+	(*ConfirmLeaseOffRequest)(nil),    // 21: hashlease.v1.ConfirmLeaseOffRequest
+	(*AcceptClockRequest)(nil),        // 22: hashlease.v1.AcceptClockRequest
+	(*AcceptClockResponse)(nil),       // 23: hashlease.v1.AcceptClockResponse
+	(*ListChannelsRequest)(nil),       // 24: hashlease.v1.ListChannelsRequest
+	(*ListChannelsResponse)(nil),      // 25: hashlease.v1.ListChannelsResponse
+	(*Channel)(nil),                   // 26: hashlease.v1.Channel
+	(*RenewChannelPrefixRequest)(nil), // 27: hashlease.v1.RenewChannelPrefixRequest
+	(*SetChannelPayoutRequest)(nil),   // 28: hashlease.v1.SetChannelPayoutRequest
+	(*CloseChannelRequest)(nil),       // 29: hashlease.v1.CloseChannelRequest
+	(*CloseChannelResponse)(nil),      // 30: hashlease.v1.CloseChannelResponse
+	nil,                               // 31: hashlease.v1.PoolStatus.SharesRejectedEntry
+	(*timestamppb.Timestamp)(nil),     // 32: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),       // 33: google.protobuf.Duration
+	(*Lease)(nil),                     // 34: hashlease.v1.Lease
 }
 var file_hashlease_v1_operator_proto_depIdxs = []int32{
-	3,  // 0: hashlease.v1.ListSharesResponse.workers:type_name -> hashlease.v1.WorkerShares
-	24, // 1: hashlease.v1.WorkerShares.last_time:type_name -> google.protobuf.Timestamp
-	6,  // 2: hashlease.v1.ListBlocksResponse.blocks:type_name -> hashlease.v1.Block
-	24, // 3: hashlease.v1.Block.found_time:type_name -> google.protobuf.Timestamp
-	25, // 4: hashlease.v1.CurtailSiteRequest.duration:type_name -> google.protobuf.Duration
-	9,  // 5: hashlease.v1.CurtailSiteResponse.preview:type_name -> hashlease.v1.CurtailPreview
-	11, // 6: hashlease.v1.CurtailSiteResponse.progress:type_name -> hashlease.v1.CurtailProgress
-	10, // 7: hashlease.v1.CurtailPreview.workers:type_name -> hashlease.v1.CurtailedWorker
-	24, // 8: hashlease.v1.CurtailProgress.time:type_name -> google.protobuf.Timestamp
+	4,  // 0: hashlease.v1.ListSharesResponse.workers:type_name -> hashlease.v1.WorkerShares
+	32, // 1: hashlease.v1.WorkerShares.last_time:type_name -> google.protobuf.Timestamp
+	7,  // 2: hashlease.v1.ListBlocksResponse.blocks:type_name -> hashlease.v1.Block
+	32, // 3: hashlease.v1.Block.found_time:type_name -> google.protobuf.Timestamp
+	33, // 4: hashlease.v1.CurtailSiteRequest.duration:type_name -> google.protobuf.Duration
+	10, // 5: hashlease.v1.CurtailSiteResponse.preview:type_name -> hashlease.v1.CurtailPreview
+	12, // 6: hashlease.v1.CurtailSiteResponse.progress:type_name -> hashlease.v1.CurtailProgress
+	11, // 7: hashlease.v1.CurtailPreview.workers:type_name -> hashlease.v1.CurtailedWorker
+	32, // 8: hashlease.v1.CurtailProgress.time:type_name -> google.protobuf.Timestamp
 	0,  // 9: hashlease.v1.SetArmRequest.arm:type_name -> hashlease.v1.Arm
 	0,  // 10: hashlease.v1.SetArmResponse.arm:type_name -> hashlease.v1.Arm
-	24, // 11: hashlease.v1.GetStatusResponse.time:type_name -> google.protobuf.Timestamp
-	17, // 12: hashlease.v1.GetStatusResponse.pool:type_name -> hashlease.v1.PoolStatus
-	19, // 13: hashlease.v1.GetStatusResponse.feeders:type_name -> hashlease.v1.FeederStatus
-	16, // 14: hashlease.v1.GetStatusResponse.leases:type_name -> hashlease.v1.LeaseBookStatus
-	24, // 15: hashlease.v1.LeaseBookStatus.time:type_name -> google.protobuf.Timestamp
-	23, // 16: hashlease.v1.PoolStatus.shares_rejected:type_name -> hashlease.v1.PoolStatus.SharesRejectedEntry
-	18, // 17: hashlease.v1.PoolStatus.tip_to_last_job:type_name -> hashlease.v1.Latency
-	18, // 18: hashlease.v1.PoolStatus.share_to_ack:type_name -> hashlease.v1.Latency
+	32, // 11: hashlease.v1.GetStatusResponse.time:type_name -> google.protobuf.Timestamp
+	18, // 12: hashlease.v1.GetStatusResponse.pool:type_name -> hashlease.v1.PoolStatus
+	20, // 13: hashlease.v1.GetStatusResponse.feeders:type_name -> hashlease.v1.FeederStatus
+	17, // 14: hashlease.v1.GetStatusResponse.leases:type_name -> hashlease.v1.LeaseBookStatus
+	32, // 15: hashlease.v1.LeaseBookStatus.time:type_name -> google.protobuf.Timestamp
+	31, // 16: hashlease.v1.PoolStatus.shares_rejected:type_name -> hashlease.v1.PoolStatus.SharesRejectedEntry
+	19, // 17: hashlease.v1.PoolStatus.tip_to_last_job:type_name -> hashlease.v1.Latency
+	19, // 18: hashlease.v1.PoolStatus.share_to_ack:type_name -> hashlease.v1.Latency
 	0,  // 19: hashlease.v1.FeederStatus.arm:type_name -> hashlease.v1.Arm
-	24, // 20: hashlease.v1.FeederStatus.reading_time:type_name -> google.protobuf.Timestamp
-	24, // 21: hashlease.v1.AcceptClockResponse.time:type_name -> google.protobuf.Timestamp
-	1,  // 22: hashlease.v1.OperatorService.ListShares:input_type -> hashlease.v1.ListSharesRequest
-	4,  // 23: hashlease.v1.OperatorService.ListBlocks:input_type -> hashlease.v1.ListBlocksRequest
-	7,  // 24: hashlease.v1.OperatorService.CurtailSite:input_type -> hashlease.v1.CurtailSiteRequest
-	12, // 25: hashlease.v1.OperatorService.SetArm:input_type -> hashlease.v1.SetArmRequest
-	14, // 26: hashlease.v1.OperatorService.GetStatus:input_type -> hashlease.v1.GetStatusRequest
-	20, // 27: hashlease.v1.OperatorService.ConfirmLeaseOff:input_type -> hashlease.v1.ConfirmLeaseOffRequest
-	21, // 28: hashlease.v1.OperatorService.AcceptClock:input_type -> hashlease.v1.AcceptClockRequest
-	2,  // 29: hashlease.v1.OperatorService.ListShares:output_type -> hashlease.v1.ListSharesResponse
-	5,  // 30: hashlease.v1.OperatorService.ListBlocks:output_type -> hashlease.v1.ListBlocksResponse
-	8,  // 31: hashlease.v1.OperatorService.CurtailSite:output_type -> hashlease.v1.CurtailSiteResponse
-	13, // 32: hashlease.v1.OperatorService.SetArm:output_type -> hashlease.v1.SetArmResponse
-	15, // 33: hashlease.v1.OperatorService.GetStatus:output_type -> hashlease.v1.GetStatusResponse
-	26, // 34: hashlease.v1.OperatorService.ConfirmLeaseOff:output_type -> hashlease.v1.Lease
-	22, // 35: hashlease.v1.OperatorService.AcceptClock:output_type -> hashlease.v1.AcceptClockResponse
-	29, // [29:36] is the sub-list for method output_type
-	22, // [22:29] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	32, // 20: hashlease.v1.FeederStatus.reading_time:type_name -> google.protobuf.Timestamp
+	32, // 21: hashlease.v1.AcceptClockResponse.time:type_name -> google.protobuf.Timestamp
+	26, // 22: hashlease.v1.ListChannelsResponse.channels:type_name -> hashlease.v1.Channel
+	1,  // 23: hashlease.v1.Channel.kind:type_name -> hashlease.v1.ChannelKind
+	32, // 24: hashlease.v1.Channel.open_time:type_name -> google.protobuf.Timestamp
+	32, // 25: hashlease.v1.Channel.last_share_time:type_name -> google.protobuf.Timestamp
+	2,  // 26: hashlease.v1.OperatorService.ListShares:input_type -> hashlease.v1.ListSharesRequest
+	5,  // 27: hashlease.v1.OperatorService.ListBlocks:input_type -> hashlease.v1.ListBlocksRequest
+	8,  // 28: hashlease.v1.OperatorService.CurtailSite:input_type -> hashlease.v1.CurtailSiteRequest
+	13, // 29: hashlease.v1.OperatorService.SetArm:input_type -> hashlease.v1.SetArmRequest
+	15, // 30: hashlease.v1.OperatorService.GetStatus:input_type -> hashlease.v1.GetStatusRequest
+	21, // 31: hashlease.v1.OperatorService.ConfirmLeaseOff:input_type -> hashlease.v1.ConfirmLeaseOffRequest
+	22, // 32: hashlease.v1.OperatorService.AcceptClock:input_type -> hashlease.v1.AcceptClockRequest
+	24, // 33: hashlease.v1.OperatorService.ListChannels:input_type -> hashlease.v1.ListChannelsRequest
+	27, // 34: hashlease.v1.OperatorService.RenewChannelPrefix:input_type -> hashlease.v1.RenewChannelPrefixRequest
+	28, // 35: hashlease.v1.OperatorService.SetChannelPayout:input_type -> hashlease.v1.SetChannelPayoutRequest
+	29, // 36: hashlease.v1.OperatorService.CloseChannel:input_type -> hashlease.v1.CloseChannelRequest
+	3,  // 37: hashlease.v1.OperatorService.ListShares:output_type -> hashlease.v1.ListSharesResponse
+	6,  // 38: hashlease.v1.OperatorService.ListBlocks:output_type -> hashlease.v1.ListBlocksResponse
+	9,  // 39: hashlease.v1.OperatorService.CurtailSite:output_type -> hashlease.v1.CurtailSiteResponse
+	14, // 40: hashlease.v1.OperatorService.SetArm:output_type -> hashlease.v1.SetArmResponse
+	16, // 41: hashlease.v1.OperatorService.GetStatus:output_type -> hashlease.v1.GetStatusResponse
+	34, // 42: hashlease.v1.OperatorService.ConfirmLeaseOff:output_type -> hashlease.v1.Lease
+	23, // 43: hashlease.v1.OperatorService.AcceptClock:output_type -> hashlease.v1.AcceptClockResponse
+	25, // 44: hashlease.v1.OperatorService.ListChannels:output_type -> hashlease.v1.ListChannelsResponse
+	26, // 45: hashlease.v1.OperatorService.RenewChannelPrefix:output_type -> hashlease.v1.Channel
+	26, // 46: hashlease.v1.OperatorService.SetChannelPayout:output_type -> hashlease.v1.Channel
+	30, // 47: hashlease.v1.OperatorService.CloseChannel:output_type -> hashlease.v1.CloseChannelResponse
+	37, // [37:48] is the sub-list for method output_type
+	26, // [26:37] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_hashlease_v1_operator_proto_init() }
@@ -1822,8 +2420,8 @@ func file_hashlease_v1_operator_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_hashlease_v1_operator_proto_rawDesc), len(file_hashlease_v1_operator_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   23,
+			NumEnums:      2,
+			NumMessages:   30,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -21,13 +21,17 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	OperatorService_ListShares_FullMethodName      = "/hashlease.v1.OperatorService/ListShares"
-	OperatorService_ListBlocks_FullMethodName      = "/hashlease.v1.OperatorService/ListBlocks"
-	OperatorService_CurtailSite_FullMethodName     = "/hashlease.v1.OperatorService/CurtailSite"
-	OperatorService_SetArm_FullMethodName          = "/hashlease.v1.OperatorService/SetArm"
-	OperatorService_GetStatus_FullMethodName       = "/hashlease.v1.OperatorService/GetStatus"
-	OperatorService_ConfirmLeaseOff_FullMethodName = "/hashlease.v1.OperatorService/ConfirmLeaseOff"
-	OperatorService_AcceptClock_FullMethodName     = "/hashlease.v1.OperatorService/AcceptClock"
+	OperatorService_ListShares_FullMethodName         = "/hashlease.v1.OperatorService/ListShares"
+	OperatorService_ListBlocks_FullMethodName         = "/hashlease.v1.OperatorService/ListBlocks"
+	OperatorService_CurtailSite_FullMethodName        = "/hashlease.v1.OperatorService/CurtailSite"
+	OperatorService_SetArm_FullMethodName             = "/hashlease.v1.OperatorService/SetArm"
+	OperatorService_GetStatus_FullMethodName          = "/hashlease.v1.OperatorService/GetStatus"
+	OperatorService_ConfirmLeaseOff_FullMethodName    = "/hashlease.v1.OperatorService/ConfirmLeaseOff"
+	OperatorService_AcceptClock_FullMethodName        = "/hashlease.v1.OperatorService/AcceptClock"
+	OperatorService_ListChannels_FullMethodName       = "/hashlease.v1.OperatorService/ListChannels"
+	OperatorService_RenewChannelPrefix_FullMethodName = "/hashlease.v1.OperatorService/RenewChannelPrefix"
+	OperatorService_SetChannelPayout_FullMethodName   = "/hashlease.v1.OperatorService/SetChannelPayout"
+	OperatorService_CloseChannel_FullMethodName       = "/hashlease.v1.OperatorService/CloseChannel"
 )
 
 // OperatorServiceClient is the client API for OperatorService service.
@@ -53,6 +57,16 @@ type OperatorServiceClient interface {
 	// AcceptClock takes the operator's word that the server's clock is right after a jump: timers and
 	// bookings go on by it.
 	AcceptClock(ctx context.Context, in *AcceptClockRequest, opts ...grpc.CallOption) (*AcceptClockResponse, error)
+	// ListChannels gives open mining channels, oldest session first.
+	ListChannels(ctx context.Context, in *ListChannelsRequest, opts ...grpc.CallOption) (*ListChannelsResponse, error)
+	// RenewChannelPrefix gives a channel another extranonce prefix and a job under it. The old prefix is
+	// nobody else's while a job lives that was made under it.
+	RenewChannelPrefix(ctx context.Context, in *RenewChannelPrefixRequest, opts ...grpc.CallOption) (*Channel, error)
+	// SetChannelPayout lets the coinbase of a solo miner's jobs pay another address, from the next job on.
+	SetChannelPayout(ctx context.Context, in *SetChannelPayoutRequest, opts ...grpc.CallOption) (*Channel, error)
+	// CloseChannel ends a channel with a reason that its miner may read. What it submitted is credited.
+	// Nothing keeps the miner from opening another one.
+	CloseChannel(ctx context.Context, in *CloseChannelRequest, opts ...grpc.CallOption) (*CloseChannelResponse, error)
 }
 
 type operatorServiceClient struct {
@@ -142,6 +156,46 @@ func (c *operatorServiceClient) AcceptClock(ctx context.Context, in *AcceptClock
 	return out, nil
 }
 
+func (c *operatorServiceClient) ListChannels(ctx context.Context, in *ListChannelsRequest, opts ...grpc.CallOption) (*ListChannelsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListChannelsResponse)
+	err := c.cc.Invoke(ctx, OperatorService_ListChannels_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *operatorServiceClient) RenewChannelPrefix(ctx context.Context, in *RenewChannelPrefixRequest, opts ...grpc.CallOption) (*Channel, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Channel)
+	err := c.cc.Invoke(ctx, OperatorService_RenewChannelPrefix_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *operatorServiceClient) SetChannelPayout(ctx context.Context, in *SetChannelPayoutRequest, opts ...grpc.CallOption) (*Channel, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Channel)
+	err := c.cc.Invoke(ctx, OperatorService_SetChannelPayout_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *operatorServiceClient) CloseChannel(ctx context.Context, in *CloseChannelRequest, opts ...grpc.CallOption) (*CloseChannelResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CloseChannelResponse)
+	err := c.cc.Invoke(ctx, OperatorService_CloseChannel_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // OperatorServiceServer is the server API for OperatorService service.
 // All implementations must embed UnimplementedOperatorServiceServer
 // for forward compatibility.
@@ -165,6 +219,16 @@ type OperatorServiceServer interface {
 	// AcceptClock takes the operator's word that the server's clock is right after a jump: timers and
 	// bookings go on by it.
 	AcceptClock(context.Context, *AcceptClockRequest) (*AcceptClockResponse, error)
+	// ListChannels gives open mining channels, oldest session first.
+	ListChannels(context.Context, *ListChannelsRequest) (*ListChannelsResponse, error)
+	// RenewChannelPrefix gives a channel another extranonce prefix and a job under it. The old prefix is
+	// nobody else's while a job lives that was made under it.
+	RenewChannelPrefix(context.Context, *RenewChannelPrefixRequest) (*Channel, error)
+	// SetChannelPayout lets the coinbase of a solo miner's jobs pay another address, from the next job on.
+	SetChannelPayout(context.Context, *SetChannelPayoutRequest) (*Channel, error)
+	// CloseChannel ends a channel with a reason that its miner may read. What it submitted is credited.
+	// Nothing keeps the miner from opening another one.
+	CloseChannel(context.Context, *CloseChannelRequest) (*CloseChannelResponse, error)
 	mustEmbedUnimplementedOperatorServiceServer()
 }
 
@@ -195,6 +259,18 @@ func (UnimplementedOperatorServiceServer) ConfirmLeaseOff(context.Context, *Conf
 }
 func (UnimplementedOperatorServiceServer) AcceptClock(context.Context, *AcceptClockRequest) (*AcceptClockResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method AcceptClock not implemented")
+}
+func (UnimplementedOperatorServiceServer) ListChannels(context.Context, *ListChannelsRequest) (*ListChannelsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListChannels not implemented")
+}
+func (UnimplementedOperatorServiceServer) RenewChannelPrefix(context.Context, *RenewChannelPrefixRequest) (*Channel, error) {
+	return nil, status.Error(codes.Unimplemented, "method RenewChannelPrefix not implemented")
+}
+func (UnimplementedOperatorServiceServer) SetChannelPayout(context.Context, *SetChannelPayoutRequest) (*Channel, error) {
+	return nil, status.Error(codes.Unimplemented, "method SetChannelPayout not implemented")
+}
+func (UnimplementedOperatorServiceServer) CloseChannel(context.Context, *CloseChannelRequest) (*CloseChannelResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CloseChannel not implemented")
 }
 func (UnimplementedOperatorServiceServer) mustEmbedUnimplementedOperatorServiceServer() {}
 func (UnimplementedOperatorServiceServer) testEmbeddedByValue()                         {}
@@ -336,6 +412,78 @@ func _OperatorService_AcceptClock_Handler(srv interface{}, ctx context.Context, 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _OperatorService_ListChannels_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListChannelsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OperatorServiceServer).ListChannels(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OperatorService_ListChannels_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OperatorServiceServer).ListChannels(ctx, req.(*ListChannelsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _OperatorService_RenewChannelPrefix_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RenewChannelPrefixRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OperatorServiceServer).RenewChannelPrefix(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OperatorService_RenewChannelPrefix_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OperatorServiceServer).RenewChannelPrefix(ctx, req.(*RenewChannelPrefixRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _OperatorService_SetChannelPayout_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SetChannelPayoutRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OperatorServiceServer).SetChannelPayout(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OperatorService_SetChannelPayout_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OperatorServiceServer).SetChannelPayout(ctx, req.(*SetChannelPayoutRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _OperatorService_CloseChannel_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CloseChannelRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OperatorServiceServer).CloseChannel(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OperatorService_CloseChannel_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OperatorServiceServer).CloseChannel(ctx, req.(*CloseChannelRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // OperatorService_ServiceDesc is the grpc.ServiceDesc for OperatorService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -366,6 +514,22 @@ var OperatorService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "AcceptClock",
 			Handler:    _OperatorService_AcceptClock_Handler,
+		},
+		{
+			MethodName: "ListChannels",
+			Handler:    _OperatorService_ListChannels_Handler,
+		},
+		{
+			MethodName: "RenewChannelPrefix",
+			Handler:    _OperatorService_RenewChannelPrefix_Handler,
+		},
+		{
+			MethodName: "SetChannelPayout",
+			Handler:    _OperatorService_SetChannelPayout_Handler,
+		},
+		{
+			MethodName: "CloseChannel",
+			Handler:    _OperatorService_CloseChannel_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{
