@@ -96,8 +96,7 @@ func TestAcks_CarryTheFraction(t *testing.T) {
 	for n := range uint32(50) {
 		difficulty := 0.37 + float64(n%3)
 		want += difficulty
-		a := accepted{session: s, channel: c, sequence: n, difficulty: difficulty, read: time.Now()}
-		s.durable(&a, a.read)
+		s.durable(&accepted{session: s, channel: c, sequence: n, difficulty: difficulty, read: time.Now()})
 		s.acknowledgeAll(time.Now())
 		_, payload, err := client.ReadFrame(nil, nil)
 		if err != nil {

@@ -64,7 +64,7 @@ func (s *session) submitLocked(
 func (s *session) rejectLocked(id, sequence uint32, r pool.Reject) {
 	s.refused = true
 	s.srv.counts.rejected[r].Add(1)
-	s.says.rejectLocked(id, sequence, r)
+	sendLocked(s, sv2.SubmitSharesError{ChannelID: id, Sequence: sequence, Code: r.Code()})
 }
 
 // found hands a block on. Neither its sending nor its spooling waits for the credit.
@@ -77,16 +77,12 @@ func (s *session) found(b *pool.Block) {
 }
 
 // durable notes that a share survives from now on.
-func (s *session) durable(a *accepted, now time.Time) {
+func (s *session) durable(a *accepted) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.channels[a.channel.id] == a.channel { // else closed meanwhile: credited, and nobody to tell
-		s.says.durableLocked(a, now)
+	if s.channels[a.channel.id] != a.channel {
+		return // closed meanwhile: credited, and nobody to tell
 	}
-}
-
-// durableLocked puts a share into its channel's next acknowledgement.
-func (d v2) durableLocked(a *accepted, _ time.Time) {
 	k := a.channel.acks
 	if k == nil {
 		k, _ = unsaid.Get().(*acks) // the pool holds nothing else
