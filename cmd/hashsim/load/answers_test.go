@@ -1,8 +1,6 @@
 package load
 
 import (
-	"bytes"
-	"net"
 	"os"
 	"strings"
 	"testing"
@@ -14,9 +12,9 @@ import (
 
 // waiting is a client that has sent shares of these kinds.
 func waiting(kinds ...pool.Reject) *client {
-	c := &client{wire: &wire{came: time.Now()}, ring: make([]sent, ringSize)}
+	c := &client{came: time.Now(), ring: make([]sent, ringSize)}
 	for _, k := range kinds {
-		c.ring[c.sequence] = sent{at: c.wire.came.Add(-time.Millisecond), bad: k, counted: true}
+		c.ring[c.sequence] = sent{at: c.came.Add(-time.Millisecond), bad: k, counted: true}
 		c.sequence++
 	}
 	return c
@@ -58,25 +56,6 @@ func TestClient_NoticesWrongAnswers(t *testing.T) {
 		if answer(c); c.tally.wrong != 1 || c.tally.example == "" {
 			t.Errorf("%s: tally is %+v", name, c.tally)
 		}
-	}
-}
-
-// Ensure that a read gives every byte once, whatever the size of the reader's memory.
-func TestWire_LosesNothing(t *testing.T) {
-	near, far := net.Pipe()
-	want := bytes.Repeat([]byte("0123456789"), 500)
-	go func() { _, _ = far.Write(want); _ = far.Close() }() // ends with the bytes
-	w := &wire{Conn: near}
-	var got []byte
-	for p := make([]byte, 7); ; {
-		n, err := w.Read(p)
-		got = append(got, p[:n]...)
-		if err != nil {
-			break
-		}
-	}
-	if !bytes.Equal(got, want) || w.came.IsZero() {
-		t.Errorf("%d bytes of %d came", len(got), len(want))
 	}
 }
 

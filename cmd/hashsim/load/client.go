@@ -21,12 +21,18 @@ const (
 	maxFutures = 4                // future jobs that a client remembers for each channel
 )
 
-// client is one connection to the pool. Its reader runs until the connection ends.
+// client is one connection to the pool.
 type client struct {
 	crowd *crowd
 	name  string
 	conn  *noise.Conn
-	wire  *wire // owned by the reader
+	wire  *wire
+
+	// owned by the gatherer
+	came   time.Time  // newest bytes
+	unread int        // bytes that came and were not opened
+	header sv2.Header // opened; its payload is not
+	headed bool
 
 	mu       sync.Mutex
 	lanes    map[uint32]*lane // guarded by mu: channels by id
@@ -78,19 +84,27 @@ func (k *crowd) dial(ctx context.Context, name string, channels int) (*client, e
 // begin sets a connection up that has shaken hands.
 func (k *crowd) begin(ctx context.Context, name string, conn *noise.Conn, channels int) (*client, error) {
 	_ = conn.SetDeadline(time.Time{})
-	w := &wire{Conn: conn.Conn}
-	conn.Conn = w
-	c := &client{crowd: k, name: name, conn: conn, wire: w, lanes: map[uint32]*lane{}}
+	g, err := k.gatherer()
+	if err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	c := &client{
+		crowd: k, name: name, conn: conn, wire: &wire{Conn: conn.Conn}, lanes: map[uint32]*lane{},
+	}
 	c.await(channels)
+	if c.wire.socket, err = g.add(conn.Conn, c); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	conn.Conn = c.wire
 	plain := sv2.SetupConnection{
 		Protocol: sv2.ProtocolMining, MinVersion: sv2.Version, MaxVersion: sv2.Version,
 		Flags: sv2.RequiresStandardJobs * boolFlag(channels == 1),
 		Host:  "127.0.0.1", Vendor: "hashsim", HardwareVersion: "load", DeviceID: name,
 	}.AppendFrame(nil)
 	if _, err := conn.Write(c.appendOpens(plain, 0, channels)); err != nil {
-		return nil, errors.Join(fmt.Errorf("opening channels: %w", err), conn.Close())
+		c.cut()
+		return nil, fmt.Errorf("opening channels: %w", err)
 	}
-	k.readers.Go(c.read) // ends with the connection
 	return c, c.wait(ctx)
 }
 
@@ -146,39 +160,55 @@ func (c *client) wait(ctx context.Context) error {
 	return c.failed
 }
 
-// cut ends the connection as a power cut would: without a word, and without a port that waits.
-func (c *client) cut() {
-	if w, ok := c.conn.Conn.(*wire); ok {
-		if tcp, ok := w.Conn.(*net.TCPConn); ok {
-			_ = tcp.SetLinger(0)
+// cut ends the connection as a power cut would.
+func (c *client) cut() { c.wire.socket.cut() }
+
+// sealedHeader is the size of a frame's header on the wire.
+const sealedHeader = noise.HeaderSize + noise.Overhead
+
+// receive implements receiver: it opens the frames that are whole.
+func (c *client) receive(b []byte, came time.Time) error {
+	c.came = came
+	c.unread += len(b)
+	c.wire.feed(b)
+	for {
+		if !c.headed {
+			if c.unread < sealedHeader {
+				return nil
+			}
+			raw, err := c.conn.ReadHeader()
+			if err != nil {
+				return err
+			}
+			c.header, c.headed = sv2.ParseHeader(raw), true
+			c.unread -= sealedHeader
+		}
+		sealed := noise.SealedSize(int(c.header.Length)) - sealedHeader
+		if c.unread < sealed {
+			return nil
+		}
+		payload, err := c.conn.ReadPayload(c.crowd.payload[:])
+		if err != nil {
+			return err
+		}
+		c.unread -= sealed
+		c.headed = false
+		if err := c.take(c.header, payload); err != nil {
+			return err
 		}
 	}
-	_ = c.conn.Close()
 }
 
-// read handles frames until the connection ends.
-func (c *client) read() {
-	var buf [512]byte
-	for {
-		raw, payload, err := c.conn.ReadFrame(buf[:], nil)
-		if err == nil {
-			err = c.take(sv2.ParseHeader(raw), payload)
-		}
-		if err == nil {
-			continue
-		}
-		c.mu.Lock()
-		if !errors.Is(err, net.ErrClosed) {
-			c.failed = fmt.Errorf("reading: %w", err)
-			if errors.Is(err, io.EOF) {
-				c.failed = errors.New("server closed the connection")
-			}
-			c.crowd.lost.Add(1)
-		}
-		c.readyLocked()
-		c.mu.Unlock()
-		return
+// ended implements receiver.
+func (c *client) ended(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.failed = fmt.Errorf("reading: %w", err)
+	if errors.Is(err, io.EOF) {
+		c.failed = errors.New("server closed the connection")
 	}
+	c.crowd.lost.Add(1)
+	c.readyLocked()
 }
 
 func (c *client) readyLocked() {
@@ -266,7 +296,7 @@ func (c *client) tipLocked(m sv2.SetNewPrevHash) {
 		if l.prev != m.PrevHash {
 			l.prev = m.PrevHash
 			if c.behind--; c.behind == 0 {
-				c.tip.Store(c.wire.came.UnixNano())
+				c.tip.Store(c.came.UnixNano())
 				c.crowd.tips.Add(1)
 			}
 		}

@@ -20,9 +20,22 @@ type crowd struct {
 	authority *noise.PublicKey
 
 	clients []*client
-	readers sync.WaitGroup
+	payload [512]byte    // owned by the gatherer: where frames are opened
 	tips    atomic.Int64 // connections that came onto a new tip, with all their channels
 	lost    atomic.Int64 // connections that the server ended
+
+	mu     sync.Mutex
+	gather *gatherer // guarded by mu: nil before the first connection
+}
+
+// gatherer is what reads the connections.
+func (k *crowd) gatherer() (g *gatherer, err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.gather == nil {
+		k.gather, err = newGatherer()
+	}
+	return k.gather, err
 }
 
 // connect adds connections with one channel each, or more.
@@ -58,8 +71,13 @@ func (k *crowd) cut() {
 			c.cut()
 		}
 	}
-	k.readers.Wait()
 	k.clients = nil
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.gather != nil {
+		k.gather.close()
+		k.gather = nil
+	}
 }
 
 // collect takes what the connections have seen since the last call.

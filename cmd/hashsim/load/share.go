@@ -107,7 +107,7 @@ func (l *lane) share(sequence uint32, n int) (s sv2.SubmitSharesStandard, bad po
 
 // ackLocked follows SubmitShares.Success: it answers for every good share up to its sequence number.
 func (c *client) ackLocked(m sv2.SubmitSharesSuccess) {
-	now := c.wire.came
+	now := c.came
 	var found uint32
 	for ; c.acked != m.LastSequence+1 && c.acked != c.sequence; c.acked++ {
 		s := &c.ring[c.acked%ringSize]
@@ -142,7 +142,7 @@ func (c *client) refusalLocked(m sv2.SubmitSharesError) {
 		c.tally.refused++
 	}
 	if s.counted {
-		c.tally.refusals = append(c.tally.refusals, c.wire.came.Sub(s.at))
+		c.tally.refusals = append(c.tally.refusals, c.came.Sub(s.at))
 	}
 	*s = sent{}
 }
