@@ -80,11 +80,11 @@ type ChannelConfig struct {
 type Channel struct {
 	// immutable
 	id     uint32
-	mask   uint32 // version bits that may be rolled
 	kind   Kind
 	roll   uint8 // size of the free part of the extranonce
 	worker WorkerID
 
+	mask   uint32     // version bits that may be rolled
 	prefix prefix     // of new jobs
 	buried uint16     // how many of stale died with the last tip; the others died of age on this one
 	wished float32    // difficulty that the device suggested
@@ -189,6 +189,9 @@ func (c *Channel) Age(now time.Time) time.Duration { return c.vardiff.since(now)
 
 // Prefix is the fixed part of the extranonce. It must not be changed.
 func (c *Channel) Prefix() []byte { return c.prefix.bytes() }
+
+// SetVersionMask says anew which bits of the version the miner may roll, in all of its jobs.
+func (c *Channel) SetVersionMask(mask uint32) { c.mask = mask }
 
 // SetPrefix changes the fixed part of the extranonce for the jobs that come after it (sv2-spec 05
 // §5.3.10). Those that were sent keep theirs. The length must stay: false says that it does not,
@@ -471,6 +474,7 @@ func (c *Channel) check(a *assigned, s *Share) Reject {
 	if s.Time < c.tip.MinTime || s.Time > latest {
 		return RejectTime
 	}
+	c.complete(s, a.job.Version)
 	switch changed := s.Version ^ a.job.Version; {
 	case changed == 0:
 		return RejectNone
@@ -480,6 +484,18 @@ func (c *Channel) check(a *assigned, s *Share) Reject {
 		return RejectVersionBits
 	}
 	return RejectNone
+}
+
+// complete makes the version of a share a whole one. Firmware that sends all of it where the bits are
+// asked for is understood, because bits outside the mask are the job's or wrong.
+func (c *Channel) complete(s *Share, job uint32) {
+	switch fixed := job &^ c.mask; {
+	case s.Rolling == RolledNone:
+		s.Version = job
+	case s.Rolling == RolledBits && s.Version&^c.mask == 0:
+		s.Version |= fixed
+	}
+	s.Rolling = RolledWhole
 }
 
 // judge hashes the share. Whether it is a block does not depend on whether it is credited: network

@@ -8,9 +8,20 @@ type Share struct {
 	Sequence   uint32 // the miner's own number, echoed in the answer
 	Nonce      uint32
 	Time       uint32 // header time, Unix seconds
-	Version    uint32 // whole header version, rolled bits included
+	Version    uint32 // header version, rolled bits included; or as Rolling says
+	Rolling    Rolling
 	Extranonce []byte // extended channels only: the roll part
 }
+
+// Rolling says what of the header version a share carries.
+type Rolling uint8
+
+// The forms of a share's version.
+const (
+	RolledWhole Rolling = iota // all of it
+	RolledBits                 // the bits that were rolled (BIP310)
+	RolledNone                 // nothing: the job's version was not changed
+)
 
 // Verdict is the result of a share's check.
 type Verdict struct {

@@ -96,7 +96,8 @@ func TestAcks_CarryTheFraction(t *testing.T) {
 	for n := range uint32(50) {
 		difficulty := 0.37 + float64(n%3)
 		want += difficulty
-		s.durable(&accepted{session: s, channel: c, sequence: n, difficulty: difficulty, read: time.Now()})
+		a := accepted{session: s, channel: c, sequence: n, difficulty: difficulty, read: time.Now()}
+		s.durable(&a, a.read)
 		s.acknowledgeAll(time.Now())
 		_, payload, err := client.ReadFrame(nil, nil)
 		if err != nil {

@@ -60,7 +60,12 @@ func (b *bucket) earn(most float64) { b.spent = max(-most, b.spent-1) }
 // charge accounts for a frame that was handled and waits if the session or its address has spent what it
 // may. Only the reader calls it.
 func (s *session) charge(h sv2.Header, refused bool, now time.Time) {
-	if isShare(h) && !refused {
+	s.chargeFor(isShare(h) && !refused, isOpen(h), now)
+}
+
+// chargeFor is charge for a message that is an accepted share, a request for a channel or neither.
+func (s *session) chargeFor(share, open bool, now time.Time) {
+	if share {
 		s.budget.earn(frameEarned)
 		s.opens.earn(frameEarned)
 		return
@@ -69,7 +74,7 @@ func (s *session) charge(h sv2.Header, refused bool, now time.Time) {
 	n := len(s.channels)
 	s.mu.Unlock()
 	var wait time.Duration
-	if isOpen(h) {
+	if open {
 		wait = s.srv.sources.opened(s.source, &s.srv.cfg, now)
 	}
 	if n > s.most { // a channel more than ever: there is a bound on those

@@ -74,7 +74,7 @@ func (s *session) retargetLocked(c *channel, now time.Time) {
 }
 
 func (s *session) sendTargetLocked(c *channel, target pool.Target, now time.Time) {
-	sendLocked(s, sv2.SetTarget{ChannelID: c.id, MaxTarget: target.Bytes()})
+	s.says.targetLocked(c.id, target)
 	c.tellShareWork(target.Work())
 	s.refreshLocked(c, now)
 }
@@ -91,9 +91,8 @@ func (c *channel) tellShareWork(work uint64) {
 // search space under the present target.
 func (s *session) refreshLocked(c *channel, now time.Time) {
 	if g := c.group; g.live {
-		s.nextJob++
-		a := c.pool.Assign(s.srv.rooms.Assembler.Fresh(g.best()), s.nextJob, now)
-		s.sendJobLocked(c.id, c.kind == pool.Standard, a)
+		n := s.numberedLocked(s.srv.rooms.Assembler.Fresh(g.best()))
+		s.says.jobLocked(c.id, c.kind == pool.Standard, c.pool.Assign(n.job, n.id, now))
 	}
 }
 

@@ -126,10 +126,10 @@ func (sh *shard) commitBatch(ctx context.Context, batch []accepted, sum *credits
 	}
 	sh.srv.counts.durable.Add(uint64(len(batch)))
 	// In three rounds: one acknowledgement a channel and one write a session, not one a share.
-	for i := range batch {
-		batch[i].session.durable(&batch[i])
-	}
 	now := time.Now()
+	for i := range batch {
+		batch[i].session.durable(&batch[i], now)
+	}
 	for i := range batch {
 		batch[i].session.acknowledgeFull(batch[i].channel, now)
 	}

@@ -209,6 +209,9 @@ type Rooms struct {
 	// Solo reads identities that say whom the coinbase pays; see pool.ParseSolo. It may be nil: then
 	// nobody mines for himself.
 	Solo func(identity string) (pool.Payout, pool.WorkerID, error)
+	// Sessions signs the ids by which Stratum V1 miners come back to their extranonce; nil: the ids of
+	// this server end with it.
+	Sessions *pool.SessionKey
 	// Identity is the certificate that a handshake starting now presents; it may be rotated.
 	Identity func() *noise.Identity
 }

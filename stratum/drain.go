@@ -5,8 +5,6 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
-
-	"github.com/hashlease/hashlease/stratum/sv2"
 )
 
 // Drain stops accepting and reading, and returns when every share that was read is durable and
@@ -133,7 +131,7 @@ func (s *Server) sendAway(ctx context.Context, all []*session) error {
 		}
 		parting.Go(func() { // ends when the peer has closed, or after the time to linger
 			if !se.abortsOnReconnect() {
-				reply(se, sv2.Reconnect{})
+				se.sendAway()
 			}
 			se.part(ErrServerClosed)
 			se.finish()
@@ -141,6 +139,14 @@ func (s *Server) sendAway(ctx context.Context, all []*session) error {
 		pace.Reset(gap)
 	}
 	return waitFor(ctx, parting.Wait)
+}
+
+// sendAway tells the miner to come back.
+func (s *session) sendAway() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.says.awayLocked()
+	s.flushLocked()
 }
 
 // abortsOnReconnect knows the reference translator, which aborts on Reconnect with every miner behind

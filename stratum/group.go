@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/hashlease/hashlease/pool"
-	"github.com/hashlease/hashlease/stratum/sv2"
 )
 
 // firstGroup is the id of a connection's first group, which its channels join unless they are paid
@@ -40,6 +39,10 @@ type numbered struct {
 	id  uint32
 }
 
+func (s *session) numberedLocked(j *pool.Job) numbered {
+	return numbered{job: j, id: s.says.numberLocked(j)}
+}
+
 // followRound brings every group to the feed's newest round, in one write.
 func (s *session) followRound(r *pool.Round, now time.Time) {
 	s.mu.Lock()
@@ -59,7 +62,7 @@ func (s *session) followLocked(g *group, r *pool.Round, now time.Time) {
 	if len(g.members) == 0 || r.Seq < g.round {
 		return // a channel that just opened may be ahead of its shard
 	}
-	r = s.srv.rooms.Assembler.For(r, g.payout)
+	r = s.says.roundLocked(r, g.payout)
 	g.round = r.Seq
 	if !g.live {
 		s.introduceAllLocked(g, r, now)
@@ -73,7 +76,7 @@ func (s *session) followLocked(g *group, r *pool.Round, now time.Time) {
 			return
 		}
 	}
-	if r.Full != nil && g.full.job != r.Full {
+	if r.Full != nil && g.best() != r.Full {
 		s.announceLocked(g, r.Full, false, now)
 	}
 	if r.Next != nil && g.next.job != r.Next {
@@ -83,8 +86,7 @@ func (s *session) followLocked(g *group, r *pool.Round, now time.Time) {
 
 // announceLocked gives a job to every member and sends it once.
 func (s *session) announceLocked(g *group, j *pool.Job, future bool, now time.Time) {
-	s.nextJob++
-	n := numbered{job: j, id: s.nextJob}
+	n := s.numberedLocked(j)
 	var a pool.Assignment
 	for _, c := range g.members {
 		if future {
@@ -98,7 +100,7 @@ func (s *session) announceLocked(g *group, j *pool.Job, future bool, now time.Ti
 	} else {
 		g.full = n
 	}
-	s.sendJobLocked(g.to, g.alone, a)
+	s.says.jobLocked(g.to, g.alone, a)
 }
 
 // activateLocked moves the group to a tip by the future job that it has. If that fails, the next
@@ -113,7 +115,7 @@ func (s *session) activateLocked(g *group, r *pool.Round, now time.Time) bool {
 	for _, c := range g.members {
 		s.releaseFormerLocked(c)
 	}
-	s.sendPrevHashLocked(g.to, g.next, &r.Tip)
+	s.says.tipLocked(g.to, g.next, &r.Tip)
 	g.tip, g.first, g.full, g.next = &r.Tip, g.next, numbered{}, numbered{}
 	return true
 }
@@ -140,7 +142,7 @@ func (s *session) joinLocked(c *channel, r *pool.Round, now time.Time) {
 	case g.live:
 		s.introduceLocked(c, now)
 	default: // the others wait too
-		s.introduceAllLocked(g, s.srv.rooms.Assembler.For(r, g.payout), now)
+		s.introduceAllLocked(g, s.says.roundLocked(r, g.payout), now)
 	}
 }
 
@@ -165,16 +167,16 @@ func (s *session) introduceAllLocked(g *group, r *pool.Round, now time.Time) {
 // the next block. It is false if the jobs are not of the group's tip.
 func (s *session) introduceLocked(c *channel, now time.Time) bool {
 	g, headers := c.group, c.kind == pool.Standard
-	s.sendJobLocked(c.id, headers, c.pool.AssignFuture(g.first.job, g.first.id))
+	s.says.jobLocked(c.id, headers, c.pool.AssignFuture(g.first.job, g.first.id))
 	if c.pool.Activate(g.first.id, g.tip, now) != nil {
 		return false
 	}
-	s.sendPrevHashLocked(c.id, g.first, g.tip)
+	s.says.tipLocked(c.id, g.first, g.tip)
 	if g.full.job != nil {
-		s.sendJobLocked(c.id, headers, c.pool.Assign(g.full.job, g.full.id, now))
+		s.says.jobLocked(c.id, headers, c.pool.Assign(g.full.job, g.full.id, now))
 	}
 	if g.next.job != nil {
-		s.sendJobLocked(c.id, headers, c.pool.AssignFuture(g.next.job, g.next.id))
+		s.says.jobLocked(c.id, headers, c.pool.AssignFuture(g.next.job, g.next.id))
 	}
 	return true
 }
@@ -183,11 +185,9 @@ func (s *session) introduceLocked(c *channel, now time.Time) bool {
 func (s *session) beginLocked(g *group, r *pool.Round) {
 	g.forget()
 	g.round, g.tip = r.Seq, &r.Tip
-	s.nextJob++
-	g.first = numbered{job: r.First, id: s.nextJob}
-	if r.Full != nil {
-		s.nextJob++
-		g.full = numbered{job: r.Full, id: s.nextJob}
+	g.first = s.numberedLocked(r.First)
+	if r.Full != nil && r.Full != r.First {
+		g.full = s.numberedLocked(r.Full)
 	}
 }
 
@@ -225,28 +225,4 @@ func (s *session) leaveLocked(c *channel) {
 	if g.alone {
 		s.groups = slices.DeleteFunc(s.groups, func(h *group) bool { return h == g })
 	}
-}
-
-// sendJobLocked sends a job to a channel or a group: as it is to what mines only headers, as an
-// extended one to everything else.
-func (s *session) sendJobLocked(to uint32, headers bool, a pool.Assignment) {
-	if headers {
-		sendLocked(s, sv2.NewMiningJob{
-			ChannelID: to, JobID: a.JobID, Future: a.Future, MinTime: a.MinTime,
-			Version: a.Version, MerkleRoot: a.Root(),
-		})
-		return
-	}
-	sendLocked(s, sv2.NewExtendedMiningJob{
-		ChannelID: to, JobID: a.JobID, Future: a.Future, MinTime: a.MinTime,
-		Version: a.Version, VersionRolling: true,
-		MerklePath: a.Job.Path, CoinbasePrefix: a.Job.Prefix, CoinbaseSuffix: a.Job.Suffix,
-	})
-}
-
-func (s *session) sendPrevHashLocked(to uint32, n numbered, t *pool.Tip) {
-	sendLocked(s, sv2.SetNewPrevHash{
-		ChannelID: to, JobID: n.id, PrevHash: t.Prev,
-		MinTime: max(t.MinTime, n.job.Time), Bits: t.Bits,
-	})
 }

@@ -275,10 +275,10 @@ func TestServer_BoundsChannelsOfAccountsAndAddresses(t *testing.T) {
 	s, client := b.tcpSession()
 	now := time.Now()
 	for _, who := range []string{"a.1", "a.2", "a.3", "b.1", "b.2"} {
-		s.open(opening{identity: who, kind: pool.Extended, maxTarget: pool.MaxTarget}, now)
+		s.openOr(opening{identity: who, kind: pool.Extended, maxTarget: pool.MaxTarget}, now)
 	}
 	s.closeChannel(2, now)
-	s.open(opening{identity: "a.4", kind: pool.Extended, maxTarget: pool.MaxTarget}, now)
+	s.openOr(opening{identity: "a.4", kind: pool.Extended, maxTarget: pool.MaxTarget}, now)
 	var got []bool
 	for _, m := range messages(t, s, client) {
 		_, refused := m.(sv2.OpenMiningChannelError)

@@ -1,6 +1,7 @@
 package stratum
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -14,27 +15,60 @@ import (
 // lingerFor is how long a peer may take to read the last words before its connection is cut.
 const lingerFor = time.Second
 
-// secure reads the first bytes, tells the dialects apart and runs the Noise handshake. The
-// expensive part waits for its address's turn, so that a storm of handshakes leaves a core for shares and
-// no address keeps another one waiting. The turn is taken when all that the peer has to send is there: a
-// slow peer cannot hold one.
-func (s *Server) secure(conn net.Conn, source netip.Prefix) (*noise.Conn, error) {
+// meet reads the first bytes, tells the dialects apart and makes the session of the one that it is.
+func (s *Server) meet(conn net.Conn, source netip.Prefix) (*session, error) {
 	watch(conn)
 	deadline := time.Now().Add(s.cfg.HandshakeTimeout)
 	if err := conn.SetDeadline(deadline); err != nil {
 		return nil, fmt.Errorf("setting the handshake deadline: %w", err)
 	}
 	var first [noise.Act1Size]byte
-	if _, err := io.ReadFull(conn, first[:16]); err != nil {
+	n, err := sniff(conn, first[:sniffSize])
+	if err != nil {
 		return nil, fmt.Errorf("reading the first bytes: %w", err)
 	}
-	if looksLikeV1(first[:16]) {
-		_, _ = io.WriteString(conn, `{"id":null,"result":null,"error":[20,`+
-			`"this port serves Stratum V2; point the miner at stratum2+tcp://","hashlease"]}`+"\n")
-		linger(conn)
-		return nil, errDialect
+	if looksLikeV1(first[:n]) {
+		if err := conn.SetDeadline(time.Time{}); err != nil {
+			return nil, fmt.Errorf("clearing the deadline of the first bytes: %w", err)
+		}
+		return &newV1(s, conn, source, first[:n]).session, nil
 	}
-	if _, err := io.ReadFull(conn, first[16:]); err != nil {
+	secured, err := s.secure(conn, source, &first, deadline)
+	if err != nil {
+		return nil, err
+	}
+	return newSession(s, secured, source, time.Now()), nil
+}
+
+// sniffSize is how many bytes tell the dialects apart, unless a line of Stratum V1 ends before.
+const sniffSize = 16
+
+// sniff reads as much as tells the dialects apart, and not more than first holds.
+func sniff(conn net.Conn, first []byte) (n int, err error) {
+	for n < len(first) && !endsLine(first[:n]) {
+		more, err := conn.Read(first[n:])
+		n += more
+		if err != nil && n < len(first) {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+// endsLine reports whether a line of Stratum V1 ends here: shorter ones than sniffSize are hardly of use.
+func endsLine(b []byte) bool {
+	line, ended := bytes.CutSuffix(b, []byte{'\n'})
+	return ended && bytes.HasSuffix(bytes.TrimSpace(line), []byte{'}'}) && looksLikeV1(b)
+}
+
+// secure runs the Noise handshake, of which the first bytes are there. The
+// expensive part waits for its address's turn, so that a storm of handshakes leaves a core for shares and
+// no address keeps another one waiting. The turn is taken when all that the peer has to send is there: a
+// slow peer cannot hold one.
+func (s *Server) secure(
+	conn net.Conn, source netip.Prefix, first *[noise.Act1Size]byte, deadline time.Time,
+) (*noise.Conn, error) {
+	if _, err := io.ReadFull(conn, first[sniffSize:]); err != nil {
 		return nil, fmt.Errorf("reading act 1: %w", err)
 	}
 	if !s.turns.take(source, s.done) {

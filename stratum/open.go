@@ -18,7 +18,7 @@ const rollSize = pool.ExtranonceSize - 4
 var hardestTarget = pool.Target{3: 1}
 
 func (s *session) openStandard(m sv2.OpenStandardMiningChannel, now time.Time) {
-	s.open(opening{
+	s.openOr(opening{
 		request: m.RequestID, identity: m.UserIdentity, kind: pool.Standard,
 		nominal: unit.Hashrate(m.NominalHashRate), maxTarget: pool.TargetFromBytes(&m.MaxTarget),
 	}, now)
@@ -33,7 +33,7 @@ func (s *session) openExtended(m sv2.OpenExtendedMiningChannel, now time.Time) {
 		s.refuseChannel(m.RequestID, sv2.CodeExtranonceTooLarge)
 		return
 	}
-	s.open(opening{
+	s.openOr(opening{
 		request: m.RequestID, identity: m.UserIdentity, kind: pool.Extended,
 		nominal: unit.Hashrate(m.NominalHashRate), maxTarget: pool.TargetFromBytes(&m.MaxTarget),
 	}, now)
@@ -50,47 +50,58 @@ type opening struct {
 	kind      pool.Kind
 	nominal   unit.Hashrate
 	maxTarget pool.Target
+	prefix    *[4]byte // taken already; nil: any
+	v1        *v1      // nil in Stratum V2
+	start     float64  // difficulty that is asked for; 0: none
+}
+
+// openOr makes a channel, or tells the peer why not.
+func (s *session) openOr(o opening, now time.Time) {
+	code := sv2.CodeExtensionsMissing
+	if s.negotiated() {
+		code = s.open(o, now)
+	}
+	if code != "" {
+		s.refuseChannel(o.request, code)
+	}
 }
 
 // open makes a channel, or says why not; the connection stays either way. Quotas
 // come before anything is allocated.
-func (s *session) open(o opening, now time.Time) {
+func (s *session) open(o opening, now time.Time) (code string) {
 	cfg := &s.srv.cfg
-	if !s.negotiated() {
-		s.refuseChannel(o.request, sv2.CodeExtensionsMissing)
-		return
-	}
 	s.mu.Lock()
 	full := len(s.channels) >= cfg.MaxChannels || s.nextID >= math.MaxUint32-1 // a group may need one too
 	s.mu.Unlock()
 	switch {
 	case full:
-		s.refuseChannel(o.request, sv2.CodeTooManyChannels)
-		return
+		return sv2.CodeTooManyChannels
 	case o.maxTarget.Cmp(hardestTarget) < 0:
-		s.refuseChannel(o.request, sv2.CodeMaxTargetOutOfRange)
-		return
+		return sv2.CodeMaxTargetOutOfRange
 	}
 	payout, worker, code := s.admit(o.identity)
 	if code != "" {
-		s.refuseChannel(o.request, code)
-		return
+		return code
 	}
 	if !s.srv.quotas.take(cfg, worker.Account(), s.source) {
-		s.refuseChannel(o.request, sv2.CodeTooManyChannels)
-		return
+		return sv2.CodeTooManyChannels
 	}
-	prefix, ok := s.srv.prefixes.Take()
-	if !ok {
+	c := &channel{kind: o.kind, worker: worker}
+	if o.prefix != nil {
+		c.prefix = *o.prefix
+	} else if c.prefix, full = s.srv.takePrefix(); full {
 		s.srv.quotas.give(worker.Account(), s.source)
-		s.refuseChannel(o.request, sv2.CodeTooManyChannels)
-		return
+		return sv2.CodeTooManyChannels
 	}
-	c := &channel{
-		kind: o.kind, worker: worker, prefix: prefix,
-		link: s.srv.rooms.Registry.Open(worker, s.wake),
-	}
+	c.link = s.srv.rooms.Registry.Open(worker, s.wake)
 	s.start(c, o, payout, now)
+	return ""
+}
+
+// takePrefix takes any extranonce prefix, unless all are in use.
+func (s *Server) takePrefix() (prefix [4]byte, full bool) {
+	prefix, ok := s.prefixes.Take()
+	return prefix, !ok
 }
 
 // admit says whose work an identity is and whom its coinbase pays, or the code to refuse it with.
@@ -141,12 +152,18 @@ func (s *session) start(c *channel, o opening, payout pool.Payout, now time.Time
 	}
 	s.nextID++
 	c.id = s.nextID
-	prefix := c.kind.Prefix(c.prefix)
-	c.pool = pool.NewChannel(pool.ChannelConfig{
-		ID: c.id, Kind: c.kind, Worker: c.worker, Prefix: prefix, Nominal: o.nominal,
-		MaxTarget: s.port.easiest(o.maxTarget), VersionMask: pool.VersionMask,
-		Difficulty: s.srv.difficulty, PowersOfTwo: s.port.PowersOfTwo || s.device.roundsToPowers(),
-	}, now)
+	cfg := pool.ChannelConfig{
+		ID: c.id, Kind: c.kind, Worker: c.worker, Prefix: c.kind.Prefix(c.prefix), Nominal: o.nominal,
+		MaxTarget: o.maxTarget, VersionMask: pool.VersionMask, Difficulty: s.srv.difficulty,
+		PowersOfTwo: s.device.roundsToPowers(),
+	}
+	if o.v1 != nil {
+		o.v1.configure(&cfg)
+	}
+	c.pool = pool.NewChannel(cfg, now)
+	if o.start > 0 {
+		c.pool.Suggest(o.start, now)
+	}
 	s.channels[c.id] = c
 	if len(s.channels) > manyChannels {
 		s.many.Store(true)
@@ -159,17 +176,7 @@ func (s *session) start(c *channel, o opening, payout pool.Payout, now time.Time
 	c.expect(now) // it may have come before the channel was here to be woken
 	target, _ := c.pool.Retarget(now)
 	c.tellShareWork(target.Work())
-	if c.kind == pool.Standard {
-		sendLocked(s, sv2.OpenStandardMiningChannelSuccess{
-			RequestID: o.request, ChannelID: c.id, Target: target.Bytes(),
-			ExtranoncePrefix: prefix, GroupChannelID: c.group.id,
-		})
-	} else {
-		sendLocked(s, sv2.OpenExtendedMiningChannelSuccess{
-			RequestID: o.request, ChannelID: c.id, Target: target.Bytes(), ExtranonceSize: rollSize,
-			ExtranoncePrefix: prefix, GroupChannelID: c.group.id,
-		})
-	}
+	s.says.openedLocked(c, o.request, target)
 	s.joinLocked(c, round, now)
 	s.flushLocked()
 }
@@ -205,7 +212,7 @@ func (s *session) update(m sv2.UpdateChannel, now time.Time) {
 func (s *session) updateLocked(c *channel, m sv2.UpdateChannel, now time.Time) {
 	c.rested, c.held = c.pool.Age(now)+updateEvery, nil
 	before := c.pool.Target()
-	c.pool.Update(unit.Hashrate(m.NominalHashRate), s.port.easiest(pool.TargetFromBytes(&m.MaxTarget)), now)
+	c.pool.Update(unit.Hashrate(m.NominalHashRate), pool.TargetFromBytes(&m.MaxTarget), now)
 	if target, changed := c.pool.Retarget(now); changed || target != before {
 		s.sendTargetLocked(c, target, now)
 	}

@@ -207,14 +207,14 @@ func (s *session) writeSlowly() {
 		if b == nil {
 			return
 		}
-		_ = s.conn.SetWriteDeadline(time.Now().Add(writeLimit))
-		_, err := s.conn.Conn.Write(*b)
+		_ = s.wire.SetWriteDeadline(time.Now().Add(writeLimit))
+		_, err := s.wire.Write(*b)
 		giveBack(b)
 		if err != nil {
 			s.close(err)
 			return
 		}
 		// A deadline left behind would fail later writes that do not wait.
-		_ = s.conn.SetWriteDeadline(time.Time{})
+		_ = s.wire.SetWriteDeadline(time.Time{})
 	}
 }

@@ -69,24 +69,6 @@ func TestServer_LingersAfterItRefusedASetup(t *testing.T) {
 	}
 }
 
-// Ensure that a Stratum V1 miner reads its answer and a clean end, whatever it sent meanwhile.
-func TestServer_LingersAfterItAnsweredAV1Miner(t *testing.T) {
-	w := newWorld(t, nil)
-	conn, err := net.Dial("tcp", w.address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	line := `{"id":1,"method":"mining.subscribe","params":[]}` + "\n"
-	for range 50 {
-		_, _ = io.WriteString(conn, line)
-	}
-	_ = conn.SetDeadline(time.Now().Add(stratumtest.AwaitFor))
-	if answer, err := io.ReadAll(conn); err != nil || len(answer) == 0 {
-		t.Errorf("answer is %q, then %v", answer, err)
-	}
-}
-
 // withHashrate is a frame whose nominal_hash_rate has been overwritten.
 func withHashrate(m sv2.Message, at int, rate float64) (typ uint8, payload []byte) {
 	frame := m.AppendFrame(nil)

@@ -46,15 +46,14 @@ func (s *Server) SetPrefix(session uint64, channel uint32) error {
 	if !ok {
 		return ErrNoPrefix
 	}
-	full := c.kind.Prefix(prefix)
-	if !c.pool.SetPrefix(full) {
+	if !c.pool.SetPrefix(c.kind.Prefix(prefix)) {
 		s.prefixes.Release(prefix)
 		return ErrNoPrefix // of this length
 	}
 	c.former = append(c.former, c.prefix)
 	c.prefix = prefix
 	now := time.Now()
-	sendLocked(se, sv2.SetExtranoncePrefix{ChannelID: c.id, ExtranoncePrefix: full})
+	se.says.prefixLocked(c)
 	se.refreshLocked(c, now)
 	se.releaseFormerLocked(c)
 	se.flushLocked()
@@ -115,10 +114,11 @@ func (s *session) regroupLocked(c *channel, p pool.Payout, now time.Time) {
 		sendLocked(s, sv2.SetGroupChannel{GroupChannelID: g.id, ChannelIDs: append(ids, c.id)})
 	}
 	if mining && !g.live {
-		r := s.srv.rooms.Assembler.For(round, p)
+		r := s.says.roundLocked(round, p)
 		s.beginLocked(g, r)
-		s.nextJob++
-		g.live, g.next = true, numbered{job: r.Next, id: s.nextJob}
+		if g.live = true; r.Next != nil {
+			g.next = s.numberedLocked(r.Next)
+		}
 	}
 	if !mining || *g.tip != *tip {
 		s.joinLocked(c, round, now)
@@ -134,7 +134,7 @@ func (s *session) regroupLocked(c *channel, p pool.Payout, now time.Time) {
 func (s *session) moveLocked(c *channel, now time.Time) {
 	s.refreshLocked(c, now)
 	if n := c.group.next; n.job != nil && !c.pool.Waits(n.id) {
-		s.sendJobLocked(c.id, c.kind == pool.Standard, c.pool.AssignFuture(n.job, n.id))
+		s.says.jobLocked(c.id, c.kind == pool.Standard, c.pool.AssignFuture(n.job, n.id))
 	}
 }
 
@@ -149,7 +149,7 @@ func (s *Server) CloseChannel(session uint64, channel uint32, reason string) err
 	if c.acks != nil {
 		se.acknowledgeLocked(c, time.Now())
 	}
-	sendLocked(se, sv2.CloseChannel{ChannelID: c.id, Reason: reason})
+	se.says.closedLocked(c.id, reason)
 	se.dropLocked(c.id)
 	if len(se.channels) == 0 {
 		se.empty = time.Now()

@@ -2,6 +2,7 @@ package stratum
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -26,9 +27,9 @@ type Server struct {
 	log        *slog.Logger
 	shards     []*shard
 	prefixes   *pool.Prefixes
+	v1         *v1Jobs // the jobs of Stratum V1
 	quotas     *quotas
 	difficulty *pool.DifficultyConfig
-	anyPort    *port         // of sessions that came to none
 	turns      *turns        // to compute a handshake
 	sources    *sources      // what each address does
 	drain      chan struct{} // closed when no more is read
@@ -46,11 +47,11 @@ type Server struct {
 	readers sync.WaitGroup
 
 	mu        sync.Mutex
-	listeners map[net.Listener]*port // guarded by mu
-	greeting  map[net.Conn]struct{}  // guarded by mu: connections that are no sessions yet
-	sessions  int                    // guarded by mu: connections, those in greeting too
-	draining  bool                   // guarded by mu
-	ending    bool                   // guarded by mu: Shutdown was called
+	listeners map[net.Listener]struct{} // guarded by mu
+	greeting  map[net.Conn]struct{}     // guarded by mu: connections that are no sessions yet
+	sessions  int                       // guarded by mu: connections, those in greeting too
+	draining  bool                      // guarded by mu
+	ending    bool                      // guarded by mu: Shutdown was called
 }
 
 // New returns a server that serves nothing yet: call Run, then Serve.
@@ -58,16 +59,21 @@ func New(cfg Config, rooms Rooms, log *slog.Logger) (*Server, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("checking the stratum configuration: %w", err)
 	}
+	if rooms.Sessions == nil {
+		var secret [32]byte
+		_, _ = rand.Read(secret[:]) // never fails
+		rooms.Sessions, _ = pool.NewSessionKey(secret[:])
+	}
 	s := &Server{
 		cfg: cfg, rooms: rooms, log: log,
 		prefixes:   pool.NewPrefixes(cfg.ServerByte),
+		v1:         newV1Jobs(rooms.Assembler.Epoch()),
 		quotas:     newQuotas(),
 		difficulty: cfg.difficulty(),
-		anyPort:    newPort(Port{}),
 		turns:      newTurns(handshakers()),
 		sources:    newSources(),
 		drain:      make(chan struct{}),
-		listeners:  map[net.Listener]*port{},
+		listeners:  map[net.Listener]struct{}{},
 		greeting:   map[net.Conn]struct{}{},
 		drained:    make(chan struct{}),
 		done:       make(chan struct{}),
@@ -125,23 +131,16 @@ func (s *Server) dispatch() {
 	}
 }
 
-// Serve is ServePort for everybody.
-func (s *Server) Serve(ln net.Listener) error { return s.ServePort(ln, Port{Name: ln.Addr().String()}) }
-
-// ServePort accepts connections as the port says until the listener fails or Shutdown closes it. It closes
-// the listener in any case.
-func (s *Server) ServePort(ln net.Listener, port Port) error {
+// Serve accepts connections until the listener fails or Shutdown closes it. It closes the listener
+// in any case.
+func (s *Server) Serve(ln net.Listener) error {
 	defer func() { _ = ln.Close() }()
-	if err := port.Validate(); err != nil {
-		return err
-	}
-	p := newPort(port)
 	s.mu.Lock()
 	if s.draining {
 		s.mu.Unlock()
 		return ErrServerClosed
 	}
-	s.listeners[ln] = p
+	s.listeners[ln] = struct{}{}
 	s.mu.Unlock()
 	defer func() {
 		s.mu.Lock()
@@ -154,7 +153,7 @@ func (s *Server) ServePort(ln net.Listener, port Port) error {
 		switch {
 		case err == nil:
 			pause = 0
-			s.accept(conn, p)
+			s.accept(conn)
 			continue
 		case s.isDraining():
 			return ErrServerClosed
@@ -175,14 +174,12 @@ func (s *Server) ServePort(ln net.Listener, port Port) error {
 // handshakers is how many handshakes are computed at one time: one core is left to those who mine.
 func handshakers() int { return max(1, runtime.GOMAXPROCS(0)-1) }
 
-// accept starts the reader of a connection that is within the bounds. One that a proxy passes on is counted
-// for whom it is from, once that is known.
-func (s *Server) accept(conn net.Conn, p *port) {
-	source, passed := sourceOf(conn), p.passes(conn)
+// accept starts the reader of a connection that is within the bounds.
+func (s *Server) accept(conn net.Conn) {
+	source := sourceOf(conn)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.draining || s.sessions >= s.cfg.MaxSessions ||
-		!passed && !s.sources.enter(source, &s.cfg, time.Now()) {
+	if s.draining || s.sessions >= s.cfg.MaxSessions || !s.sources.enter(source, &s.cfg, time.Now()) {
 		s.counts.refused.Add(1)
 		_ = conn.Close()
 		return
@@ -191,58 +188,17 @@ func (s *Server) accept(conn net.Conn, p *port) {
 	s.greeting[conn] = struct{}{}
 	// Under the lock, so that a drain which waits for readers waits for this one too.
 	s.readers.Go(func() { // ends when the handshake fails
-		se, counted := s.arrive(conn, p, &source, passed)
+		se := s.greet(conn, source)
+		s.sources.greeted(source)
 		s.mu.Lock()
 		delete(s.greeting, conn)
 		s.mu.Unlock()
-		if se != nil {
-			se.port = p
-			p.count(se, 1)
-			s.run(se, source)
+		if se == nil {
+			s.leave(source)
 			return
 		}
-		p.failed.Add(1)
-		s.leave(source, counted)
+		s.run(se, source)
 	})
-}
-
-// arrive learns who a connection is from and shakes hands, nil if there will be no session. It says whether
-// the source was counted.
-func (s *Server) arrive(conn net.Conn, p *port, source *netip.Prefix, passed bool) (*session, bool) {
-	if passed || p.TLS != nil {
-		watch(conn) // what is not plain TCP is not watched later
-	}
-	wire := conn
-	if passed {
-		var err error
-		if wire, err = s.unwrap(conn); err != nil {
-			s.fail(conn, err)
-			return nil, false
-		}
-		if *source = sourceOf(wire); !s.sources.enter(*source, &s.cfg, time.Now()) {
-			s.counts.refused.Add(1)
-			s.fail(wire, errSource)
-			return nil, false
-		}
-	}
-	defer s.sources.greeted(*source)
-	if p.TLS != nil {
-		secured, err := s.encrypt(wire, *source, p.TLS)
-		if err != nil {
-			s.fail(wire, err)
-			return nil, true
-		}
-		wire = secured
-	}
-	return s.greet(wire, *source), true
-}
-
-// fail ends a connection that is no session.
-func (s *Server) fail(conn net.Conn, err error) {
-	s.counts.failed.Add(1)
-	s.log.Debug("handshake failed",
-		slog.String("address", conn.RemoteAddr().String()), slog.Any("error", err))
-	_ = conn.Close()
 }
 
 // run serves a session on a goroutine of its own. Stacks that have grown do not shrink to their first
@@ -253,19 +209,15 @@ func (s *Server) run(se *session, source netip.Prefix) {
 			s.run(se, source)
 			return
 		}
-		se.port.count(se, -1)
-		s.leave(source, true)
+		s.leave(source)
 	})
 }
 
-// leave notes the end of a connection, which was counted for its source or not.
-func (s *Server) leave(source netip.Prefix, counted bool) {
+func (s *Server) leave(source netip.Prefix) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.sessions--
-	if counted {
-		s.sources.leave(source)
-	}
+	s.sources.leave(source)
 }
 
 func (s *Server) isDraining() bool {

@@ -23,10 +23,11 @@ type session struct {
 	// immutable after newSession
 	srv    *Server
 	shard  *shard
-	conn   *noise.Conn
+	says   dialect     // how the peer is told things
+	wire   net.Conn    // the transport
+	conn   *noise.Conn // over it; nil in Stratum V1
 	id     uint64
 	source netip.Prefix // who it counts for
-	port   *port        // it came to; set before it is served
 
 	poked atomic.Bool // listed in the shard's poked
 	many  atomic.Bool // it once had many channels
@@ -65,23 +66,32 @@ type session struct {
 
 var sessionIDs atomic.Uint64
 
+// newSession is a session of Stratum V2.
 func newSession(srv *Server, conn *noise.Conn, source netip.Prefix, now time.Time) *session {
-	return &session{
-		srv: srv, shard: srv.nextShard(), conn: conn, id: sessionIDs.Add(1), source: source, empty: now,
-		out: newOutbox(conn.Conn), channels: map[uint32]*channel{}, nextID: firstGroup,
-		device: &Device{Address: conn.RemoteAddr().String()}, port: srv.anyPort,
-	}
+	s := new(session)
+	s.init(srv, conn.Conn, source, now)
+	s.conn, s.says = conn, v2{s}
+	return s
+}
+
+// init makes a session but for its dialect.
+func (s *session) init(srv *Server, wire net.Conn, source netip.Prefix, now time.Time) {
+	s.srv, s.shard, s.wire, s.id, s.source = srv, srv.nextShard(), wire, sessionIDs.Add(1), source
+	s.out, s.channels, s.empty, s.nextID = newOutbox(wire), map[uint32]*channel{}, now, firstGroup
+	s.device = &Device{Address: wire.RemoteAddr().String()}
 }
 
 // greet shakes hands and makes the session, nil if there will be none.
 func (s *Server) greet(conn net.Conn, source netip.Prefix) *session {
-	secured, err := s.secure(conn, source)
+	se, err := s.meet(conn, source)
 	if err != nil {
-		s.fail(conn, err)
+		s.counts.failed.Add(1)
+		s.log.Debug("handshake failed",
+			slog.String("address", conn.RemoteAddr().String()), slog.Any("error", err))
+		_ = conn.Close()
 		return nil
 	}
 	s.counts.handshakes.Add(1)
-	se := newSession(s, secured, source, time.Now())
 	se.shard.add(se)
 	return se
 }
@@ -89,7 +99,7 @@ func (s *Server) greet(conn net.Conn, source netip.Prefix) *session {
 // serve handles frames to the end of the session, or until it is about to rest: it is then called
 // again, on another goroutine.
 func (s *session) serve() (rests bool) {
-	err := s.read()
+	err := s.says.read()
 	if err == nil {
 		return true
 	}
@@ -114,7 +124,8 @@ func (s *session) end(err error) {
 
 // read handles frames until the connection ends, or is about to rest: the error is nil then. It holds
 // no buffer while nothing comes.
-func (s *session) read() error {
+func (d v2) read() error {
+	s := d.session
 	for {
 		raw, err := s.conn.ReadHeader()
 		switch {
@@ -188,7 +199,7 @@ func (s *session) checkLength(h sv2.Header) error {
 }
 
 // stopReading makes the reader return; the connection stays open for writing.
-func (s *session) stopReading() { _ = s.conn.SetReadDeadline(time.Unix(1, 0)) }
+func (s *session) stopReading() { _ = s.wire.SetReadDeadline(time.Unix(1, 0)) }
 
 // part ends the session so that the peer can read everything that was sent. The reader must have
 // returned. It takes at most lingerFor twice.
@@ -196,10 +207,10 @@ func (s *session) part(cause error) {
 	s.mu.Lock()
 	s.parting = true
 	s.mu.Unlock()
-	cut := time.AfterFunc(lingerFor, func() { _ = s.conn.Close() })
+	cut := time.AfterFunc(lingerFor, func() { _ = s.wire.Close() })
 	s.writer.Wait()
 	if cut.Stop() {
-		linger(s.conn.Conn)
+		linger(s.wire)
 	}
 	s.close(cause)
 }
@@ -221,12 +232,13 @@ func (s *session) closeLocked(cause error) {
 		s.dropLocked(id)
 	}
 	s.dropSitesLocked()
+	s.says.goneLocked()
 	if s.out.pending != nil {
 		giveBack(s.out.pending)
 		s.out.pending = nil
 	}
 	s.countBacklogLocked() // of a slow writer too, which may fail without another look
-	_ = s.conn.Close()     // does not block: nothing lingers in the kernel's close
+	_ = s.wire.Close()     // does not block: nothing lingers in the kernel's close
 }
 
 func (s *session) why() error {

@@ -64,7 +64,7 @@ func (s *session) submitLocked(
 func (s *session) rejectLocked(id, sequence uint32, r pool.Reject) {
 	s.refused = true
 	s.srv.counts.rejected[r].Add(1)
-	sendLocked(s, sv2.SubmitSharesError{ChannelID: id, Sequence: sequence, Code: r.Code()})
+	s.says.rejectLocked(id, sequence, r)
 }
 
 // found hands a block on. Neither its sending nor its spooling waits for the credit.
@@ -77,12 +77,16 @@ func (s *session) found(b *pool.Block) {
 }
 
 // durable notes that a share survives from now on.
-func (s *session) durable(a *accepted) {
+func (s *session) durable(a *accepted, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.channels[a.channel.id] != a.channel {
-		return // closed meanwhile: credited, and nobody to tell
+	if s.channels[a.channel.id] == a.channel { // else closed meanwhile: credited, and nobody to tell
+		s.says.durableLocked(a, now)
 	}
+}
+
+// durableLocked puts a share into its channel's next acknowledgement.
+func (d v2) durableLocked(a *accepted, _ time.Time) {
 	k := a.channel.acks
 	if k == nil {
 		k, _ = unsaid.Get().(*acks) // the pool holds nothing else

@@ -19,6 +19,7 @@ type counters struct {
 	durable      atomic.Uint64
 	acknowledged atomic.Uint64
 	blocks       atomic.Uint64
+	malformed    atomic.Uint64 // lines that are no requests
 	unnamed      atomic.Uint64 // shares without a name, though names were negotiated
 	crowded      atomic.Uint64 // shares whose name had no place
 	misnamed     atomic.Uint64 // names that were refused
@@ -48,7 +49,6 @@ type Stats struct {
 	SharesCrowded      uint64            // shares credited to the proxy: no place for their name
 	NamesRefused       uint64
 	Hashrate           unit.Hashrate // sum over channels, from credited work
-	Ports              []PortStats   // in no order
 	TipToLastJob       Latency       // round known to the last session's write
 	ShareToAck         Latency       // share read to its acknowledgement written
 }
@@ -99,9 +99,6 @@ func (s *Server) Stats() Stats {
 	}
 	s.mu.Lock()
 	st.Sessions = s.sessions
-	for _, p := range s.listeners {
-		st.Ports = append(st.Ports, p.stats())
-	}
 	s.mu.Unlock()
 	return st
 }
