@@ -144,15 +144,46 @@ func (s *Shares) check(credits []pool.Credit) error {
 // creditsPerRecord keeps a record of the longest names below storage.MaxRecord.
 const creditsPerRecord = 8192
 
+// write is the memory of one call of Credit, used again.
+type write struct {
+	bytes   []byte
+	records [][]byte
+	storage [1]storage.Write
+}
+
+var spareWrites = sync.Pool{New: func() any { return &write{} }}
+
+// keepWrite is how many bytes a write may have to be used again.
+const keepWrite = 1 << 20
+
+// encode encodes credits as records, which are of use until the next call.
+func (w *write) encode(at time.Time, credits []pool.Credit) [][]byte {
+	if cap(w.bytes) > keepWrite {
+		w.bytes = nil
+	}
+	w.bytes = w.bytes[:0]
+	w.records = w.records[:0]
+	for len(credits) > 0 {
+		n := min(len(credits), creditsPerRecord)
+		from := len(w.bytes)
+		w.bytes = appendCredits(w.bytes, at, credits[:n])
+		w.records = append(w.records, w.bytes[from:len(w.bytes):len(w.bytes)])
+		credits = credits[n:]
+	}
+	return w.records
+}
+
 func (s *Shares) credit(ctx context.Context, credits []pool.Credit) error {
 	at := now()
-	var records [][]byte
-	for part := range slices.Chunk(credits, creditsPerRecord) {
-		records = append(records, encodeCredits(at, part))
-	}
 	sh := s.shards[s.turn.Add(1)%uint32(s.cfg.Shards)]
-	w := storage.Write{Stream: sh.stream, Expect: storage.Any, Records: records}
-	last, err := s.journal.Append(ctx, w)
+	w, ok := spareWrites.Get().(*write)
+	if !ok {
+		panic("spareWrites holds writes only")
+	}
+	defer spareWrites.Put(w)
+	records := w.encode(at, credits)
+	w.storage[0] = storage.Write{Stream: sh.stream, Expect: storage.Any, Records: records}
+	last, err := s.journal.Append(ctx, w.storage[:]...)
 	if err != nil {
 		return fmt.Errorf("writing credits: %w", err)
 	}
@@ -185,8 +216,7 @@ func (s *Shares) applyLocked(sh *shard, e early) {
 // Totals is all durable credited work, sorted by worker.
 func (s *Shares) Totals() []WorkerTotal {
 	s.mu.RLock()
-	all := make(tallies, len(s.totals))
-	all.merge(s.totals)
+	all := s.totals.clone()
 	for _, sh := range s.shards {
 		for _, e := range sh.early {
 			all.credit(e.credits, e.at)

@@ -27,24 +27,36 @@ type tally struct {
 	last   time.Time
 }
 
-// plus is the sum of two tallies of one worker.
-func (t tally) plus(o tally) tally {
-	last := t.last
-	if o.last.After(last) {
-		last = o.last
+// tallies are credited work by worker. Each has its own tallies: they change in place, so that a
+// credit looks a worker up once.
+type tallies map[pool.WorkerID]*tally
+
+func (ts tallies) add(w pool.WorkerID, o tally) {
+	t := ts[w]
+	if t == nil {
+		t = &tally{}
+		ts[w] = t
 	}
-	return tally{shares: t.shares + o.shares, work: t.work.Add(o.work), last: last}
+	t.shares += o.shares
+	t.work = t.work.Add(o.work)
+	if o.last.After(t.last) {
+		t.last = o.last
+	}
 }
-
-// tallies are credited work by worker.
-type tallies map[pool.WorkerID]tally
-
-func (ts tallies) add(w pool.WorkerID, t tally) { ts[w] = ts[w].plus(t) }
 
 func (ts tallies) merge(o tallies) {
 	for w, t := range o {
-		ts.add(w, t)
+		ts.add(w, *t)
 	}
+}
+
+func (ts tallies) clone() tallies {
+	all, copies := make(tallies, len(ts)), make([]tally, 0, len(ts))
+	for w, t := range ts {
+		copies = append(copies, *t)
+		all[w] = &copies[len(copies)-1]
+	}
+	return all
 }
 
 func (ts tallies) credit(cs []pool.Credit, at time.Time) {
@@ -53,11 +65,11 @@ func (ts tallies) credit(cs []pool.Credit, at time.Time) {
 	}
 }
 
-// encodeCredits encodes one call of Credit:
+// appendCredits encodes one call of Credit:
 //
 //	creditV1 | varint Unix ms | uvarint n | n x (uvarint len, worker, uvarint shares, uvarint work)
-func encodeCredits(at time.Time, cs []pool.Credit) []byte {
-	dst := appendTime([]byte{creditV1}, at)
+func appendCredits(dst []byte, at time.Time, cs []pool.Credit) []byte {
+	dst = appendTime(append(dst, creditV1), at)
 	dst = binary.AppendUvarint(dst, uint64(len(cs)))
 	for _, c := range cs {
 		dst = appendText(dst, string(c.Worker))
@@ -67,7 +79,7 @@ func encodeCredits(at time.Time, cs []pool.Credit) []byte {
 	return dst
 }
 
-// decodeCredits reads what encodeCredits wrote.
+// decodeCredits reads what appendCredits wrote.
 func decodeCredits(b []byte) (at time.Time, cs []pool.Credit, err error) {
 	r := reader{b: b}
 	r.version(creditV1)

@@ -5,15 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"time"
 
 	"github.com/hashlease/hashlease/storage"
 )
 
-// Run moves a slice to the book every Interval until the context ends; then it returns
-// nil. A slice that fails is logged and its work waits for the next, unless the journal is closed, failed or
-// has another writer: then that error is returned.
+// Run moves a slice to the book every Interval until the context ends; then it returns nil. A slice
+// that fails is logged and its work waits for the next, unless the journal is closed, failed or has
+// another writer: then that error is returned.
 func (s *Shares) Run(ctx context.Context) error {
 	ticker := time.NewTicker(s.cfg.Interval) //nolint:forbidigo // the loop of this room
 	defer ticker.Stop()
@@ -72,7 +71,7 @@ func (s *Shares) cut() (cs cursors, delta tallies, snapshot []byte) {
 		s.mu.Unlock()
 		return cs, delta, nil
 	}
-	totals, all := maps.Clone(s.totals), cursors{}
+	totals, all := s.totals.clone(), cursors{}
 	for id, sh := range s.shards {
 		if sh.applied > 0 {
 			all[id] = sh.applied

@@ -92,15 +92,23 @@ var goals = []goal{
 		metric: "ns/op", per: 1e6, unit: "ms", goal: 25,
 	},
 	{
-		name: "credit_door", pkg: "./pool/ledger", bench: "BenchmarkShares_Credit/callers=64",
+		name: "credit_door", pkg: "./pool/ledger", bench: "BenchmarkShares_Credit/wal/callers=64",
 		metric: "shares/s", unit: "shares/s", goal: 100_000, higher: true,
 	},
 	{
-		name: "credit_durable_p99", pkg: "./pool/ledger", bench: "BenchmarkShares_Durable",
+		name: "credit_durable_p99", pkg: "./pool/ledger", bench: "BenchmarkShares_Durable/wal/rate=100000",
 		metric: "p99-ms", unit: "ms", goal: 10,
 	},
 	{
-		name: "journal_append_256", pkg: "./storage/bolt", bench: "BenchmarkBolt_Append/callers=256",
+		name: "credit_durable_rate", pkg: "./pool/ledger", bench: "BenchmarkShares_Durable/wal/rate=100000",
+		metric: "shares/s", unit: "shares/s", goal: 99_000, higher: true,
+	},
+	{
+		name: "commit_cpu", pkg: "./storage/wal", bench: "BenchmarkJournal_Commit/wal/every=0s",
+		metric: "cpu-us/commit", unit: "us", goal: 100,
+	},
+	{
+		name: "journal_append_256", pkg: "./storage/wal", bench: "BenchmarkJournal_Append/wal/callers=256",
 		metric: "records/s", unit: "records/s", goal: 50_000, higher: true,
 	},
 }
