@@ -241,13 +241,62 @@ func TestCredits_SplitASumThatOverflows(t *testing.T) {
 	}
 }
 
-// Ensure that all shards wait for the same beat, whenever they begin to wait, and never longer than one.
-func TestToBeat_IsTheSameMomentForAll(t *testing.T) {
+// Ensure that shares after a pause are durable at once, and others with the next commit, no sooner.
+func TestCommitter_WaitsOnlyForABusyJournal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, nil)
+		var begun []time.Time
+		b.credit = func(context.Context, []pool.Credit) error {
+			begun = append(begun, time.Now())
+			return nil
+		}
+		b.start()
+		defer b.stop()
+		b.publish(template(100, 1, false))
+		c, channel, job := b.open("alice.one")
+		defer c.Close()
+		for n := range uint32(3) {
+			time.Sleep(time.Second)
+			begin := time.Now()
+			begun = nil
+			for i, want := range []time.Duration{0, DefaultConfig().Gather} {
+				if err := c.Send(share(channel, job, 2*n+uint32(i)+1)); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(want)
+				synctest.Wait()
+				if len(begun) != i+1 || begun[i].Sub(begin) != want {
+					t.Fatalf("commits began at %v, want number %d after %v", begun, i, want)
+				}
+			}
+		}
+	})
+}
+
+// Ensure that a commit which nobody waited for begins at once, that those after it wait for the same
+// moment, one period later, whenever they begin to wait.
+func TestBeat_IsTheSameMomentForAll(t *testing.T) {
 	const every = 5 * time.Millisecond
-	beat := time.Unix(1_800_000_000, 0).Add(every)
-	for _, early := range []time.Duration{1, time.Millisecond, every - 1, every} {
-		if got := toBeat(beat.Add(-early), every); got != early {
-			t.Errorf("%v before the beat the wait is %v", early, got)
+	began := time.Unix(1_800_000_000, 0)
+	b := beat{began: began.Add(-time.Second)}
+	for _, c := range []struct{ at, want time.Duration }{
+		{0, 0},                           // idle before
+		{1, every - 1},                   // the first to wait makes the next beat
+		{time.Millisecond, every - 1e6},  // another shard waits for the same
+		{every - 1, 1},                   // ... just before it
+		{every, every},                   // the next shares are for the beat after
+		{every + 2e6, every - 2e6},       // ... of all shards
+		{2*every + 1, every - 1},         // and so on
+		{time.Second, 0},                 // idle in between
+		{time.Second + 1e6, every - 1e6}, // and not idle
+	} {
+		if got := b.next(began.Add(c.at), every); got != c.want {
+			t.Errorf("at %v the wait is %v, want %v", c.at, got, c.want)
+		}
+	}
+	for range 3 {
+		if got := b.next(began.Add(time.Minute), 0); got > 0 {
+			t.Errorf("without a period the wait is %v", got)
 		}
 	}
 }

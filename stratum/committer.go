@@ -3,6 +3,7 @@ package stratum
 import (
 	"context"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashlease/hashlease/pool"
@@ -62,9 +63,7 @@ func (sh *shard) commit(ctx context.Context) {
 		var flushed chan struct{}
 		select {
 		case <-sh.credits:
-			if every := sh.srv.cfg.Gather; every > 0 {
-				time.Sleep(toBeat(time.Now(), every))
-			}
+			time.Sleep(sh.srv.beat.next(time.Now(), sh.srv.cfg.Gather))
 		case flushed = <-sh.flush:
 		case <-sh.srv.done:
 			return
@@ -86,10 +85,26 @@ func (sh *shard) commit(ctx context.Context) {
 	}
 }
 
-// toBeat is how long it is to the next multiple of a period. All shards commit at the same beat, so that
-// they share one flush to disk, which costs as much as a hundred shares.
-func toBeat(now time.Time, every time.Duration) time.Duration {
-	return every - time.Duration(now.UnixNano()%int64(every))
+// beat is when shards commit: all together, so that they share one flush to disk, which costs as much as
+// a dozen shares; not more often than a period, and at once when there was none for as long.
+type beat struct {
+	began  time.Time    // immutable; a clock that is set stops nobody
+	newest atomic.Int64 // ns from began to the newest beat, which may be ahead
+}
+
+// next is how long it is to the next beat.
+func (b *beat) next(now time.Time, every time.Duration) time.Duration {
+	for at := int64(now.Sub(b.began)); ; {
+		newest := b.newest.Load()
+		switch due := newest + int64(every); {
+		case at < newest: // a beat that another shard waits for
+			return time.Duration(newest - at)
+		case at >= due && b.newest.CompareAndSwap(newest, at):
+			return 0
+		case at < due && b.newest.CompareAndSwap(newest, due):
+			return time.Duration(due - at)
+		}
+	}
 }
 
 // swapAccepted takes what waits and leaves the used slice for the next batch, unless a rare burst made

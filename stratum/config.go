@@ -23,7 +23,7 @@ type Config struct {
 	MaxDifficulty   float64       // no channel gets harder work, unless it insists
 	AckEvery        int           // acknowledge after this many durable shares
 	AckAfter        time.Duration // ... or after this long
-	Gather          time.Duration // between two commits: durable within 10 ms
+	Gather          time.Duration // between two commits; the first after a pause begins at once
 
 	MaxSessions        int           // connections at one time
 	MaxPerAddress      int           // connections of one source address at one time
@@ -62,7 +62,7 @@ func DefaultConfig() Config {
 		MaxDifficulty:      maxDifficulty,
 		AckEvery:           16,
 		AckAfter:           time.Second,
-		Gather:             7 * time.Millisecond,
+		Gather:             5 * time.Millisecond,
 		MaxSessions:        50_000,
 		MaxPerAddress:      20_000,
 		MaxHandshakes:      10_000,

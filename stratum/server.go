@@ -43,6 +43,7 @@ type Server struct {
 	backlog atomic.Int64 // bytes that wait for peers which read slowly
 	quiet   complaints
 	next    atomic.Uint64 // round robin over shards
+	beat    beat          // of their commits
 	names   atomic.Int64  // workers behind proxies that have a place
 	readers sync.WaitGroup
 
@@ -78,6 +79,7 @@ func New(cfg Config, rooms Rooms, log *slog.Logger) (*Server, error) {
 		drained:    make(chan struct{}),
 		done:       make(chan struct{}),
 	}
+	s.beat.began = time.Now()
 	for range shards() {
 		s.shards = append(s.shards, newShard(s))
 	}
