@@ -1,6 +1,7 @@
 package stratum
 
 import (
+	"slices"
 	"time"
 
 	"github.com/hashlease/hashlease/pool"
@@ -129,7 +130,7 @@ func (s *session) appendStats(all []ChannelStats, now time.Time) []ChannelStats 
 			Since: c.pool.Opened(), LastShare: c.heard(), Accepted: c.accepted, Rejected: c.rejected,
 			Difficulty: c.pool.Target().Difficulty(), Hashrate: c.pool.Measured(now), Power: c.power != nil,
 			Names: len(c.names()), Named: c.appendNamed(nil, now),
-			Prefix: c.pool.Prefix(), Payout: c.group.payout,
+			Prefix: slices.Clone(c.pool.Prefix()), Payout: c.group.payout,
 		}
 		if c.power != nil {
 			st.Report = c.power.said

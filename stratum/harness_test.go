@@ -146,6 +146,13 @@ func (b *bench) open(identity string) (c *stratumtest.Client, channel, job uint3
 	if _, err := c.Setup(sv2.RequiresStandardJobs); err != nil {
 		b.tb.Fatal(err)
 	}
+	channel, job = b.openOn(c, identity)
+	return c, channel, job
+}
+
+// openOn opens a channel on a connection that is set up, and waits for its first job.
+func (b *bench) openOn(c *stratumtest.Client, identity string) (channel, job uint32) {
+	b.tb.Helper()
 	ok, err := c.OpenStandard(identity, 0, pool.MaxTarget)
 	if err != nil {
 		b.tb.Fatal(err)
@@ -157,7 +164,7 @@ func (b *bench) open(identity string) (c *stratumtest.Client, channel, job uint3
 		}
 		if !j.Future {
 			_, _ = stratumtest.Await[sv2.NewMiningJob](c, stratumtest.AwaitFor) // of the next block
-			return c, ok.ChannelID, j.JobID
+			return ok.ChannelID, j.JobID
 		}
 	}
 }

@@ -24,7 +24,8 @@ const retryWithin = 5 * time.Second
 // handleNegotiation answers RequestExtensions (extension 0x0001): Success with those that are served
 // here, or Error with those that are not and those that are required. A peer may ask once more
 // (sv2-spec X1 §4.6). It may go on without what is merely served; without what is required the
-// connection ends. When one request has succeeded, another one changes nothing and is an Error.
+// connection ends. When one request has succeeded, another one changes nothing and is an Error; so is
+// one that comes too late, after a channel (X1 §4.2): what shares mean does not change while they come.
 func (s *session) handleNegotiation(h sv2.Header, payload []byte) error {
 	if h.Type != sv2.TypeRequestExtensions {
 		return nil
@@ -41,7 +42,7 @@ func (s *session) handleNegotiation(h sv2.Header, payload []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	defer s.flushLocked()
-	if s.granted.any {
+	if s.granted.any || s.most > 0 {
 		sendLocked(s, sv2.RequestExtensionsError{RequestID: m.RequestID, Unsupported: requested})
 		return nil
 	}

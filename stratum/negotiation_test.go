@@ -171,6 +171,29 @@ func TestSV2_233_DisconnectsWithoutWhatIsRequired(t *testing.T) {
 	})
 }
 
+// Ensure that a request that comes after a channel is an Error: what the channel's shares mean does not
+// change while they come. The channel stays, and is sent no extension's messages.
+func TestSV2_231_RefusesALateRequest(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		c := b.setUp()
+		wantMining(t, c)
+		b.ask(c, 7, 2, sv2.ExtPower)
+		wantError(t, c, sv2.RequestExtensionsError{RequestID: 7, Unsupported: []uint16{2, sv2.ExtPower}})
+		wantMining(t, c)
+
+		c = b.setUp()
+		ok, err := c.OpenStandard("alice.two", 0, pool.MaxTarget)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Send(sv2.CloseChannel{ChannelID: ok.ChannelID, Reason: "done"}); err != nil {
+			t.Fatal(err)
+		}
+		b.ask(c, 8, 2)
+		wantError(t, c, sv2.RequestExtensionsError{RequestID: 8, Unsupported: []uint16{2}})
+	})
+}
+
 // Ensure that a request after a Success is an Error that changes nothing.
 func TestSV2_235_RefusesASecondRequest(t *testing.T) {
 	inBubble(t, func(b *bench) {

@@ -28,11 +28,15 @@ func hello(channel uint32) sv2.PowerHello {
 // powered is a client past negotiation, with a channel, and that channel's link.
 func (b *bench) powered() (*stratumtest.Client, uint32, *fleet.Link) {
 	b.tb.Helper()
-	c, channel, _ := b.open("alice.one")
+	c := b.dial()
+	if _, err := c.Setup(sv2.RequiresStandardJobs); err != nil {
+		b.tb.Fatal(err)
+	}
 	if err := c.Send(sv2.RequestExtensions{RequestID: 1, Requested: []uint16{sv2.ExtPower}}); err != nil {
 		b.tb.Fatal(err)
 	}
 	next[sv2.RequestExtensionsSuccess](b.tb, c)
+	channel, _ := b.openOn(c, "alice.one")
 	return c, channel, b.fleet.Links("alice.one")[0]
 }
 

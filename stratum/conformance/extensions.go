@@ -14,8 +14,12 @@ var extensionRules = []Rule{
 	},
 	{
 		Number: 231, Mark: Must, Source: "X1§4.2", Check: checkNegotiationFirst,
-		Sentence: "(client) asks for extensions first and waits; (pool) answers before what comes after",
-		Tests:    []string{"stratum/stratumtest TestSV2_231_NegotiatesBeforeItOpens"},
+		Sentence: "(client) asks for extensions first and waits; (pool) answers before what comes after, " +
+			"and grants nothing once a channel is open",
+		Tests: []string{
+			"stratum/stratumtest TestSV2_231_NegotiatesBeforeItOpens",
+			"stratum TestSV2_231_RefusesALateRequest",
+		},
 	},
 	{
 		Number: 232, Mark: Must, Source: "X1§4.1", Check: checkIntersection,
@@ -143,6 +147,21 @@ func checkNegotiationFirst(t *T) {
 	case sv2.RequestExtensionsSuccess, sv2.RequestExtensionsError:
 	default:
 		t.Failf("expected the answer to RequestExtensions before any other, got %v", f)
+	}
+	checkNegotiationLate(t)
+}
+
+// checkNegotiationLate asks after a channel was opened. An Error, silence and the end are in order.
+func checkNegotiationLate(t *T) {
+	c := t.Setup(0)
+	c.OpenStandard()
+	c.extended.Store(true)
+	c.Send(sv2.RequestExtensions{RequestID: 10, Requested: known})
+	if c.fence(t.Patience()) != nil {
+		return // the end, without a grant
+	}
+	for _, m := range Taken[sv2.RequestExtensionsSuccess](c) {
+		t.Failf("expected no RequestExtensions.Success after a channel was opened, got %x", m.Supported)
 	}
 }
 
