@@ -19,6 +19,7 @@ import (
 type statusView struct {
 	Pool struct {
 		NodeState string `json:"node_state"`
+		Height    int    `json:"height"`
 		Sessions  int64  `json:"sessions,string"`
 		Channels  int64  `json:"channels,string"`
 	} `json:"pool"`
@@ -32,6 +33,7 @@ type statusView struct {
 // blockView is a line of `hashlease blocks --json`.
 type blockView struct {
 	Hash    string `json:"hash"`
+	Height  int    `json:"height"`
 	Outcome string `json:"outcome"`
 }
 
@@ -123,24 +125,32 @@ func TestFaults_MinersStayWhateverTheNodesDo(t *testing.T) {
 
 	s.nodes[0].Stop()
 	before := len(s.blocks())
+	var taken int
 	s.eventually("the second node takes a block", 3*time.Minute, func() bool {
 		list := s.blocks()
-		return len(list) > before && confirmed(t.Context(), s.nodes[1], list[0].Hash)
+		if len(list) == before {
+			return false
+		}
+		taken = list[0].Height
+		return confirmed(t.Context(), s.nodes[1], list[0].Hash)
+	})
+	// Until there is a template on top of it, what is found would be its rival, and lose.
+	s.eventually("miners have work on top of it", time.Minute, func() bool {
+		return s.status().Pool.Height > taken
 	})
 	s.nodes[1].Stop()
 	s.eventually("the state says away", 20*time.Second, func() bool {
 		return strings.HasPrefix(s.status().Pool.NodeState, "away")
 	})
-	before = len(s.blocks())
+	var spooled blockView
 	s.eventually("a block is found without a node", 3*time.Minute, func() bool {
-		return len(s.blocks()) > before
-	})
-	spooled := s.blocks()[0]
-	for i := range s.blocks() {
-		if b := s.blocks()[i]; b.Outcome != "accepted" {
-			spooled = b // the oldest one without an outcome is the first of its height
+		for _, b := range s.blocks() { // the oldest one without an outcome is the first of its height
+			if b.Outcome == "sending" && b.Height > taken {
+				spooled = b
+			}
 		}
-	}
+		return spooled.Hash != ""
+	})
 	s.stop() // and it survives a restart
 	s.startServer()
 	s.startAgain(0, 1)
