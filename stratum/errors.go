@@ -4,6 +4,9 @@ import "errors"
 
 // Why a session ended, by phase of life.
 var (
+	errDialect      = errors.New("peer speaks a dialect that this port does not serve")
+	errNoTLS        = errors.New("peer does not speak TLS, which this port needs")
+	errSource       = errors.New("the address behind the proxy has too many connections")
 	errNotSetUp     = errors.New("first message is not SetupConnection")
 	errSetupRefused = errors.New("connection setup was refused")
 	errExtensions   = errors.New("extensions that this server requires were not negotiated")

@@ -16,7 +16,7 @@ import (
 const lingerFor = time.Second
 
 // meet reads the first bytes, tells the dialects apart and makes the session of the one that it is.
-func (s *Server) meet(conn net.Conn, source netip.Prefix) (*session, error) {
+func (s *Server) meet(conn net.Conn, source netip.Prefix, p *port) (*session, error) {
 	watch(conn)
 	deadline := time.Now().Add(s.cfg.HandshakeTimeout)
 	if err := conn.SetDeadline(deadline); err != nil {
@@ -28,10 +28,18 @@ func (s *Server) meet(conn net.Conn, source netip.Prefix) (*session, error) {
 		return nil, fmt.Errorf("reading the first bytes: %w", err)
 	}
 	if looksLikeV1(first[:n]) {
+		if !p.serves(V1) {
+			_, _ = io.WriteString(conn, v1Refused)
+			linger(conn)
+			return nil, errDialect
+		}
 		if err := conn.SetDeadline(time.Time{}); err != nil {
 			return nil, fmt.Errorf("clearing the deadline of the first bytes: %w", err)
 		}
 		return &newV1(s, conn, source, first[:n]).session, nil
+	}
+	if !p.serves(V2) {
+		return nil, errDialect
 	}
 	secured, err := s.secure(conn, source, &first, deadline)
 	if err != nil {
@@ -39,6 +47,10 @@ func (s *Server) meet(conn net.Conn, source netip.Prefix) (*session, error) {
 	}
 	return newSession(s, secured, source, time.Now()), nil
 }
+
+// v1Refused is what a Stratum V1 miner is told on a port for V2 alone.
+const v1Refused = `{"id":null,"result":null,"error":[20,` +
+	`"this port serves Stratum V2; point the miner at stratum2+tcp://","hashlease"]}` + "\n"
 
 // sniffSize is how many bytes tell the dialects apart, unless a line of Stratum V1 ends before.
 const sniffSize = 16

@@ -154,8 +154,8 @@ func (s *session) start(c *channel, o opening, payout pool.Payout, now time.Time
 	c.id = s.nextID
 	cfg := pool.ChannelConfig{
 		ID: c.id, Kind: c.kind, Worker: c.worker, Prefix: c.kind.Prefix(c.prefix), Nominal: o.nominal,
-		MaxTarget: o.maxTarget, VersionMask: pool.VersionMask, Difficulty: s.srv.difficulty,
-		PowersOfTwo: s.device.roundsToPowers(),
+		MaxTarget: s.port.easiest(o.maxTarget), VersionMask: pool.VersionMask,
+		Difficulty: s.srv.difficulty, PowersOfTwo: s.port.PowersOfTwo || s.device.roundsToPowers(),
 	}
 	if o.v1 != nil {
 		o.v1.configure(&cfg)
@@ -212,7 +212,7 @@ func (s *session) update(m sv2.UpdateChannel, now time.Time) {
 func (s *session) updateLocked(c *channel, m sv2.UpdateChannel, now time.Time) {
 	c.rested, c.held = c.pool.Age(now)+updateEvery, nil
 	before := c.pool.Target()
-	c.pool.Update(unit.Hashrate(m.NominalHashRate), pool.TargetFromBytes(&m.MaxTarget), now)
+	c.pool.Update(unit.Hashrate(m.NominalHashRate), s.port.easiest(pool.TargetFromBytes(&m.MaxTarget)), now)
 	if target, changed := c.pool.Retarget(now); changed || target != before {
 		s.sendTargetLocked(c, target, now)
 	}

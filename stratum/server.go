@@ -30,6 +30,7 @@ type Server struct {
 	v1         *v1Jobs // the jobs of Stratum V1
 	quotas     *quotas
 	difficulty *pool.DifficultyConfig
+	anyPort    *port         // of sessions that came to none
 	turns      *turns        // to compute a handshake
 	sources    *sources      // what each address does
 	drain      chan struct{} // closed when no more is read
@@ -48,11 +49,11 @@ type Server struct {
 	readers sync.WaitGroup
 
 	mu        sync.Mutex
-	listeners map[net.Listener]struct{} // guarded by mu
-	greeting  map[net.Conn]struct{}     // guarded by mu: connections that are no sessions yet
-	sessions  int                       // guarded by mu: connections, those in greeting too
-	draining  bool                      // guarded by mu
-	ending    bool                      // guarded by mu: Shutdown was called
+	listeners map[net.Listener]*port // guarded by mu
+	greeting  map[net.Conn]struct{}  // guarded by mu: connections that are no sessions yet
+	sessions  int                    // guarded by mu: connections, those in greeting too
+	draining  bool                   // guarded by mu
+	ending    bool                   // guarded by mu: Shutdown was called
 }
 
 // New returns a server that serves nothing yet: call Run, then Serve.
@@ -71,10 +72,11 @@ func New(cfg Config, rooms Rooms, log *slog.Logger) (*Server, error) {
 		v1:         newV1Jobs(rooms.Assembler.Epoch()),
 		quotas:     newQuotas(),
 		difficulty: cfg.difficulty(),
+		anyPort:    newPort(Port{}),
 		turns:      newTurns(handshakers()),
 		sources:    newSources(),
 		drain:      make(chan struct{}),
-		listeners:  map[net.Listener]struct{}{},
+		listeners:  map[net.Listener]*port{},
 		greeting:   map[net.Conn]struct{}{},
 		drained:    make(chan struct{}),
 		done:       make(chan struct{}),
@@ -133,16 +135,23 @@ func (s *Server) dispatch() {
 	}
 }
 
-// Serve accepts connections until the listener fails or Shutdown closes it. It closes the listener
-// in any case.
-func (s *Server) Serve(ln net.Listener) error {
+// Serve is ServePort for everybody.
+func (s *Server) Serve(ln net.Listener) error { return s.ServePort(ln, Port{Name: ln.Addr().String()}) }
+
+// ServePort accepts connections as the port says until the listener fails or Shutdown closes it. It closes
+// the listener in any case.
+func (s *Server) ServePort(ln net.Listener, port Port) error {
 	defer func() { _ = ln.Close() }()
+	if err := port.Validate(); err != nil {
+		return err
+	}
+	p := newPort(port)
 	s.mu.Lock()
 	if s.draining {
 		s.mu.Unlock()
 		return ErrServerClosed
 	}
-	s.listeners[ln] = struct{}{}
+	s.listeners[ln] = p
 	s.mu.Unlock()
 	defer func() {
 		s.mu.Lock()
@@ -155,7 +164,7 @@ func (s *Server) Serve(ln net.Listener) error {
 		switch {
 		case err == nil:
 			pause = 0
-			s.accept(conn)
+			s.accept(conn, p)
 			continue
 		case s.isDraining():
 			return ErrServerClosed
@@ -176,12 +185,14 @@ func (s *Server) Serve(ln net.Listener) error {
 // handshakers is how many handshakes are computed at one time: one core is left to those who mine.
 func handshakers() int { return max(1, runtime.GOMAXPROCS(0)-1) }
 
-// accept starts the reader of a connection that is within the bounds.
-func (s *Server) accept(conn net.Conn) {
-	source := sourceOf(conn)
+// accept starts the reader of a connection that is within the bounds. One that a proxy passes on is counted
+// for whom it is from, once that is known.
+func (s *Server) accept(conn net.Conn, p *port) {
+	source, passed := sourceOf(conn), p.passes(conn)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.draining || s.sessions >= s.cfg.MaxSessions || !s.sources.enter(source, &s.cfg, time.Now()) {
+	if s.draining || s.sessions >= s.cfg.MaxSessions ||
+		!passed && !s.sources.enter(source, &s.cfg, time.Now()) {
 		s.counts.refused.Add(1)
 		_ = conn.Close()
 		return
@@ -190,17 +201,57 @@ func (s *Server) accept(conn net.Conn) {
 	s.greeting[conn] = struct{}{}
 	// Under the lock, so that a drain which waits for readers waits for this one too.
 	s.readers.Go(func() { // ends when the handshake fails
-		se := s.greet(conn, source)
-		s.sources.greeted(source)
+		se, counted := s.arrive(conn, p, &source, passed)
 		s.mu.Lock()
 		delete(s.greeting, conn)
 		s.mu.Unlock()
-		if se == nil {
-			s.leave(source)
+		if se != nil {
+			p.count(se, 1)
+			s.run(se, source)
 			return
 		}
-		s.run(se, source)
+		s.leave(source, counted)
 	})
+}
+
+// arrive learns who a connection is from and shakes hands, nil if there will be no session. It says whether
+// the source was counted.
+func (s *Server) arrive(conn net.Conn, p *port, source *netip.Prefix, passed bool) (*session, bool) {
+	if passed || p.TLS != nil {
+		watch(conn) // what is not plain TCP is not watched later
+	}
+	wire := conn
+	if passed {
+		var err error
+		if wire, err = s.unwrap(conn); err != nil {
+			s.fail(conn, p, err)
+			return nil, false
+		}
+		if *source = sourceOf(wire); !s.sources.enter(*source, &s.cfg, time.Now()) {
+			s.counts.refused.Add(1)
+			s.fail(wire, p, errSource)
+			return nil, false
+		}
+	}
+	defer s.sources.greeted(*source)
+	if p.TLS != nil {
+		secured, err := s.encrypt(wire, *source, p.TLS)
+		if err != nil {
+			s.fail(wire, p, err)
+			return nil, true
+		}
+		wire = secured
+	}
+	return s.greet(wire, *source, p), true
+}
+
+// fail ends a connection that is no session.
+func (s *Server) fail(conn net.Conn, p *port, err error) {
+	p.failed.Add(1)
+	s.counts.failed.Add(1)
+	s.log.Debug("handshake failed",
+		slog.String("address", conn.RemoteAddr().String()), slog.Any("error", err))
+	_ = conn.Close()
 }
 
 // run serves a session on a goroutine of its own. Stacks that have grown do not shrink to their first
@@ -211,15 +262,19 @@ func (s *Server) run(se *session, source netip.Prefix) {
 			s.run(se, source)
 			return
 		}
-		s.leave(source)
+		se.port.count(se, -1)
+		s.leave(source, true)
 	})
 }
 
-func (s *Server) leave(source netip.Prefix) {
+// leave notes the end of a connection, which was counted for its source or not.
+func (s *Server) leave(source netip.Prefix, counted bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.sessions--
-	s.sources.leave(source)
+	if counted {
+		s.sources.leave(source)
+	}
 }
 
 func (s *Server) isDraining() bool {

@@ -28,6 +28,7 @@ type session struct {
 	conn   *noise.Conn // over it; nil in Stratum V1
 	id     uint64
 	source netip.Prefix // who it counts for
+	port   *port        // it came to; set before it is served
 
 	poked atomic.Bool // listed in the shard's poked
 	many  atomic.Bool // it once had many channels
@@ -78,19 +79,17 @@ func newSession(srv *Server, conn *noise.Conn, source netip.Prefix, now time.Tim
 func (s *session) init(srv *Server, wire net.Conn, source netip.Prefix, now time.Time) {
 	s.srv, s.shard, s.wire, s.id, s.source = srv, srv.nextShard(), wire, sessionIDs.Add(1), source
 	s.out, s.channels, s.empty, s.nextID = newOutbox(wire), map[uint32]*channel{}, now, firstGroup
-	s.device = &Device{Address: wire.RemoteAddr().String()}
+	s.device, s.port = &Device{Address: wire.RemoteAddr().String()}, srv.anyPort
 }
 
 // greet shakes hands and makes the session, nil if there will be none.
-func (s *Server) greet(conn net.Conn, source netip.Prefix) *session {
-	se, err := s.meet(conn, source)
+func (s *Server) greet(conn net.Conn, source netip.Prefix, p *port) *session {
+	se, err := s.meet(conn, source, p)
 	if err != nil {
-		s.counts.failed.Add(1)
-		s.log.Debug("handshake failed",
-			slog.String("address", conn.RemoteAddr().String()), slog.Any("error", err))
-		_ = conn.Close()
+		s.fail(conn, p, err)
 		return nil
 	}
+	se.port = p
 	s.counts.handshakes.Add(1)
 	se.shard.add(se)
 	return se

@@ -49,6 +49,7 @@ type Stats struct {
 	SharesCrowded      uint64            // shares credited to the proxy: no place for their name
 	NamesRefused       uint64
 	Hashrate           unit.Hashrate // sum over channels, from credited work
+	Ports              []PortStats   // in no order
 	TipToLastJob       Latency       // round known to the last session's write
 	ShareToAck         Latency       // share read to its acknowledgement written
 }
@@ -99,6 +100,9 @@ func (s *Server) Stats() Stats {
 	}
 	s.mu.Lock()
 	st.Sessions = s.sessions
+	for _, p := range s.listeners {
+		st.Ports = append(st.Ports, p.stats())
+	}
 	s.mu.Unlock()
 	return st
 }

@@ -63,7 +63,7 @@ func newV1(srv *Server, conn net.Conn, source netip.Prefix, first []byte) *v1 {
 // configure makes the channel's configuration one of this dialect.
 func (d *v1) configure(cfg *pool.ChannelConfig) {
 	cfg.VersionMask = d.mask.Load()
-	cfg.Decimal, cfg.PowersOfTwo = true, d.agent.powers
+	cfg.Decimal, cfg.PowersOfTwo = true, cfg.PowersOfTwo || d.agent.powers
 	if d.resumed {
 		cfg.After = d.srv.rooms.Assembler.Newest()
 	}

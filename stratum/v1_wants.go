@@ -48,9 +48,9 @@ func (d *v1) want(start, least float64) {
 func (d *v1) easiest() pool.Target {
 	least := max(d.wants.least, d.agent.minimum)
 	if least == 0 {
-		return pool.MaxTarget
+		return d.port.easiest(pool.MaxTarget)
 	}
-	return pool.TargetForDifficulty(min(least, pool.MostDifficulty))
+	return d.port.easiest(pool.TargetForDifficulty(min(least, pool.MostDifficulty)))
 }
 
 // rethink tells an open channel what the miner wants by now.
