@@ -17,7 +17,9 @@ import (
 	"github.com/btcsuite/btcd/chainhash/v2"
 
 	"github.com/hashlease/hashlease/pool"
+	"github.com/hashlease/hashlease/pool/ledger"
 	"github.com/hashlease/hashlease/pool/node"
+	"github.com/hashlease/hashlease/storage/mem"
 )
 
 var quiet = slog.New(slog.DiscardHandler)
@@ -579,4 +581,48 @@ func TestRelay_RevisesAcceptedBlocks(t *testing.T) {
 			t.Errorf("a block 113 deep is looked at %d times again and is %q", n.looked-looked, got)
 		}
 	})
+}
+
+// Ensure that a block of ours that a real node takes off its best chain, because another's chain is longer,
+// is orphaned in the ledger's records, which commands and the console show.
+func TestRelay_RevisesAfterARealReorganisation(t *testing.T) {
+	t.Parallel()
+	regtest := network(t, "regtest")
+	ours, theirs := startChild(t, regtest), startChild(t, regtest)
+	near, err := node.NewBtcd(ours.Config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks, err := ledger.NewBlocks(t.Context(), mem.New())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newRelay(t, t.TempDir(), blocks, near)
+	run(t, r.Run)
+	block := solve(t, next(t, r, nil))
+	if err := r.SubmitBlock(t.Context(), block); err != nil {
+		t.Fatal(err)
+	}
+	listed := func(want string) {
+		t.Helper()
+		var got []ledger.FoundBlock
+		for until := time.Now().Add(2 * deadline); ; time.Sleep(10 * time.Millisecond) {
+			got = blocks.List()
+			if len(got) == 1 && got[0].Hash == block.Hash && got[0].Outcome == want {
+				return
+			}
+			if time.Now().After(until) {
+				t.Fatalf("records %+v, want outcome %q", got, want)
+			}
+		}
+	}
+	listed(node.OutcomeAccepted)
+
+	call(t, theirs, "generate", 2) // they have not heard of it
+	rival := strings.Trim(call(t, theirs, "getblockhash", 1), `"`)
+	call(t, ours, "addnode", theirs.P2P(), "add")
+	listed(node.OutcomeOrphaned + fmt.Sprintf("block %v has height 1", rival))
+	if s := blocks.Stats(); s.Found != 1 || s.Accepted != 0 {
+		t.Errorf("stats %+v", s)
+	}
 }
