@@ -215,7 +215,9 @@ func TestProgram_KeepsItsPromisesThroughAKill(t *testing.T) {
 	s.eventually("the lease is active", time.Minute, func() bool { return s.lease().State == "ACTIVE" })
 	s.kill()
 	s.startServer()
-	s.eventually("every miner is back", time.Minute, func() bool { return s.sim.Stats().Mining == 50 })
+	s.eventually("every miner is back", time.Minute, func() bool {
+		return s.answers() && s.sim.Stats().Mining == 50 // until it answers they may not know that it died
+	})
 	s.refuseOldShare(old)
 	s.eventually("the lease is over", time.Minute, func() bool { return finalState(s.lease().State) })
 	if l := s.lease(); l.State != "COMPLETED" {

@@ -220,7 +220,9 @@ func TestFaults_FullDiskAcknowledgesNothing(t *testing.T) {
 	s.checkShares()
 	s.stop()
 	s.startServer()
-	s.eventually("every miner is back", 30*time.Second, func() bool { return s.sim.Stats().Mining == miners })
+	s.eventually("every miner is back", 30*time.Second, func() bool {
+		return s.answers() && s.sim.Stats().Mining == miners
+	})
 	s.checkShares()
 	s.stop()
 }
