@@ -60,7 +60,9 @@ type Journal struct {
 	stop chan struct{} // closed by Close: the keeper ends
 	done chan struct{} // closed when the keeper has ended
 
-	ready sync.Mutex // held to make a segment
+	ready  sync.Mutex // held to make a segment
+	full   error      // guarded by ready: why the newest file could not be made
+	fullAt time.Time  // guarded by ready
 
 	mu       sync.Mutex
 	closed   bool

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -288,6 +289,36 @@ func TestJournal_OutlivesAFullDisk(t *testing.T) {
 	j = open(t, path, o)
 	if last, err := j.Last(t.Context(), "big"); last != written || err != nil {
 		t.Fatalf("last is %d (%v), want %d", last, err, written)
+	}
+}
+
+// Ensure a full disk is not filled again by every call that waits for room, and is looked at again soon.
+func TestJournal_TriesAFullDiskNowAndThen(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "journal.wal")
+	j := open(t, path, small)
+	j.WaitReady()
+	// A directory where the next file is made: none can be, as on a full disk.
+	if err := os.MkdirAll(filepath.Join(path, "next", "full"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	big := storage.Write{Stream: "a", Expect: storage.Any, Records: [][]byte{make([]byte, 100<<10)}}
+	fill := func() (n int) {
+		for ; n < 100; n++ {
+			if _, err := j.Append(t.Context(), big); err != nil {
+				return n
+			}
+		}
+		return n
+	}
+	if n := fill(); n < 1 || n > 4 {
+		t.Fatalf("%d appends fit into what was ready", n)
+	}
+	if err := os.RemoveAll(filepath.Join(path, "next")); err != nil {
+		t.Fatal(err)
+	}
+	for fill() < 100 { // no longer than the pause
+		runtime.Gosched()
 	}
 }
 

@@ -3,10 +3,15 @@ package wal
 import (
 	"fmt"
 	"os"
+	"time"
 )
 
 // keepRetired is how many segments wait to be used again: more of them, left by a rush, are removed.
 const keepRetired = 32
+
+// fullPause is how long no new file is tried after one could not be made: on a full disk each try would fill
+// what is left, which others may need more.
+const fullPause = time.Second
 
 // poke wakes the keeper.
 func (j *Journal) poke() {
@@ -73,13 +78,22 @@ func (j *Journal) makeNext() (*segment, error) {
 		old, j.retired = j.retired[0], j.retired[1:]
 	}
 	j.mu.Unlock()
-	if old == nil {
-		j.removeOdd()
-		if err := j.room(j.o.SegmentSize); err != nil {
-			return nil, err
-		}
+	if old != nil {
+		return j.makeSegment(id, old)
 	}
-	return j.makeSegment(id, old)
+	if j.full != nil && time.Since(j.fullAt) < fullPause {
+		return nil, j.full
+	}
+	j.removeOdd()
+	err := j.room(j.o.SegmentSize)
+	var s *segment
+	if err == nil {
+		s, err = j.makeSegment(id, nil)
+	}
+	if j.full = err; err != nil {
+		j.fullAt = time.Now()
+	}
+	return s, err
 }
 
 // removeRetired removes what is kept beyond the bound. The caller holds ready.
