@@ -57,18 +57,18 @@ func (b *bucket) spend(rate, burst float64, now time.Time) time.Duration {
 // earn adds one above the burst, to a limit.
 func (b *bucket) earn(most float64) { b.spent = max(-most, b.spent-1) }
 
-// charge accounts for a frame that was handled and waits if the session or its address has spent what it
-// may. Only the reader calls it.
-func (s *session) charge(h sv2.Header, refused bool, now time.Time) {
-	s.chargeFor(isShare(h) && !refused, isOpen(h), now)
+// charge accounts for a frame that was handled and says how long to wait before the next one, if the
+// session or its address has spent what it may. Only the reader calls it.
+func (s *session) charge(h sv2.Header, refused bool, now time.Time) time.Duration {
+	return s.chargeFor(isShare(h) && !refused, isOpen(h), now)
 }
 
 // chargeFor is charge for a message that is an accepted share, a request for a channel or neither.
-func (s *session) chargeFor(share, open bool, now time.Time) {
+func (s *session) chargeFor(share, open bool, now time.Time) time.Duration {
 	if share {
 		s.budget.earn(frameEarned)
 		s.opens.earn(frameEarned)
-		return
+		return 0
 	}
 	s.mu.Lock()
 	n := len(s.channels)
@@ -85,7 +85,13 @@ func (s *session) chargeFor(share, open bool, now time.Time) {
 		wait = max(wait, s.budget.spend(
 			frameRate+frameRateChannel*channels, frameBurst+frameBurstChannel*channels, now))
 	}
-	if wait <= 0 {
+	return wait
+}
+
+// pay waits for as long as the last frame has cost.
+func (s *session) pay() {
+	wait := s.debt
+	if s.debt = 0; wait <= 0 {
 		return
 	}
 	s.srv.counts.throttled.Add(1)

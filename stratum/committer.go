@@ -35,10 +35,22 @@ type accepted struct {
 	read       time.Time
 }
 
-// enqueue hands a share to the committer, waiting while the shard is at its bound.
+// full says that a session's next share would have to wait.
+func (sh *shard) full(s *session) bool {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	return sh.fullLocked(s)
+}
+
+func (sh *shard) fullLocked(s *session) bool {
+	return len(sh.accepted) >= acceptedLimit || s.unsure >= unsureLimit
+}
+
+// enqueue hands a share to the committer, waiting while the shard is at its bound. In poll, which must not
+// wait and has asked full before, one share may go beyond it.
 func (sh *shard) enqueue(a accepted) {
 	sh.mu.Lock()
-	for len(sh.accepted) >= acceptedLimit || a.session.unsure >= unsureLimit {
+	for !a.session.polled && sh.fullLocked(a.session) {
 		select {
 		case <-sh.srv.done:
 			sh.mu.Unlock()

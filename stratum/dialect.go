@@ -8,11 +8,13 @@ import (
 )
 
 // dialect is what Stratum V1 and V2 do differently on a session: how they read, and how they say what the
-// rest of the session decides for both. All but read are called with the session's mu held, and append to
-// its outbox.
+// rest of the session decides for both. All but read and poll are called with the session's mu held, and
+// append to its outbox.
 type dialect interface {
 	// read handles what the peer sends until the connection ends, or is about to rest: the error is nil then.
 	read() error
+	// poll is dialog's.
+	poll() (rests bool)
 	// roundLocked is a round as it is mined for a payout in this dialect.
 	roundLocked(r *pool.Round, p pool.Payout) *pool.Round
 	// numberLocked is the id of a job that is about to be sent.

@@ -36,7 +36,7 @@ func (s *Server) meet(conn net.Conn, source netip.Prefix, p *port) (*session, er
 		if err := conn.SetDeadline(time.Time{}); err != nil {
 			return nil, fmt.Errorf("clearing the deadline of the first bytes: %w", err)
 		}
-		return &newV1(s, conn, source, first[:n]).session, nil
+		return &newV1(s, s.takeOut(conn), source, first[:n]).session, nil
 	}
 	if !p.serves(V2) {
 		return nil, errDialect
@@ -45,6 +45,7 @@ func (s *Server) meet(conn net.Conn, source netip.Prefix, p *port) (*session, er
 	if err != nil {
 		return nil, err
 	}
+	secured.Conn = s.takeOut(conn)
 	return newSession(s, secured, source, time.Now()), nil
 }
 
@@ -120,6 +121,9 @@ func linger(conn net.Conn) {
 	half, ok := conn.(interface{ CloseWrite() error })
 	if !ok || half.CloseWrite() != nil || conn.SetReadDeadline(time.Now().Add(lingerFor)) != nil {
 		return
+	}
+	if p, ok := conn.(interface{ patient() }); ok {
+		p.patient()
 	}
 	var waste [512]byte
 	for {

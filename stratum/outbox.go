@@ -45,21 +45,28 @@ func giveBack(b *[]byte) {
 // flush tries one write that does not block. What is left goes to a writer goroutine, which lives only
 // while there is a backlog: an idle connection costs none, and no buffer.
 type outbox struct {
-	raw     syscall.RawConn // nil if the connection is not a socket
-	pending *[]byte         // nil if nothing waits
-	writing int             // bytes that the writer goroutine has taken; it owns the order of bytes
-	slow    bool            // there is a writer goroutine
-	counted int             // bytes of it in the server's backlog
+	conn    trier   // nil if the connection is not a socket
+	pending *[]byte // nil if nothing waits
+	writing int     // bytes that the writer goroutine has taken; it owns the order of bytes
+	slow    bool    // there is a writer goroutine
+	counted int     // bytes of it in the server's backlog
+}
+
+// trier is a connection that writes as much as the kernel takes now.
+type trier interface {
+	tryWrite(b []byte) (int, error)
 }
 
 func newOutbox(conn net.Conn) outbox {
-	var o outbox
+	if t, ok := conn.(trier); ok {
+		return outbox{conn: t}
+	}
 	if sc, ok := conn.(syscall.Conn); ok {
 		if raw, err := sc.SyscallConn(); err == nil {
-			o.raw = raw
+			return outbox{conn: rawConn{raw}}
 		}
 	}
-	return o
+	return outbox{}
 }
 
 // sendLocked seals one message into the outbox. It is no method because the message's type is a
@@ -91,8 +98,8 @@ func (o *outbox) flush(limit int) (spawn bool, err error) {
 	if o.pending == nil {
 		return false, nil
 	}
-	if !o.slow && o.raw != nil {
-		n, err := tryWrite(o.raw, *o.pending)
+	if !o.slow && o.conn != nil {
+		n, err := o.conn.tryWrite(*o.pending)
 		if err != nil {
 			return false, err
 		}
@@ -141,11 +148,14 @@ var attempts = sync.Pool{New: func() any {
 	return a
 }}
 
+// rawConn is a socket of the runtime's poller.
+type rawConn struct{ syscall.RawConn }
+
 // tryWrite sends as much of b as the kernel takes now.
-func tryWrite(raw syscall.RawConn, b []byte) (int, error) {
+func (c rawConn) tryWrite(b []byte) (int, error) {
 	a, _ := attempts.Get().(*attempt) // the pool holds nothing else
 	a.b = b
-	err := raw.Write(a.try)
+	err := c.Write(a.try)
 	n := a.n
 	if err == nil {
 		err = a.err

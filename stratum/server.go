@@ -43,15 +43,18 @@ type Server struct {
 	counts  counters
 	backlog atomic.Int64 // bytes that wait for peers which read slowly
 	quiet   complaints
-	next    atomic.Uint64 // round robin over shards
-	beat    beat          // of their commits
-	names   atomic.Int64  // workers behind proxies that have a place
-	readers sync.WaitGroup
+	next    atomic.Uint64  // round robin over shards
+	beat    beat           // of their commits
+	names   atomic.Int64   // workers behind proxies that have a place
+	readers sync.WaitGroup // connections, but for those whose reading has ended
+	pollers sync.WaitGroup
 
 	mu        sync.Mutex
 	listeners map[net.Listener]*port // guarded by mu
 	greeting  map[net.Conn]struct{}  // guarded by mu: connections that are no sessions yet
 	sessions  int                    // guarded by mu: connections, those in greeting too
+	running   bool                   // guarded by mu: Run runs
+	poller    *poller                // guarded by mu: nil without a connection for it
 	draining  bool                   // guarded by mu
 	ending    bool                   // guarded by mu: Shutdown was called
 }
@@ -91,6 +94,9 @@ func New(cfg Config, rooms Rooms, log *slog.Logger) (*Server, error) {
 // Run follows the feed, retargets, commits shares and releases acknowledgements until
 // the context ends or Shutdown has finished. It must run while Serve does.
 func (s *Server) Run(ctx context.Context) error {
+	s.mu.Lock()
+	s.running = true
+	s.mu.Unlock()
 	work, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var wg sync.WaitGroup
@@ -105,6 +111,7 @@ func (s *Server) Run(ctx context.Context) error {
 	case <-s.done:
 	}
 	cancel() // what a drain could not finish in its time is cut
+	s.stopPoller()
 	wg.Wait()
 	return ctx.Err()
 }
@@ -200,18 +207,23 @@ func (s *Server) accept(conn net.Conn, p *port) {
 	s.sessions++
 	s.greeting[conn] = struct{}{}
 	// Under the lock, so that a drain which waits for readers waits for this one too.
-	s.readers.Go(func() { // ends when the handshake fails
+	s.readers.Add(1)
+	go func() { // ends when the handshake does
 		se, counted := s.arrive(conn, p, &source, passed)
 		s.mu.Lock()
 		delete(s.greeting, conn)
+		draining := s.draining
 		s.mu.Unlock()
 		if se != nil {
 			p.count(se, 1)
-			s.run(se, source)
+			if draining {
+				se.close(ErrServerClosed)
+			}
+			s.run(se)
 			return
 		}
 		s.leave(source, counted)
-	})
+	}()
 }
 
 // arrive learns who a connection is from and shakes hands, nil if there will be no session. It says whether
@@ -254,19 +266,6 @@ func (s *Server) fail(conn net.Conn, p *port, err error) {
 	_ = conn.Close()
 }
 
-// run serves a session on a goroutine of its own. Stacks that have grown do not shrink to their first
-// size any more, so a session that is going to wait for long does so on a new one.
-func (s *Server) run(se *session, source netip.Prefix) {
-	s.readers.Go(func() { // ends when the session does, or where its next one begins
-		if se.serve() {
-			s.run(se, source)
-			return
-		}
-		se.port.count(se, -1)
-		s.leave(source, true)
-	})
-}
-
 // leave notes the end of a connection, which was counted for its source or not.
 func (s *Server) leave(source netip.Prefix, counted bool) {
 	s.mu.Lock()
@@ -275,6 +274,7 @@ func (s *Server) leave(source netip.Prefix, counted bool) {
 	if counted {
 		s.sources.leave(source)
 	}
+	s.readers.Done()
 }
 
 func (s *Server) isDraining() bool {

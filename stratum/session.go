@@ -11,6 +11,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/hashlease/hashlease/pool"
@@ -35,6 +36,12 @@ type session struct {
 	place int         // guarded by the shard's mu: where it is in the shard's sessions
 
 	// owned by the reader
+	head         sv2.Header // of the frame in hand
+	inFrame      bool
+	ownPoll      bool          // the transport is a socket of the poller
+	polled       bool          // poll runs
+	debt         time.Duration // to wait before the next frame
+	failed       error         // why serve ends the session
 	setUp        bool
 	standardOnly bool      // REQUIRES_STANDARD_JOBS
 	complained   bool      // a refused channel was logged
@@ -78,6 +85,7 @@ func newSession(srv *Server, conn *noise.Conn, source netip.Prefix, now time.Tim
 // init makes a session but for its dialect.
 func (s *session) init(srv *Server, wire net.Conn, source netip.Prefix, now time.Time) {
 	s.srv, s.shard, s.wire, s.id, s.source = srv, srv.nextShard(), wire, sessionIDs.Add(1), source
+	s.ownPoll = isSocket(wire)
 	s.out, s.channels, s.empty, s.nextID = newOutbox(wire), map[uint32]*channel{}, now, firstGroup
 	s.device, s.port = &Device{Address: wire.RemoteAddr().String()}, srv.anyPort
 }
@@ -98,12 +106,55 @@ func (s *Server) greet(conn net.Conn, source netip.Prefix, p *port) *session {
 // serve handles frames to the end of the session, or until it is about to rest: it is then called
 // again, on another goroutine.
 func (s *session) serve() (rests bool) {
-	err := s.says.read()
+	err := s.failed
+	if err == nil {
+		s.pay()
+		err = s.says.read()
+	}
 	if err == nil {
 		return true
 	}
 	s.end(err)
 	return false
+}
+
+func (s *session) poll() (rests bool) { return s.says.poll() }
+
+// poll handles the shares that have come. All else, and shares that would have to wait, are left to
+// serve: a channel that is opened asks who it is for, and a job for many channels holds their lock.
+func (d v2) poll() (rests bool) {
+	s := d.session
+	s.polled = true
+	defer func() { s.polled = false }()
+	for range pollFrames {
+		if s.granted.names || s.many.Load() || s.shard.full(s) {
+			return false
+		}
+		h, err := s.header()
+		if errors.Is(err, syscall.EAGAIN) {
+			return true
+		}
+		if err == nil && !isShare(h) {
+			return false
+		}
+		if err == nil {
+			err = s.readFrame(h)
+		}
+		if errors.Is(err, syscall.EAGAIN) {
+			return true
+		}
+		if s.failed = err; err != nil || s.debt > 0 {
+			return false
+		}
+	}
+	return false
+}
+
+func (s *session) transport() net.Conn { return s.wire }
+
+func (s *session) leave() {
+	s.port.count(s, -1)
+	s.srv.leave(s.source, true)
 }
 
 // end closes the session. At a drain it leaves the rest to Shutdown, which acknowledges, says goodbye
@@ -126,21 +177,37 @@ func (s *session) end(err error) {
 func (d v2) read() error {
 	s := d.session
 	for {
-		raw, err := s.conn.ReadHeader()
-		switch {
-		case errors.Is(err, io.EOF):
-			return errPeerGone
-		case err != nil:
-			return fmt.Errorf("reading a frame: %w", err)
+		h, err := s.header()
+		if err == nil {
+			err = s.readFrame(h)
 		}
-		h := sv2.ParseHeader(raw)
-		if err := s.readFrame(h); err != nil {
+		if errors.Is(err, syscall.EAGAIN) {
+			return nil
+		}
+		if err != nil {
 			return err
 		}
+		s.pay()
 		if s.rests(h) {
 			return nil
 		}
 	}
+}
+
+// header is that of the frame whose payload is read next.
+func (s *session) header() (sv2.Header, error) {
+	if s.inFrame {
+		return s.head, nil
+	}
+	raw, err := s.conn.ReadHeader()
+	switch {
+	case errors.Is(err, io.EOF):
+		return s.head, errPeerGone
+	case err != nil:
+		return s.head, fmt.Errorf("reading a frame: %w", err)
+	}
+	s.head, s.inFrame = sv2.ParseHeader(raw), true
+	return s.head, s.checkLength(s.head)
 }
 
 // restAfter is how far apart shares are on a connection that rests in between. To begin anew costs
@@ -149,6 +216,9 @@ const restAfter = time.Second
 
 // rests guesses, after a frame was handled, whether the next one will be long in coming.
 func (s *session) rests(h sv2.Header) bool {
+	if s.ownPoll {
+		return false // its transport says when
+	}
 	last := s.heard
 	s.heard = time.Now()
 	busy := h.Type == sv2.TypeSubmitSharesStandard || h.Type == sv2.TypeSubmitSharesExtended
@@ -160,21 +230,19 @@ var payloads = sync.Pool{New: func() any { return new([512]byte) }}
 
 // readFrame reads and handles one message. Nothing of the payload is kept.
 func (s *session) readFrame(h sv2.Header) error {
-	if err := s.checkLength(h); err != nil {
-		return err
-	}
 	b, _ := payloads.Get().(*[512]byte) // the pool holds nothing else
 	defer payloads.Put(b)
 	payload, err := s.conn.ReadPayload(b[:])
 	if err != nil {
 		return fmt.Errorf("reading a payload: %w", err)
 	}
+	s.inFrame = false
 	now := time.Now()
 	s.refused = false
 	if err := s.handle(h, payload, now); err != nil {
 		return err
 	}
-	s.charge(h, s.refused, now)
+	s.debt = s.charge(h, s.refused, now)
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/hashlease/hashlease/pool"
@@ -72,7 +73,13 @@ func (d *v1) configure(cfg *pool.ChannelConfig) {
 // read handles lines until the connection ends, or is about to rest.
 func (d *v1) read() error {
 	for {
-		if err := d.in.next(d.line); err != nil {
+		err := d.in.next(d.line)
+		if errors.Is(err, syscall.EAGAIN) {
+			d.flush()
+			d.rests()
+			return nil
+		}
+		if err != nil {
 			return d.ended(err)
 		}
 		d.flush()
@@ -81,6 +88,9 @@ func (d *v1) read() error {
 		}
 	}
 }
+
+// poll leaves lines to serve.
+func (*v1) poll() (rests bool) { return false }
 
 // ended is why the connection ends.
 func (d *v1) ended(err error) error {
@@ -103,7 +113,7 @@ func (d *v1) rests() bool {
 		return false
 	}
 	d.begun.Store(0)
-	return d.heard.Sub(last) > restAfter
+	return !d.ownPoll && d.heard.Sub(last) > restAfter
 }
 
 // mostMalformed is how many lines of a connection may be no request.
@@ -130,7 +140,8 @@ func (d *v1) line(line []byte) error {
 		share = string(d.request.Method) == "mining.submit"
 		d.handle(now)
 	}
-	d.chargeFor(share && !d.refused, false, now)
+	d.debt = d.chargeFor(share && !d.refused, false, now)
+	d.pay()
 	return nil
 }
 

@@ -47,6 +47,8 @@ type inbound struct {
 	cipherState
 	err        error  // sticky: the stream cannot be taken up again
 	pending    int    // length of the payload announced by the last header and not read yet
+	part       []byte // of a payload whose next byte was not there in time; nil else
+	opened     int    // so much of part is opened; what follows is sealed
 	rest       []byte // of a frame that Read has begun to give
 	start, end int    // ahead[start:end] was read from the transport and not opened
 	ahead      [aheadSize]byte
@@ -139,31 +141,49 @@ func (c *Conn) fill(n int) error {
 
 // ReadPayload reads the payload that the last header announced. It aliases buf if
 // buf has room for it and Overhead more bytes. Else memory is allocated as the blocks
-// come in, so that a header alone costs nothing.
+// come in, so that a header alone costs nothing. If the transport's deadline passes, or it
+// would block, ReadPayload may be called again and nothing is lost: what has come is kept in
+// memory of its own.
 func (c *Conn) ReadPayload(buf []byte) ([]byte, error) {
 	in := &c.in
 	if in.err != nil {
 		return nil, in.err
 	}
-	out := buf[:0]
+	out, got := append(buf[:0], in.part...), 0
+	if in.part != nil {
+		out, got = out[:in.opened], len(in.part)-in.opened
+		in.part = nil
+	}
 	for in.pending > 0 {
 		sealed := min(in.pending, blockSize) + Overhead
 		n := len(out)
 		out = slices.Grow(out, sealed)
 		block := out[n : n+sealed]
-		got := copy(block, in.ahead[in.start:in.end])
-		in.start += got
-		if _, err := io.ReadFull(c.Conn, block[got:]); err != nil {
-			return nil, in.fail(noEOF(err))
+		ahead := copy(block[got:], in.ahead[in.start:in.end])
+		in.start += ahead
+		got += ahead
+		m, err := io.ReadFull(c.Conn, block[got:])
+		if err != nil {
+			return nil, in.interrupted(out[:n+got+m], n, err)
 		}
 		plain, err := in.open(block[:0], block, nil)
 		if err != nil {
 			return nil, in.fail(err)
 		}
-		out = out[:n+len(plain)]
+		out, got = out[:n+len(plain)], 0
 		in.pending -= len(plain)
 	}
 	return out, nil
+}
+
+// interrupted ends a read of a payload: for good, unless it was only too early for the rest of it.
+func (in *inbound) interrupted(part []byte, opened int, err error) error {
+	var early net.Error
+	if errors.As(err, &early) && early.Timeout() {
+		in.part, in.opened = slices.Clone(part), opened
+		return err
+	}
+	return in.fail(noEOF(err))
 }
 
 // noEOF turns the end of the stream into an error: within a frame it is one.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"testing"
 	"time"
 
@@ -221,6 +222,59 @@ func TestConn_HeaderSurvivesDeadline(t *testing.T) {
 	header, payload, err := pool.ReadFrame(nil, nil)
 	if err != nil || !bytes.Equal(append(header[:], payload...), frame(24)) {
 		t.Fatalf("got %x %x %v", header, payload, err)
+	}
+}
+
+// hasty is a transport whose reads get a few bytes or come too early, in turn.
+type hasty struct {
+	net.Conn
+	most  int
+	early bool
+}
+
+func (h *hasty) Read(p []byte) (int, error) {
+	if h.early = !h.early; h.early {
+		return 0, os.ErrDeadlineExceeded
+	}
+	return h.Conn.Read(p[:min(len(p), h.most)])
+}
+
+// Ensure frames whose bytes come too late for a deadline again and again arrive whole, whatever their size.
+func TestConn_FramesSurviveDeadlines(t *testing.T) {
+	for _, most := range []int{1, 7, 39, 40, 41, 5000} {
+		pool, miner := pair(t)
+		pool.Conn = &hasty{Conn: pool.Conn, most: most}
+		sizes := []int{24, 3, 200, 0, 82, 112, 113, 4096}
+		if most > 1000 {
+			sizes = append(sizes, 65519, 65519+40)
+		}
+		var sent, got []byte
+		for _, size := range sizes {
+			sent = append(sent, frame(size)...)
+		}
+		go miner.Write(sent)
+		var buf [100]byte
+		for len(got) < len(sent) {
+			header, err := pool.ReadHeader()
+			for errors.Is(err, os.ErrDeadlineExceeded) {
+				header, err = pool.ReadHeader()
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			payload, err := pool.ReadPayload(buf[:])
+			for errors.Is(err, os.ErrDeadlineExceeded) {
+				clear(buf[:]) // it may be lent to somebody else meanwhile
+				payload, err = pool.ReadPayload(buf[:])
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(append(got, header[:]...), payload...)
+		}
+		if !bytes.Equal(got, sent) {
+			t.Errorf("%d bytes at most: frames arrived changed", most)
+		}
 	}
 }
 
