@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strconv"
 	"time"
 
 	"github.com/hashlease/hashlease/cmd/hashsim/chaos"
@@ -24,6 +25,8 @@ type chaosCmd struct {
 	For     time.Duration `default:"20s" help:"How long each of the two phases is measured."`
 	Dir     string        `type:"existingdir" placeholder:"DIR" help:"For journals: the system's default."`
 
+	Nice int `default:"0" help:"Priority of the idle or hostile peers' process: 0 (equal) to 19 (lowest)."`
+
 	JSON bool `help:"Print one JSON object, nothing for people."`
 }
 
@@ -31,6 +34,7 @@ type chaosCmd struct {
 func (c *chaosCmd) Run(ctx context.Context, e *env) error {
 	cfg := chaos.Config{
 		PID: c.PID, Dir: c.Dir, Honest: c.Honest, Hostile: c.Hostile, Rate: c.Rate, For: c.For,
+		Nice: c.Nice,
 	}
 	if c.Pool != "" {
 		var at stratumtest.Endpoint
@@ -53,6 +57,13 @@ func (c *chaosCmd) Run(ctx context.Context, e *env) error {
 		cmd.Stderr = e.stderr
 		return cmd
 	}
+	cfg.SpawnHorde = func(ctx context.Context, h chaos.HordeConfig) *exec.Cmd {
+		cmd := exec.CommandContext(ctx, program, "chaos-horde", "--address", h.Address,
+			"--peers", strconv.Itoa(h.Peers), "--rate", strconv.Itoa(h.Rate),
+			fmt.Sprintf("--idle=%t", h.Idle))
+		cmd.Stderr = e.stderr
+		return cmd
+	}
 	if !c.JSON {
 		cfg.Progress = e.stderr
 	}
@@ -69,4 +80,20 @@ func (c *chaosCmd) Run(ctx context.Context, e *env) error {
 		err = fmt.Errorf("%d goals on counts were missed: %s", len(res.Failures), res.Failures[0])
 	}
 	return err
+}
+
+// chaosHordeCmd is the idle or hostile peers of chaos, in a process of their own, which ends with
+// standard input.
+type chaosHordeCmd struct {
+	Address string `required:"" help:"Of the pool."`
+	Peers   int    `required:"" help:"How many."`
+	Rate    int    `required:"" help:"Frames a second of each that floods."`
+	Idle    bool   `help:"They behave."`
+}
+
+// Run lets them come.
+func (c *chaosHordeCmd) Run(ctx context.Context, e *env) error {
+	return chaos.Horde(ctx, chaos.HordeConfig{
+		Address: c.Address, Peers: c.Peers, Rate: c.Rate, Idle: c.Idle,
+	}, os.Stdin, e.stdout)
 }

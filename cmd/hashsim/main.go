@@ -27,6 +27,7 @@ type cli struct {
 	Chaos chaosCmd `cmd:"" help:"Let peers of many kinds misbehave beside honest miners."`
 
 	LoadTarget loadTargetCmd `cmd:"" hidden:"" help:"The server that load measures."`
+	ChaosHorde chaosHordeCmd `cmd:"" hidden:"" help:"The peers beside the honest ones of chaos."`
 	Vardiff    vardiffCmd    `cmd:"" help:"Compare difficulty rules on statistical miners."`
 }
 

@@ -3,6 +3,7 @@ package chaos_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"io"
 	"log/slog"
 	"os"
@@ -15,11 +16,22 @@ import (
 	"github.com/hashlease/hashlease/cmd/hashsim/load"
 )
 
-// targetDir makes this test program the server instead.
-const targetDir = "HASHSIM_CHAOS_TARGET_DIR"
+// These make this test program the server, or the others, instead.
+const (
+	targetDir   = "HASHSIM_CHAOS_TARGET_DIR"
+	hordeConfig = "HASHSIM_CHAOS_HORDE"
+)
 
 // TestMain runs the tests, or the server that they start.
 func TestMain(m *testing.M) {
+	if text := os.Getenv(hordeConfig); text != "" {
+		var cfg chaos.HordeConfig
+		if json.Unmarshal([]byte(text), &cfg) != nil ||
+			chaos.Horde(context.Background(), cfg, os.Stdin, os.Stdout) != nil {
+			os.Exit(1)
+		}
+		return
+	}
 	if dir := os.Getenv(targetDir); dir != "" {
 		cfg := load.TargetConfig{Dir: dir, AckEvery: 1, Log: slog.New(slog.DiscardHandler)}
 		if load.Target(context.Background(), cfg, os.Stdin, os.Stdout) != nil {
@@ -39,6 +51,12 @@ func TestRun_KeepsHonestMiners(t *testing.T) {
 	cfg.Spawn = func(ctx context.Context, dir string) *exec.Cmd {
 		cmd := exec.CommandContext(ctx, os.Args[0])
 		cmd.Env = append(os.Environ(), targetDir+"="+dir)
+		return cmd
+	}
+	cfg.SpawnHorde = func(ctx context.Context, horde chaos.HordeConfig) *exec.Cmd {
+		text, _ := json.Marshal(horde) // numbers and a string
+		cmd := exec.CommandContext(ctx, os.Args[0])
+		cmd.Env = append(os.Environ(), hordeConfig+"="+string(text))
 		return cmd
 	}
 	res, err := chaos.Run(t.Context(), cfg)
@@ -68,12 +86,14 @@ func TestRun_KeepsHonestMiners(t *testing.T) {
 
 // Ensure that every fault of a configuration is told at once, with what is accepted.
 func TestConfig_ListsEveryFault(t *testing.T) {
-	cfg := chaos.Config{Pool: "192.0.2.1:3333", Honest: -1}
+	cfg := chaos.Config{Pool: "192.0.2.1:3333", Honest: -1, Nice: 20}
 	_, err := chaos.Run(t.Context(), cfg)
 	if err == nil {
 		t.Fatal("accepted")
 	}
-	for _, want := range []string{"honest is -1", "hostile is 0", "rate is 0", "for is 0s", "this machine"} {
+	for _, want := range []string{
+		"honest is -1", "hostile is 0", "rate is 0", "for is 0s", "this machine", "nice is 20",
+	} {
 		if !bytes.Contains([]byte(err.Error()), []byte(want)) {
 			t.Errorf("%q lacks %q", err, want)
 		}

@@ -21,7 +21,10 @@ type Config struct {
 	PID       int              // of that pool, to read its CPU time and memory; 0: they are not known
 	// Spawn makes the command that runs load.Target with its journals in dir. Needed without Pool.
 	Spawn func(ctx context.Context, dir string) *exec.Cmd
-	Dir   string // for journals
+	// SpawnHorde makes the command that runs Horde with this configuration.
+	SpawnHorde func(ctx context.Context, cfg HordeConfig) *exec.Cmd
+	Nice       int    // of the others' process in both phases: 0 is the server's own, 19 the lowest
+	Dir        string // for journals
 
 	Honest  int           // miners
 	Hostile int           // peers that misbehave; as many are idle in the control
@@ -52,6 +55,7 @@ func (c *Config) Validate() error {
 	check(c.For >= time.Second && c.For <= time.Hour, "for is %v: 1s to 1h is accepted", c.For)
 	check(c.Pool == "" || loopback(c.Pool),
 		"pool %q: HOST:PORT of this machine is accepted, as chaos is for nobody else's pool", c.Pool)
+	check(c.Nice >= 0 && c.Nice <= 19, "nice is %d: 0 to 19 is accepted", c.Nice)
 	check(c.Pool != "" || c.PID == 0, "pid is %d without a pool", c.PID)
 	return errors.Join(errs...)
 }

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/hashlease/hashlease/cmd/hashsim/stamp"
 	"github.com/hashlease/hashlease/stratum/noise"
 	"github.com/hashlease/hashlease/stratum/sv2"
 )
@@ -50,7 +52,8 @@ type sentShare struct {
 type miner struct {
 	crowd *crowd
 	conn  *noise.Conn
-	ready chan error // capacity 1: it has a job, or it failed
+	wire  *stamp.Conn // owned by the reader
+	ready chan error  // capacity 1: it has a job, or it failed
 
 	mu       sync.Mutex
 	mining   bool                        // guarded by mu: ready was told
@@ -70,8 +73,14 @@ func (k *crowd) join(ctx context.Context, s *server, name string, idle bool) (*m
 	if err != nil {
 		return nil, err
 	}
+	tcp, _ := conn.Conn.(*net.TCPConn) // as shake has made it
+	wire, err := stamp.New(tcp)
+	if err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	conn.Conn = wire
 	m := &miner{
-		crowd: k, conn: conn, ready: make(chan error, 1),
+		crowd: k, conn: conn, wire: wire, ready: make(chan error, 1),
 		futures: map[uint32]sv2.NewMiningJob{}, bad: map[uint32]time.Time{},
 	}
 	plain := setup(sv2.RequiresStandardJobs).AppendFrame(nil)
@@ -144,7 +153,7 @@ func (m *miner) read() {
 	for {
 		raw, payload, err := m.conn.ReadFrame(buf[:], nil)
 		if err == nil {
-			err = m.take(sv2.ParseHeader(raw), payload, time.Now())
+			err = m.take(sv2.ParseHeader(raw), payload, m.wire.Came)
 		}
 		if err == nil {
 			continue

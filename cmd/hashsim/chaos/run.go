@@ -45,29 +45,33 @@ func spread(d []time.Duration) Spread {
 
 // Phase is what honest peers saw beside others.
 type Phase struct {
-	Honest      int       `json:"honest"`
-	Others      int       `json:"others"`
-	Seconds     float64   `json:"seconds"`
-	Ack         Spread    `json:"share_to_ack"`     // good shares, durable
-	Refusal     Spread    `json:"share_to_refusal"` // bad ones: no journal is waited for
-	Tip         Spread    `json:"tip_to_job"`       // from the server to each miner; not with --pool
-	Sent        int       `json:"shares"`
-	Overtaken   int       `json:"shares_overtaken"` // refused because a tip came first
-	Lost        int       `json:"answers_lost"`
-	Disconnects int       `json:"disconnects"`
-	Reasons     []string  `json:"reasons,omitempty"` // of disconnects, the first few
-	ServerCPU   float64   `json:"server_cpu_s"`
-	Resident    int64     `json:"server_resident_bytes"`
-	Throttled   uint64    `json:"server_throttled_frames"`
-	Failed      uint64    `json:"server_failed_handshakes"`
-	Refused     uint64    `json:"server_refused_connections"`
-	Kinds       []Outcome `json:"kinds,omitempty"`
+	Honest      int      `json:"honest"`
+	Others      int      `json:"others"`
+	Seconds     float64  `json:"seconds"`
+	Ack         Spread   `json:"share_to_ack"`     // good shares, durable
+	Refusal     Spread   `json:"share_to_refusal"` // bad ones: no journal is waited for
+	Tip         Spread   `json:"tip_to_job"`       // from the server to each miner; not with --pool
+	Sent        int      `json:"shares"`
+	Overtaken   int      `json:"shares_overtaken"` // refused because a tip came first
+	Lost        int      `json:"answers_lost"`
+	Disconnects int      `json:"disconnects"`
+	Reasons     []string `json:"reasons,omitempty"` // of disconnects, the first few
+	ServerCPU   float64  `json:"server_cpu_s"`
+	// ServerWaited is how long threads of the server could run and had no core, all together: what the
+	// peers' own computing on the same machine does to it.
+	ServerWaited float64   `json:"server_waited_s"`
+	Resident     int64     `json:"server_resident_bytes"`
+	Throttled    uint64    `json:"server_throttled_frames"`
+	Failed       uint64    `json:"server_failed_handshakes"`
+	Refused      uint64    `json:"server_refused_connections"`
+	Kinds        []Outcome `json:"kinds,omitempty"`
 }
 
 // Result is both phases and what is to be thought of them.
 type Result struct {
-	Control      Phase    `json:"control"` // beside idle peers
-	Chaos        Phase    `json:"chaos"`   // beside hostile ones
+	Control      Phase    `json:"control"`     // beside idle peers
+	Chaos        Phase    `json:"chaos"`       // beside hostile ones
+	Nice         int      `json:"others_nice"` // the priority of the others' process, in both phases
 	Goal         float64  `json:"goal_ratio"`
 	AckRatio     float64  `json:"ack_p99_ratio"`
 	RefusalRatio float64  `json:"refusal_p99_ratio"`
@@ -89,7 +93,7 @@ func Run(ctx context.Context, cfg Config) (res Result, err error) {
 	if res.Chaos, err = cfg.phase(ctx, true); err != nil {
 		return res, fmt.Errorf("beside hostile peers: %w", err)
 	}
-	res.Goal = GoalRatio
+	res.Goal, res.Nice = GoalRatio, cfg.Nice
 	ratio := func(a, b Spread) float64 {
 		if b.P99 == 0 {
 			return 0
@@ -128,7 +132,8 @@ func (c *Config) phase(ctx context.Context, hostile bool) (out Phase, err error)
 	}
 	defer func() { err = errors.Join(err, s.stop()) }()
 	k := &crowd{}
-	all, err := c.gather(ctx, k, s, hostile)
+	c.say("connecting %d miners", c.Honest)
+	all, err := k.gather(ctx, s, c.Honest, false)
 	defer func() {
 		k.ending.Store(true)
 		for _, m := range all {
@@ -139,16 +144,21 @@ func (c *Config) phase(ctx context.Context, hostile bool) (out Phase, err error)
 	if err != nil {
 		return out, err
 	}
-	var bad *horde
-	if hostile {
-		bad = c.unleash(ctx, s.address)
-		defer bad.stop()
+	c.say("letting %d others come, hostile: %t", c.Hostile, hostile)
+	o, err := c.send(ctx, s.address, hostile)
+	if err != nil {
+		return out, err
 	}
+	defer func() {
+		kinds, stopped := o.stop()
+		out.Kinds, err = kinds, errors.Join(err, stopped)
+	}()
 	if err := pause(ctx, settle); err != nil {
 		return out, err
 	}
 	out = Phase{Honest: c.Honest, Others: c.Hostile}
 	cpu, _ := s.cost()
+	waited := s.waited()
 	began := time.Now()
 	k.measured.Store(true)
 	if err := c.tips(ctx, k, s, all); err != nil {
@@ -158,6 +168,7 @@ func (c *Config) phase(ctx context.Context, hostile bool) (out Phase, err error)
 	out.Seconds = time.Since(began).Seconds()
 	after, resident := s.cost()
 	out.ServerCPU, out.Resident = (after - cpu).Seconds(), resident
+	out.ServerWaited = (s.waited() - waited).Seconds()
 	if s.cmd != nil {
 		a, err := s.ask("state")
 		if err != nil {
@@ -167,9 +178,6 @@ func (c *Config) phase(ctx context.Context, hostile bool) (out Phase, err error)
 			a.Stats.Throttled, a.Stats.HandshakesFailed, a.Stats.ConnectionsRefused
 	}
 	out.Lost = k.settleDown(ctx, all)
-	if bad != nil {
-		out.Kinds = bad.stop()
-	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	out.Ack, out.Refusal, out.Tip = spread(k.acks), spread(k.errs), spread(k.heard)
@@ -180,13 +188,8 @@ func (c *Config) phase(ctx context.Context, hostile bool) (out Phase, err error)
 	return out, nil
 }
 
-// gather connects the honest miners, and the idle ones of the control.
-func (c *Config) gather(ctx context.Context, k *crowd, s *server, hostile bool) (all []*miner, err error) {
-	n := c.Honest
-	if !hostile {
-		n += c.Hostile
-	}
-	c.say("connecting %d miners, of which %d are idle", n, n-c.Honest)
+// gather connects miners.
+func (k *crowd) gather(ctx context.Context, s *server, n int, idle bool) (all []*miner, err error) {
 	mining, cancel := context.WithCancel(ctx)
 	k.stopMining = cancel
 	var mu sync.Mutex
@@ -197,7 +200,7 @@ func (c *Config) gather(ctx context.Context, k *crowd, s *server, hostile bool) 
 		wg.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			m, err := k.join(mining, s, fmt.Sprintf("h%d", i), i >= c.Honest)
+			m, err := k.join(mining, s, fmt.Sprintf("h%d", i), idle)
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
@@ -209,7 +212,7 @@ func (c *Config) gather(ctx context.Context, k *crowd, s *server, hostile bool) 
 	}
 	wg.Wait()
 	if len(errs) > 0 {
-		return all, fmt.Errorf("%d of %d honest peers did not get in: %w", len(errs), n, errs[0])
+		return all, fmt.Errorf("%d of %d peers did not get in: %w", len(errs), n, errs[0])
 	}
 	return all, nil
 }
@@ -254,47 +257,6 @@ func (k *crowd) settleDown(ctx context.Context, all []*miner) (lost int) {
 	}
 }
 
-// horde is the hostile peers.
-type horde struct {
-	wg     sync.WaitGroup
-	cancel context.CancelFunc
-	counts []counts
-	peers  []int
-}
-
-// unleash lets them come, as many of each kind as of any other.
-func (c *Config) unleash(ctx context.Context, address string) *horde {
-	c.say("letting %d peers of %d kinds misbehave", c.Hostile, len(kinds))
-	ctx, cancel := context.WithCancel(ctx)
-	h := &horde{cancel: cancel, counts: make([]counts, len(kinds)), peers: make([]int, len(kinds))}
-	for i := range c.Hostile {
-		n := i % len(kinds)
-		h.peers[n]++
-		p := &peer{ctx: ctx, address: address, kind: &kinds[n], rate: c.Rate, counts: &h.counts[n]}
-		h.wg.Go(func() { // ends with ctx
-			if pause(ctx, time.Duration(i)*time.Second/time.Duration(c.Hostile)) == nil {
-				p.run()
-			}
-		})
-	}
-	return h
-}
-
-// stop ends them and counts what became of them. It may be called again.
-func (h *horde) stop() (all []Outcome) {
-	h.cancel()
-	h.wg.Wait()
-	for i := range kinds {
-		c := &h.counts[i]
-		all = append(all, Outcome{
-			Kind: kinds[i].name, Peers: h.peers[i], Visits: c.visits.Load(), Refused: c.refused.Load(),
-			Handshakes: c.handshakes.Load(), Frames: c.frames.Load(), Answers: c.answers.Load(),
-			Ended: c.ended.Load(), Left: c.left.Load(), Open: c.open.Load(),
-		})
-	}
-	return all
-}
-
 // Text is the result for people.
 func Text(res *Result) string {
 	var b strings.Builder
@@ -312,6 +274,8 @@ func Text(res *Result) string {
 	fmt.Fprintf(&b, "| honest disconnects | %d | %d | |\n", p.Disconnects, q.Disconnects)
 	fmt.Fprintf(&b, "| shares without an answer | %d of %d | %d of %d | |\n", p.Lost, p.Sent, q.Lost, q.Sent)
 	fmt.Fprintf(&b, "| server CPU, s of %.0f s | %.1f | %.1f | |\n", q.Seconds, p.ServerCPU, q.ServerCPU)
+	fmt.Fprintf(&b, "| its threads waited for a core, s | %.1f | %.1f | |\n", p.ServerWaited, q.ServerWaited)
+	fmt.Fprintf(&b, "| nice of the others' process | %d | %d | |\n", res.Nice, res.Nice)
 	fmt.Fprintf(&b, "| server resident, MiB | %d | %d | |\n\n", p.Resident>>20, q.Resident>>20)
 	b.WriteString("| kind | peers | visits | handshakes | frames | answers | ended by the server |" +
 		" open at the end |\n|---|" + strings.Repeat("---:|", 7) + "\n")

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -117,4 +118,17 @@ func (s *server) cost() (cpu time.Duration, resident int64) {
 	system, _ := strconv.ParseInt(fields[12], 10, 64)
 	pages, _ := strconv.ParseInt(fields[21], 10, 64)
 	return time.Duration(user+system) * userHZ, pages * int64(os.Getpagesize())
+}
+
+// waited is how long the server's threads could run and had no core, 0 if it is not known.
+func (s *server) waited() (sum time.Duration) {
+	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", s.pid))
+	for _, task := range tasks {
+		text, _ := os.ReadFile(task) // a thread may have ended
+		if fields := strings.Fields(string(text)); len(fields) == 3 {
+			n, _ := strconv.ParseInt(fields[1], 10, 64)
+			sum += time.Duration(n)
+		}
+	}
+	return sum
 }

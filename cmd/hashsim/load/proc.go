@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -32,6 +33,20 @@ func cpuOf(pid int) (time.Duration, error) {
 		return 0, fmt.Errorf("reading CPU time: /proc/%d/stat has %q and %q", pid, fields[11], fields[12])
 	}
 	return time.Duration(user+system) * tick, nil
+}
+
+// waitedOf is how long the threads of a process could run and had no core: what it shares the machine with
+// does to it, not what it does itself. 0 where the kernel does not count it.
+func waitedOf(pid int) (sum time.Duration) {
+	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
+	for _, task := range tasks {
+		text, _ := os.ReadFile(task) // a thread may have ended
+		if fields := strings.Fields(string(text)); len(fields) == 3 {
+			n, _ := strconv.ParseInt(fields[1], 10, 64)
+			sum += time.Duration(n)
+		}
+	}
+	return sum
 }
 
 // residentOf is the resident memory of a process in bytes.
@@ -76,8 +91,9 @@ func busy() (time.Duration, error) {
 type Window struct {
 	Seconds    float64 `json:"seconds"`
 	ServerCPU  float64 `json:"server_cpu_s"`
-	LoadCPU    float64 `json:"load_cpu_s"`  // of this process, on the same cores
-	OthersBusy float64 `json:"others_busy"` // cores that other processes used meanwhile
+	LoadCPU    float64 `json:"load_cpu_s"`      // of this process, on the same cores
+	OthersBusy float64 `json:"others_busy"`     // cores that other processes used meanwhile
+	Waited     float64 `json:"server_waited_s"` // its threads could run and had no core
 }
 
 // window is one that is open.
@@ -85,6 +101,7 @@ type window struct {
 	pid                int // 0: the server is somewhere else
 	at                 time.Time
 	server, load, busy time.Duration
+	waited             time.Duration
 }
 
 func openWindow(pid int) (w window, err error) {
@@ -93,6 +110,7 @@ func openWindow(pid int) (w window, err error) {
 		if w.server, err = cpuOf(pid); err != nil {
 			return w, err
 		}
+		w.waited = waitedOf(pid)
 	}
 	if w.load, err = cpuOf(os.Getpid()); err != nil {
 		return w, err
@@ -112,6 +130,7 @@ func (w window) close() (Window, error) {
 	return Window{
 		Seconds: took, ServerCPU: server.Seconds(), LoadCPU: load.Seconds(),
 		OthersBusy: max(0, (now.busy-w.busy-server-load).Seconds()/took),
+		Waited:     max(0, now.waited-w.waited).Seconds(),
 	}, nil
 }
 
