@@ -49,8 +49,13 @@ func (b *bucket) take(rate, burst float64, now time.Time) bool {
 
 // spend spends one and says how long to wait until it is there.
 func (b *bucket) spend(rate, burst float64, now time.Time) time.Duration {
+	return b.owe(1, rate, burst, now)
+}
+
+// owe spends several at once.
+func (b *bucket) owe(cost, rate, burst float64, now time.Time) time.Duration {
 	b.refill(rate, now)
-	b.spent++
+	b.spent += cost
 	return time.Duration(max(0, b.spent-burst) / rate * float64(time.Second))
 }
 
@@ -73,9 +78,9 @@ func (s *session) chargeFor(share, open bool, now time.Time) time.Duration {
 	s.mu.Lock()
 	n := len(s.channels)
 	s.mu.Unlock()
-	var wait time.Duration
+	wait := s.chargeNewcomer(open, n, now)
 	if open {
-		wait = s.srv.sources.opened(s.source, &s.srv.cfg, now)
+		wait = max(wait, s.srv.sources.opened(s.source, &s.srv.cfg, now))
 	}
 	if n > s.most { // a channel more than ever: there is a bound on those
 		s.most = n
@@ -84,6 +89,9 @@ func (s *session) chargeFor(share, open bool, now time.Time) time.Duration {
 		channels := float64(n)
 		wait = max(wait, s.budget.spend(
 			frameRate+frameRateChannel*channels, frameBurst+frameBurstChannel*channels, now))
+	}
+	if wait < pauseLeast {
+		return 0 // it stays owed
 	}
 	return wait
 }
@@ -95,7 +103,7 @@ func (s *session) pay() {
 		return
 	}
 	s.srv.counts.throttled.Add(1)
-	pause := time.NewTimer(min(wait, time.Second))
+	pause := time.NewTimer(min(wait, pauseMost))
 	defer pause.Stop()
 	select {
 	case <-pause.C:

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"runtime"
 	"time"
 
 	"github.com/hashlease/hashlease/stratum/noise"
@@ -88,6 +89,9 @@ func (s *Server) secure(
 		return nil, ErrServerClosed
 	}
 	defer s.turns.give()
+	// Whoever can run does so first: those who mine. The scheduler of goroutines knows no priorities, and
+	// one that is woken by another goes ahead of all that wait.
+	runtime.Gosched()
 	if time.Now().After(deadline) { // the peer has given up: do not work for it
 		return nil, fmt.Errorf("waiting for a turn to shake hands: %w", context.DeadlineExceeded)
 	}
@@ -99,6 +103,21 @@ func (s *Server) secure(
 		return nil, fmt.Errorf("clearing the handshake deadline: %w", err)
 	}
 	return secured, nil
+}
+
+// Bounds of a storm that is let in. A connection that is accepted becomes a goroutine that can run at once;
+// thousands of them would all stand before the next share.
+const (
+	stormLine  = 64                     // handshakes that wait for a turn
+	stormPause = 200 * time.Microsecond // after each connection while there are more: 5,000 a second
+)
+
+// easeStorm lets the others run while more handshakes wait than can be computed soon. Those who are not
+// accepted yet wait in the kernel. It never stops: a storm from one address must not keep others out.
+func (s *Server) easeStorm() {
+	if s.turns.line() > stormLine {
+		time.Sleep(stormPause)
+	}
 }
 
 // looksLikeV1 tells a JSON line from the uniform bytes of act 1: one first byte alone would

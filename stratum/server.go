@@ -38,6 +38,8 @@ type Server struct {
 	done       chan struct{} // closed when the server is over
 	over       sync.Once
 
+	newcomers newcomers
+
 	undrained error // why Drain could not finish; written before drained is closed
 
 	counts  counters
@@ -172,6 +174,7 @@ func (s *Server) ServePort(ln net.Listener, port Port) error {
 		case err == nil:
 			pause = 0
 			s.accept(conn, p)
+			s.easeStorm()
 			continue
 		case s.isDraining():
 			return ErrServerClosed

@@ -49,9 +49,11 @@ type session struct {
 	heard        time.Time // when the last frame was handled
 	awaiting     bool      // a retry of it is waited for
 	budget       bucket
-	opens        bucket // channels more than ever
-	refused      bool   // the share in hand was
-	most         int    // channels that it has had at one time
+	opens        bucket  // channels more than ever
+	free         bucket  // frames that cost the newcomers' budget nothing
+	paid         float64 // frames of that budget which it has paid for ahead
+	refused      bool    // the share in hand was
+	most         int     // channels that it has had at one time
 
 	unsure int // guarded by shard.mu: shares enqueued, and neither durable nor given up
 

@@ -117,6 +117,7 @@ type turns struct {
 	free    int                              // guarded by mu
 	waiting map[netip.Prefix][]chan struct{} // guarded by mu: none is empty
 	order   []netip.Prefix                   // guarded by mu: each address of waiting once
+	long    int                              // guarded by mu: all of waiting
 }
 
 func newTurns(n int) *turns {
@@ -131,6 +132,7 @@ func (t *turns) take(from netip.Prefix, over <-chan struct{}) bool {
 		t.mu.Unlock()
 		return true
 	}
+	t.long++
 	mine := make(chan struct{}) // closed by whoever gives its turn
 	line := t.waiting[from]
 	if line == nil {
@@ -157,6 +159,7 @@ func (t *turns) give() {
 	from := t.order[0]
 	t.order = t.order[1:]
 	line := t.waiting[from]
+	t.long--
 	close(line[0])
 	if line[0] = nil; len(line) > 1 {
 		t.waiting[from] = line[1:]
@@ -164,4 +167,11 @@ func (t *turns) give() {
 		return
 	}
 	delete(t.waiting, from)
+}
+
+// line is how many wait.
+func (t *turns) line() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.long
 }
