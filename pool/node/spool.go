@@ -140,8 +140,11 @@ func readSpooled(path string) (*pool.Block, error) {
 
 func decodeSpooled(text []byte) (*pool.Block, error) {
 	line, raw, ok := bytes.Cut(text, []byte{'\n'})
+	if !ok {
+		return nil, errors.New("no block follows its description, which is the first line")
+	}
 	var head spoolHead
-	if err := json.Unmarshal(line, &head); err != nil || !ok {
+	if err := json.Unmarshal(line, &head); err != nil {
 		return nil, fmt.Errorf("first line is not its description: %w", err)
 	}
 	if len(raw) != head.Size {

@@ -156,3 +156,34 @@ func FuzzParsePublicKey(f *testing.F) {
 		}
 	})
 }
+
+// FuzzCertificate changes a certificate: whatever bytes a peer shows, they vouch for a key only if they
+// are the ones that were signed.
+func FuzzCertificate(f *testing.F) {
+	a, err := NewAuthority()
+	if err != nil {
+		f.Fatal(err)
+	}
+	public, static := a.Public(), [keySize]byte{1}
+	good, err := newCertificate(a, &static, testTime, testTime.Add(time.Hour), new([32]byte))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(make([]byte, certificateSize), static[:])
+	f.Add([]byte{}, static[:])
+	f.Add(bytes.Repeat([]byte{255}, certificateSize), make([]byte, keySize))
+	f.Fuzz(func(t *testing.T, change, key []byte) {
+		c, k := good, static
+		for i := range min(len(change), certificateSize) {
+			c[i] ^= change[i]
+		}
+		copy(k[:], key)
+		err := c.check(&public, &k, testTime)
+		if same := c == good && k == static; same != (err == nil) {
+			t.Fatalf("changed by %x for key %x: %v", change, k, err)
+		}
+		if err := c.check((*PublicKey)(&k), &static, time.Time{}); err == nil {
+			t.Fatalf("authority %x vouches for what it never saw", k)
+		}
+	})
+}
