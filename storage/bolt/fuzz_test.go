@@ -29,7 +29,8 @@ func FuzzUnframe(f *testing.F) {
 		if _, _, err := decodeSnapshot(stream, value); err == nil && value != nil && len(value) < sumSize+8 {
 			t.Errorf("%d bytes are a snapshot", len(value))
 		}
-		if seq, state, err := decodeSnapshot(stream, changed); err == nil && (seq == 0 || len(state) > len(value)) {
+		seq, state, err := decodeSnapshot(stream, changed)
+		if err == nil && (seq == 0 || len(state) > len(value)) {
 			t.Errorf("snapshot at %d with %d bytes of %d", seq, len(state), len(value))
 		}
 	})
