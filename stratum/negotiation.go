@@ -11,6 +11,9 @@ import (
 // served are the extensions that may be negotiated here, ascending.
 var served = []uint16{sv2.ExtWorkerIdentity, sv2.ExtPower}
 
+// Served are the extensions that may be negotiated here, and so required; ascending.
+func Served() []uint16 { return slices.Clone(served) }
+
 // extensions is what was negotiated for a connection.
 type extensions struct {
 	any   bool // a request has succeeded

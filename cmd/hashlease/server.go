@@ -252,9 +252,7 @@ func (s *server) openStratum(context.Context) (err error) {
 	if err := s.openKeys(); err != nil {
 		return err
 	}
-	cfg := stratum.DefaultConfig()
-	cfg.MinDifficulty, cfg.MaxDifficulty = s.cfg.Stratum.MinDifficulty, s.cfg.Stratum.MaxDifficulty
-	cfg.SharesPerMinute, cfg.SharesPerSecond = s.cfg.Stratum.SharesPerMinute, s.cfg.Stratum.SharesPerSecond
+	cfg := s.cfg.Stratum.Server()
 	rooms := stratum.Rooms{
 		Feed: s.feed, Assembler: s.assembler, Registry: s.registry, Authorize: anyWorker{s.params},
 		Credit: s.credits, Blocks: s.relay, Identity: s.keys.current,

@@ -62,6 +62,9 @@ type Stratum struct {
 	SharesPerMinute float64 `toml:"shares_per_minute"` // wanted of every channel
 	SharesPerSecond float64 `toml:"shares_per_second"` // of all channels together; beyond, each gets less
 	Tag             string  `toml:"tag"`               // in the coinbase of found blocks
+	// RequiredExtensions must be negotiated before a connection may mine; none on a port for everybody.
+	RequiredExtensions []uint16 `toml:"required_extensions"`
+	Limits             Limits   `toml:"limits"`
 }
 
 // Listener is an address to listen on: host:port, or :port for every interface.
@@ -159,7 +162,7 @@ func Default() Config {
 		Stratum: Stratum{
 			Listen: ":3333", AuthorityKey: "authority.key",
 			MinDifficulty: 256, MaxDifficulty: 1 << 31, SharesPerMinute: 12, SharesPerSecond: 20_000,
-			Tag: "hashlease",
+			Tag: "hashlease", Limits: defaultLimits(),
 		},
 		GRPC:    Listener{Listen: ":8443"},
 		Console: Listener{Listen: ":9443"},

@@ -26,6 +26,8 @@ func full() config.Config {
 		{Kind: config.Core, URL: "https://node.example:8332", CookieFile: "/x/cookie", Certificate: "n.pem"},
 		{Kind: config.Btcd, URL: "http://[::1]:18557", User: "u", PasswordFile: "secret"},
 	}
+	c.Stratum.RequiredExtensions = []uint16{2, 0x4857}
+	c.Stratum.Limits.HandshakeRate, c.Stratum.Limits.Names = 0.25, 5000
 	c.Admin.KeyHash = hash
 	c.TLS.Hosts = []string{"pool.example", "192.0.2.1"}
 	c.Tenants = []config.Tenant{{ID: "acme", KeyHash: hash}, {ID: "b", KeyHash: hash}}
@@ -167,7 +169,7 @@ func TestDecode_NamesWrongValues(t *testing.T) {
 func TestValidate_ListsEveryFault(t *testing.T) {
 	c := full()
 	c.Network, c.Payout, c.Storage.Dir = "maynet", "", ""
-	c.Stratum = config.Stratum{Listen: "3333", Tag: "ä", MinDifficulty: -1}
+	c.Stratum = config.Stratum{Limits: c.Stratum.Limits, Listen: "3333", Tag: "ä", MinDifficulty: -1}
 	c.GRPC.Listen = c.Console.Listen
 	c.Admin.KeyHash = "12"
 	c.Tenants = append(c.Tenants,

@@ -21,6 +21,7 @@ var encoder = template.Must(template.New("config.toml").Funcs(template.FuncMap{
 	"hash":  writeHashrate,
 	"num":   writeNumber,
 	"list":  writeList,
+	"hex":   writeHex,
 }).Parse(layout))
 
 // Encode writes the configuration with comments. Decode reads the same back.
@@ -91,4 +92,13 @@ func writeList(items []string) string {
 		quoted[i] = quote(s)
 	}
 	return "[" + strings.Join(quoted, ", ") + "]"
+}
+
+// writeHex writes extensions as their specifications do.
+func writeHex(items []uint16) string {
+	list := make([]string, len(items))
+	for i, n := range items {
+		list[i] = fmt.Sprintf("0x%04x", n)
+	}
+	return "[" + strings.Join(list, ", ") + "]"
 }
