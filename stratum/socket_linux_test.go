@@ -200,6 +200,47 @@ func TestPoller_HandlesFramesThatComeInPieces(t *testing.T) {
 	await(t, func() bool { return b.server.counts.accepted.Load() == 20 })
 }
 
+// Ensure that connections of Stratum V1 rest without a goroutine too, and that lines are answered which come
+// in pieces and several at once.
+func TestPoller_RestsStratumV1(t *testing.T) {
+	const n = 20
+	b := newBench(t, nil)
+	address := b.serveTCP()
+	b.publish(template(100, 1, false))
+	before := runtime.NumGoroutine()
+	clients := make([]*v1Client, n)
+	dialer := net.Dialer{}
+	for i := range clients {
+		raw, err := dialer.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = raw.Close() })
+		clients[i] = newV1Client(t, raw)
+		clients[i].say(`{"id":1,"method":"mining.subscribe","params":["test/1"]}`)
+		clients[i].reply("1")
+		clients[i].say(`{"id":2,"method":"mining.authorize","params":["a.b","x"]}`)
+		clients[i].await("mining.notify")
+	}
+	await(t, func() bool { return runtime.NumGoroutine() < before+n+n/2 }) // each client reads on one
+	for _, c := range clients {
+		line := `{"id":3,"method":"mining.extranonce.subscribe","params":[]}`
+		for i := range len(line) - 1 {
+			c.must(writeAll(c.conn, line[i:i+1]))
+		}
+		c.must(writeAll(c.conn, "}\n"+strings.ReplaceAll(line, ":3", ":4")+"\n"))
+		c.reply("3")
+		c.reply("4")
+		_ = c.conn.Close()
+	}
+	await(t, func() bool { return b.server.Stats().Sessions == 0 })
+}
+
+func writeAll(w io.Writer, text string) error {
+	_, err := io.WriteString(w, text)
+	return err
+}
+
 // Ensure that a peer for whom the server has to wait keeps no other one waiting.
 func TestPoller_WaitsForNobody(t *testing.T) {
 	b := newBench(t, nil)
