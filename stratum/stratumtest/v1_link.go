@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"net"
 	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 )
@@ -109,36 +107,23 @@ func (l *v1Link) advance() {
 }
 
 func (l *v1Link) open(s V1Step) {
-	cfg, p := &l.miner.cfg, l.profile
-	switch s {
-	case V1Configure:
-		options := fmt.Sprintf(`{"version-rolling.mask":"%08x"`, p.Mask)
-		if p.MinBits != "" {
-			options += `,"version-rolling.min-bit-count":` + p.MinBits
-		}
-		l.request(s.String(), `["version-rolling"],`+options+"}")
-	case V1Subscribe:
-		var params []string
-		if p.Agent != "" {
-			params = append(params, quoted(p.Agent))
-		}
-		if p.Resumes && l.session != "" {
-			params = append(params, quoted(l.session))
-		}
-		l.request(s.String(), strings.Join(params, ","))
-	case V1Authorize:
-		l.request(s.String(), quoted(cfg.Identity)+","+quoted(cfg.Password))
-	case V1Suggest:
+	if s == V1Suggest {
 		l.suggest()
-	case V1ExtranonceSubscribe:
-		l.request(s.String(), "")
+		return
 	}
+	l.request(s.String(), l.profile.params(s, l.account()))
+}
+
+// account is what the miner says of itself.
+func (l *v1Link) account() V1Account {
+	cfg := &l.miner.cfg
+	return V1Account{Name: cfg.Identity, Password: cfg.Password, Session: l.session, Scale: cfg.Scale}
 }
 
 // suggest sends the difficulty that the firmware wants, and again after its time. It runs on its own
 // timer too.
 func (l *v1Link) suggest() {
-	l.request(V1Suggest.String(), strconv.FormatFloat(l.profile.Suggest/l.miner.cfg.Scale, 'g', -1, 64))
+	l.request(V1Suggest.String(), l.profile.params(V1Suggest, l.account()))
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.profile.Repeat > 0 && !l.over {
@@ -150,19 +135,12 @@ func (l *v1Link) suggest() {
 func (l *v1Link) request(method, params string) {
 	l.mu.Lock()
 	l.last++
-	n := l.last
-	if l.profile.IDs == V1Fixed {
-		n = map[string]uint64{"mining.subscribe": 1, "mining.authorize": 2, "mining.submit": 4}[method]
-	}
-	id := strconv.FormatUint(n, 10)
-	if l.profile.IDs == V1Text {
-		id = `"` + id + `"`
-	}
+	id := l.profile.id(method, l.last)
 	l.waiting[id] = waiting{method, l.waiting[id].number + 1}
 	l.number++
 	flooded := l.number > maxWaiting
 	l.mu.Unlock()
-	line := `{"id":` + id + `,"method":"` + method + `","params":[` + params + `]}`
+	line := v1Request(id, method, params)
 	_ = l.c.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
 	if l.c.Send(line) != nil || flooded {
 		_ = l.c.conn.Close() // the reader notices
@@ -171,16 +149,7 @@ func (l *v1Link) request(method, params string) {
 
 // submit sends one share.
 func (l *v1Link) submit(w *work, s solution) {
-	p, word := l.profile, "%08x"
-	if p.Bare {
-		word = "%x"
-	}
-	params := fmt.Sprintf(`%s,%s,"%x","%08x","`+word+`"`,
-		quoted(l.miner.cfg.Identity), quoted(w.v1.job), w.extranonce, s.time, s.nonce)
-	if p.Params > 5 && w.v1.mask != 0 {
-		params += fmt.Sprintf(`,"%08x"`, w.v1.bits)
-	}
-	l.request("mining.submit", params)
+	l.request("mining.submit", l.profile.share(l.miner.cfg.Identity, w, s))
 }
 
 // handle follows one message.

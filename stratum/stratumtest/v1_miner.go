@@ -84,6 +84,9 @@ func NewV1Miner(cfg V1Config) *V1Miner {
 	return m
 }
 
+// Identity is the name that the miner authorizes, as far as its firmware can say it.
+func (m *V1Miner) Identity() string { return m.cfg.Identity }
+
 // SetHashrate paces the grinding from now on; 0 pauses it. The connection stays.
 func (m *V1Miner) SetHashrate(h unit.Hashrate) { m.hasher.setRate(h) }
 
