@@ -47,8 +47,9 @@ fuzz: ## fuzz every target for FUZZTIME (10s)
 bench: ## measure against the goals; BENCH_OUT=FILE also writes JSON lines
 	go -C tools run ./bench -root .. $(if $(BENCH_OUT),-out $(abspath $(BENCH_OUT)))
 
-perf: ## measure the server under load (8 minutes) and rewrite the table in docs/performance.md
+perf: ## measure the server under load (11 minutes) and rewrite the tables in docs/performance.md
 	go run ./cmd/hashsim load --connections 1000,5000,10000 --into docs/performance.md $(ARGS)
+	go run ./cmd/hashsim load --dialect v1 --connections 1000,5000 --into docs/performance.md $(ARGS)
 
 proto: ## regenerate Go code from proto/
 	cd proto && go tool -modfile=../tools/go.mod buf generate

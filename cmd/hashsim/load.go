@@ -21,6 +21,7 @@ type loadCmd struct {
 	Authority string `placeholder:"KEY" help:"The authority key of the pool, or any."`
 	PID       int    `name:"pid" placeholder:"PID" help:"The pool's process, to measure its CPU time."`
 
+	Dialect     string        `default:"v2" enum:"v1,v2" help:"What the load speaks: v1 or v2."`
 	Connections []int         `default:"1000" help:"Numbers of connections, each measured by itself."`
 	Measure     []string      `placeholder:"WHAT" help:"Some of ${measures}; all if not given."`
 	Rate        float64       `default:"5000" help:"Shares a second, over all connections."`
@@ -67,12 +68,18 @@ func (c *loadCmd) Run(ctx context.Context, e *env) error {
 func (c *loadCmd) config() (load.Config, error) {
 	cfg := load.DefaultConfig()
 	cfg.PID, cfg.Connections, cfg.Rate, cfg.For, cfg.Idle = c.PID, c.Connections, c.Rate, c.For, c.Idle
+	if cfg.Dialect = c.Dialect; c.Dialect == load.DialectV1 {
+		cfg.Measure = load.V1Measures()
+	}
 	cfg.Tips, cfg.Stock, cfg.Dir, cfg.Profile = c.Tips, c.Stock, c.Dir, c.Profile
 	cfg.Command = strings.Join(append([]string{"hashsim"}, os.Args[1:]...), " ")
 	if len(c.Measure) > 0 {
 		cfg.Measure = c.Measure
 	} else if c.Pool != "" {
 		cfg.Measure = []string{load.MeasureShares}
+		if c.Dialect == load.DialectV1 {
+			cfg.Measure = append(cfg.Measure, load.MeasureDepth)
+		}
 	}
 	if c.Pool != "" {
 		var at stratumtest.Endpoint

@@ -24,7 +24,7 @@ const (
 	MeasureChannels = "channels" // resident bytes of a further channel, and tips to many channels
 )
 
-// Measures are all of them.
+// Measures are all of Stratum V2's.
 func Measures() []string {
 	return []string{
 		MeasureMemory, MeasureTip, MeasureBlock, MeasureShares, MeasureStorm, MeasureKnee, MeasureChannels,
@@ -39,8 +39,9 @@ type Config struct {
 	Spawn     Spawner          // needed without Pool
 	Dir       string           // for journals and profiles; it must exist
 
+	Dialect     string   // DialectV1 or DialectV2
 	Connections []int    // each is a row of measurements
-	Measure     []string // of Measures
+	Measure     []string // of Measures, as far as the dialect has them
 	Rate        float64  // shares a second
 	For         time.Duration
 	Idle        time.Duration // wait before idle connections are weighed
@@ -63,7 +64,7 @@ type Proxies struct {
 // DefaultConfig is the size of one good site.
 func DefaultConfig() Config {
 	return Config{
-		Connections: []int{1000}, Measure: Measures(), Rate: 5000, For: 8 * time.Second,
+		Dialect: DialectV2, Connections: []int{1000}, Measure: Measures(), Rate: 5000, For: 8 * time.Second,
 		Idle: 60 * time.Second, Tips: 5, Stock: 10_000,
 		Ladder:  []float64{5_000, 10_000, 15_000, 20_000, 25_000, 30_000, 40_000, 50_000, 60_000, 80_000},
 		Proxies: []Proxies{{100, 100}, {1, 1000}},
@@ -87,6 +88,7 @@ func (c *Config) Validate() error {
 	for _, n := range c.Connections {
 		check(n >= 1 && n <= maxConnections, "connections is %d: 1 to %d is accepted", n, maxConnections)
 	}
+	check(c.Dialect == DialectV1 || c.Dialect == DialectV2, "dialect %q: v1 or v2 is accepted", c.Dialect)
 	errs = append(errs, c.validateMeasures())
 	check(c.Rate > 0 && c.Rate <= maxRate, "rate is %v: above 0 to %v is accepted", c.Rate, float64(maxRate))
 	errs = append(errs, c.validateShapes())
@@ -101,18 +103,22 @@ func (c *Config) Validate() error {
 }
 
 func (c *Config) validateMeasures() error {
-	all := strings.Join(Measures(), ", ")
+	known := Measures()
+	if c.Dialect == DialectV1 {
+		known = V1Measures()
+	}
+	all := strings.Join(known, ", ")
 	if len(c.Measure) == 0 {
 		return fmt.Errorf("no measurement: %s are accepted", all)
 	}
 	var errs []error
 	for _, m := range c.Measure {
 		switch {
-		case !slices.Contains(Measures(), m):
+		case !slices.Contains(known, m):
 			errs = append(errs, fmt.Errorf("measurement %q: %s are accepted", m, all))
-		case c.Pool != "" && m != MeasureShares && m != MeasureKnee:
-			errs = append(errs, fmt.Errorf("measurement %q needs a server of its own: with a pool %s and %s "+
-				"are accepted", m, MeasureShares, MeasureKnee))
+		case c.Pool != "" && m != MeasureShares && m != MeasureKnee && m != MeasureDepth:
+			errs = append(errs, fmt.Errorf("measurement %q needs a server of its own: with a pool %s, %s "+
+				"and %s are accepted", m, MeasureShares, MeasureKnee, MeasureDepth))
 		}
 	}
 	return errors.Join(errs...)

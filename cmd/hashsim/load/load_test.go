@@ -84,6 +84,34 @@ func TestRun_MeasuresEverything(t *testing.T) {
 	}
 }
 
+// Ensure that Stratum V1 is measured to its end too: every reply is right, and the table has a figure for
+// everything.
+func TestRun_MeasuresStratumV1(t *testing.T) {
+	cfg := small(t)
+	cfg.Dialect, cfg.Measure = load.DialectV1, load.V1Measures()
+	res, err := load.Run(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	row := res.V1[0]
+	s, d := row.Shares, row.Depth
+	if s.Wrong != 0 || s.Bad == 0 || s.Refused != s.Bad || s.Ack.Count == 0 || s.Durable == 0 {
+		t.Errorf("shares: %+v", s)
+	}
+	if d.Wrong != 0 || d.Answered <= 0 || d.Reply.Count == 0 {
+		t.Errorf("closed stream: %+v", d)
+	}
+	if tip := row.Tip; tip.First <= 0 || tip.Last < tip.P99 || tip.Messages < 1 {
+		t.Errorf("tip: %+v", tip)
+	}
+	if c := row.Connect; c.Rate <= 0 || c.Took.Count != 20 {
+		t.Errorf("connects: %+v", c)
+	}
+	if n := strings.Count(load.Text(&res), "\n| "); n < 20 {
+		t.Errorf("%d lines are in\n%s", n, load.Text(&res))
+	}
+}
+
 // Ensure that a table replaces the one between a page's markers, and nothing else.
 func TestRewrite_ReplacesTheTable(t *testing.T) {
 	page := filepath.Join(t.TempDir(), "page.md")

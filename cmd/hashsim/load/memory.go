@@ -31,7 +31,6 @@ func (r *run) weighEmpty() (resident int64, a answer, err error) {
 
 // memory waits with idle connections and weighs the server.
 func (r *run) memory(ctx context.Context, empty int64, before answer) (m Memory, err error) {
-	n := float64(len(r.crowd.clients))
 	m = Memory{Connections: len(r.crowd.clients), Idle: r.cfg.Idle.Seconds(), Empty: empty}
 	w, err := openWindow(r.pid())
 	if err != nil {
@@ -43,23 +42,32 @@ func (r *run) memory(ctx context.Context, empty int64, before answer) (m Memory,
 	if m.Window, err = w.close(); err != nil {
 		return m, err
 	}
-	grown, err := residentOf(r.pid())
-	if err != nil {
+	if err := r.weigh(&m, before); err != nil {
 		return m, err
 	}
-	freed, after, err := r.weighEmpty()
-	if err != nil {
-		return m, err
-	}
-	m.Grown, m.Freed = float64(grown-empty)/n, float64(freed-empty)/n
-	m.Heap = (float64(after.Heap) - float64(before.Heap)) / n
-	m.Spans = (float64(after.Spans) - float64(before.Spans)) / n
-	m.Runtime = (float64(after.Runtime) - float64(before.Runtime)) / n
-	m.Stacks = (float64(after.Stacks) - float64(before.Stacks)) / n
 	if k := r.crowd.lost.Load(); k > 0 {
 		return m, fmt.Errorf("server ended %d idle connections", k)
 	}
 	return m, nil
+}
+
+// weigh says what each connection added to the empty server.
+func (r *run) weigh(m *Memory, before answer) error {
+	n := float64(m.Connections)
+	grown, err := residentOf(r.pid())
+	if err != nil {
+		return err
+	}
+	freed, after, err := r.weighEmpty()
+	if err != nil {
+		return err
+	}
+	m.Grown, m.Freed = float64(grown-m.Empty)/n, float64(freed-m.Empty)/n
+	m.Heap = (float64(after.Heap) - float64(before.Heap)) / n
+	m.Spans = (float64(after.Spans) - float64(before.Spans)) / n
+	m.Runtime = (float64(after.Runtime) - float64(before.Runtime)) / n
+	m.Stacks = (float64(after.Stacks) - float64(before.Stacks)) / n
+	return nil
 }
 
 // Channels is what further channels of a connection weigh.

@@ -88,6 +88,17 @@ func (c *chain) fill() {
 	c.set(c.template(height, bits, false))
 }
 
+// fillWith is fill with other transactions.
+func (c *chain) fillWith(txs []pool.Tx) {
+	c.mu.Lock()
+	height, bits := c.newest.Height, c.newest.Bits
+	c.mu.Unlock()
+	t := c.template(height, bits, false)
+	t.Value += int64(len(txs)-len(t.Txs)) * txFee
+	t.Txs = txs
+	c.set(t)
+}
+
 // Next implements pool.Node.
 func (c *chain) Next(ctx context.Context, after *pool.Template) (*pool.Template, error) {
 	for {

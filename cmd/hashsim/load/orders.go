@@ -24,6 +24,7 @@ type order struct {
 const (
 	opTip     = "tip"     // a new block, known by its header
 	opFill    = "fill"    // the full template for it
+	opWhole   = "whole"   // a new block, known by its header, and the full template right behind it
 	opEasy    = "easy"    // a new block, after which half of all hashes are blocks
 	opState   = "state"   // nothing but the answer
 	opFree    = "free"    // debug.FreeOSMemory
@@ -62,7 +63,10 @@ func (t *target) obey(r io.Reader, w io.Writer) error {
 		case err != nil:
 			return fmt.Errorf("reading an order: %w", err)
 		}
-		at, err := t.act(o)
+		at, read, err := t.act(o)
+		if read != nil {
+			err = <-read
+		}
 		a := t.state()
 		if !at.IsZero() {
 			a.At = at.UnixNano()
@@ -76,10 +80,13 @@ func (t *target) obey(r io.Reader, w io.Writer) error {
 	}
 }
 
-func (t *target) act(o order) (at time.Time, err error) {
+// act carries out one order. The channel, if there is one, carries the end of it.
+func (t *target) act(o order) (at time.Time, read chan error, err error) {
 	switch o.Op {
 	case opTip:
 		at = t.chain.advance(chainBits)
+	case opWhole:
+		at, read = t.whole()
 	case opEasy:
 		at = t.chain.advance(easyBits)
 	case opFill:
@@ -94,7 +101,7 @@ func (t *target) act(o order) (at time.Time, err error) {
 	default:
 		err = fmt.Errorf("order %q is not known", o.Op)
 	}
-	return at, err
+	return at, read, err
 }
 
 func (t *target) state() *answer {

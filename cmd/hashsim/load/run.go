@@ -20,7 +20,8 @@ type Result struct {
 	Time      time.Time  `json:"time"`
 	Seconds   float64    `json:"seconds"`
 	Machine   Machine    `json:"machine"`
-	Rows      []Row      `json:"rows"`
+	Rows      []Row      `json:"rows,omitempty"`
+	V1        []V1Row    `json:"v1_rows,omitempty"`
 	Knees     []Knee     `json:"knees,omitempty"`
 	Sustained *Storm     `json:"sustained,omitempty"` // a storm without a stock
 	Channels  []Channels `json:"channels,omitempty"`
@@ -59,6 +60,9 @@ func Run(ctx context.Context, cfg Config) (res Result, err error) {
 	defer debug.SetGCPercent(debug.SetGCPercent(400)) // this process has memory to spare, and no time
 	res = Result{Command: cfg.Command, Time: time.Now().UTC(), Machine: describe()}
 	defer func() { res.Seconds = time.Since(res.Time).Seconds() }()
+	if cfg.Dialect == DialectV1 {
+		return res, cfg.v1Rows(ctx, &res)
+	}
 	for _, n := range cfg.Connections {
 		row, err := cfg.row(ctx, n)
 		res.Rows = append(res.Rows, row)

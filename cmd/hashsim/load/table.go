@@ -101,6 +101,9 @@ func Text(res *Result) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Measured %s on %s, server and load on the same cores, in %.0f s, by `%s`.\n\n",
 		res.Time.Format("2006-01-02 15:04 UTC"), res.Machine, res.Seconds, res.Command)
+	if b.WriteString(v1Text(res)); len(res.V1) > 0 {
+		return b.String()
+	}
 	b.WriteString("| connections | goal |")
 	for i := range res.Rows {
 		fmt.Fprintf(&b, " %d |", res.Rows[i].Connections)
@@ -169,12 +172,16 @@ func Rewrite(file string, res *Result) error {
 	if err != nil {
 		return fmt.Errorf("reading the page: %w", err)
 	}
-	head, rest, ok1 := bytes.Cut(page, []byte(beginMark))
-	_, tail, ok2 := bytes.Cut(rest, []byte(endMark))
-	if !ok1 || !ok2 {
-		return errors.New("page " + file + " lacks the lines " + beginMark + "and " + endMark)
+	begin, end := beginMark, endMark
+	if len(res.V1) > 0 {
+		begin, end = v1BeginMark, v1EndMark
 	}
-	out := string(head) + beginMark + "\n" + Text(res) + endMark + string(tail)
+	head, rest, ok1 := bytes.Cut(page, []byte(begin))
+	_, tail, ok2 := bytes.Cut(rest, []byte(end))
+	if !ok1 || !ok2 {
+		return errors.New("page " + file + " lacks the lines " + begin + "and " + end)
+	}
+	out := string(head) + begin + "\n" + Text(res) + end + string(tail)
 	if err := os.WriteFile(file, []byte(out), 0o644); err != nil { //nolint:gosec // a page of the repository
 		return fmt.Errorf("writing the page: %w", err)
 	}

@@ -42,6 +42,7 @@ type target struct {
 	shares    *ledger.Shares
 	server    *stratum.Server
 	ln        net.Listener
+	text      []byte // of a full template; nil until one is wanted
 }
 
 // Target runs a server until its orders end or the context does. Orders come from r and are answered
