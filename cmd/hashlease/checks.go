@@ -173,16 +173,39 @@ func tryWrite(dir string) error {
 
 func portProbes(cfg *config.Config) []probe {
 	var out []probe
-	for _, l := range []struct{ what, address string }{
+	type listener struct{ what, address string }
+	all := []listener{
 		{"stratum port", cfg.Stratum.Listen},
 		{"grpc port", cfg.GRPC.Listen},
 		{"console port", cfg.Console.Listen},
-	} {
+	}
+	for i := range cfg.Stratum.Ports {
+		p := &cfg.Stratum.Ports[i]
+		all = append(all, listener{"stratum port " + p.Listen, p.Listen})
+		if p.TLS && p.Certificate != "" {
+			out = append(out, probe{"certificate of " + p.Listen, func(context.Context) (string, error) {
+				return checkCertificate(certificatePaths(cfg, p))
+			}})
+		}
+	}
+	for _, l := range all {
 		out = append(out, probe{l.what, func(ctx context.Context) (string, error) {
 			return checkPort(ctx, l.address)
 		}})
 	}
 	return out
+}
+
+// checkCertificate reads the files that a port is to show.
+func checkCertificate(cert, key string) (string, error) {
+	pair, err := tls.LoadX509KeyPair(cert, key)
+	if err != nil {
+		return "", fixf(err, "give a certificate with its chain and the key that belongs to it, in PEM")
+	}
+	if end := pair.Leaf.NotAfter; time.Now().After(end) {
+		return "", fixf(fmt.Errorf("it ended on %s", end.Format(time.DateOnly)), "renew it")
+	}
+	return "good until " + pair.Leaf.NotAfter.Format(time.DateOnly), nil
 }
 
 func checkPort(ctx context.Context, address string) (string, error) {

@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+
+	"github.com/hashlease/hashlease/cmd/hashlease/config"
 )
 
 // handoverName is the socket in the storage directory over which a running server gives its
@@ -21,8 +23,8 @@ const handoverName = "handover.sock"
 
 const (
 	handoverLimit = time.Second // one exchange
-	handoverBytes = 4096        // its text
-	handoverPorts = 8
+	handoverBytes = 16 << 10    // its text
+	handoverPorts = 3 + config.MaxPorts
 )
 
 // estate is the text beside the sockets, in their order.

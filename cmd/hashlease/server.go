@@ -62,6 +62,8 @@ type server struct {
 	web     *http.Server
 
 	stratumAt, grpcAt, consoleAt net.Listener
+	ports                        []minerPort // further ones
+	certificates                 []*certificateFiles
 	giver                        *giver // nil if the system has no such sockets
 
 	takeover *takeover // nil unless another server is waited for
@@ -253,6 +255,7 @@ func (s *server) openStratum(context.Context) (err error) {
 		return err
 	}
 	cfg := s.cfg.Stratum.Server()
+	cfg.MinDifficulty = s.cfg.Stratum.Floor()
 	rooms := stratum.Rooms{
 		Feed: s.feed, Assembler: s.assembler, Registry: s.registry, Authorize: anyWorker{s.params},
 		Credit: s.credits, Blocks: s.relay, Identity: s.keys.current,
@@ -261,6 +264,9 @@ func (s *server) openStratum(context.Context) (err error) {
 		rooms.Solo = func(identity string) (pool.Payout, pool.WorkerID, error) {
 			return pool.ParseSolo(identity, s.params)
 		}
+	}
+	if rooms.Sessions, err = pool.NewSessionKey([]byte(s.keys.authority.Secret())); err != nil {
+		return err
 	}
 	s.stratum, err = stratum.New(cfg, rooms, s.log)
 	return err
@@ -280,14 +286,24 @@ func (a anyWorker) Authorize(_ context.Context, identity string, _ stratum.Devic
 func (s *server) listen(context.Context) (err error) {
 	var all estate
 	var ports []net.Listener
-	for _, l := range []struct {
+	type opening struct {
 		port estatePort
 		to   *net.Listener
-	}{
+	}
+	wanted := []opening{
 		{estatePort{"stratum", s.cfg.Stratum.Listen}, &s.stratumAt},
 		{estatePort{"grpc", s.cfg.GRPC.Listen}, &s.grpcAt},
 		{estatePort{"console", s.cfg.Console.Listen}, &s.consoleAt},
-	} {
+	}
+	s.ports = make([]minerPort, len(s.cfg.Stratum.Ports))
+	for i := range s.ports {
+		p := &s.cfg.Stratum.Ports[i]
+		if s.ports[i].Port, err = s.openPort(p); err != nil {
+			return fmt.Errorf("stratum.port %d: %w", i+1, err)
+		}
+		wanted = append(wanted, opening{estatePort{"stratum.port", p.Listen}, &s.ports[i].at})
+	}
+	for _, l := range wanted {
 		if *l.to, err = s.port(l.port); err != nil {
 			return fmt.Errorf("%s.listen: %w; choose another port or stop what uses it", l.port.Name, err)
 		}
@@ -355,7 +371,13 @@ func (s *server) run(ctx context.Context) error {
 	g.run("lease service", func() error { return s.leases.Run(rooms) })
 	g.run("identities", func() error { return s.runKeys(rooms) })
 	miners.run("stratum", func() error { return s.stratum.Run(context.WithoutCancel(ctx)) })
-	g.run("stratum port", func() error { return s.stratum.Serve(s.stratumAt) })
+	g.run("stratum port", func() error { return s.stratum.ServePort(s.stratumAt, s.mainPort()) })
+	for _, p := range s.ports {
+		g.run("stratum port "+p.Name, func() error { return s.stratum.ServePort(p.at, p.Port) })
+	}
+	for _, c := range s.certificates {
+		g.run("certificate", func() error { return c.run(rooms) })
+	}
 	g.run("grpc port", func() error { return s.grpc.Serve(s.grpcAt) })
 	g.run("console port", func() error { return s.web.ServeTLS(s.consoleAt, "", "") })
 	if s.giver != nil {

@@ -65,6 +65,9 @@ type Stratum struct {
 	// RequiredExtensions must be negotiated before a connection may mine; none on a port for everybody.
 	RequiredExtensions []uint16 `toml:"required_extensions"`
 	Limits             Limits   `toml:"limits"`
+
+	Ports   []Port       `toml:"port"`
+	Classes []MinerClass `toml:"class"`
 }
 
 // Listener is an address to listen on: host:port, or :port for every interface.

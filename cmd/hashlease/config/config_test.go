@@ -28,6 +28,13 @@ func full() config.Config {
 	}
 	c.Stratum.RequiredExtensions = []uint16{2, 0x4857}
 	c.Stratum.Limits.HandshakeRate, c.Stratum.Limits.Names = 0.25, 5000
+	c.Stratum.Ports = []config.Port{
+		{Listen: ":3334", Dialect: "v1", TLS: true, Certificate: "c.pem", Key: "k.pem", MinDifficulty: 1e-6},
+		{Listen: ":3335", PowersOfTwo: true, ProxyFrom: []string{"10.0.0.0/8", "192.0.2.1"}},
+	}
+	c.Stratum.Classes = []config.MinerClass{
+		{Name: "mine", Coinbase: 4000, MinDifficulty: 2.5, Agents: []string{"bitaxe", "x/1"}},
+	}
 	c.Admin.KeyHash = hash
 	c.TLS.Hosts = []string{"pool.example", "192.0.2.1"}
 	c.Tenants = []config.Tenant{{ID: "acme", KeyHash: hash}, {ID: "b", KeyHash: hash}}
@@ -183,6 +190,12 @@ func TestValidate_ListsEveryFault(t *testing.T) {
 	f.Meters = []config.Meter{{Role: fleet.Tenant, Tenant: "nobody", URL: "x"}}
 	c.Workers[0].Model = "Antminer S1"
 	c.Simulation.HashScale = 2
+	c.Stratum.MaxDifficulty = 10
+	c.Stratum.Ports = []config.Port{
+		{Listen: "x", Dialect: "v3", MinDifficulty: 11, Certificate: "c.pem"},
+		{Listen: ":9443", ProxyFrom: []string{"nowhere"}},
+	}
+	c.Stratum.Classes = []config.MinerClass{{Name: "mine", Coinbase: 20}}
 	wantLines(t, c.Validate(), []string{
 		`network: network "maynet": mainnet, testnet3`,
 		`payout: missing`,
@@ -190,11 +203,18 @@ func TestValidate_ListsEveryFault(t *testing.T) {
 		`stratum.min_difficulty is -1: above 0`,
 		`stratum.shares_per_minute is 0: above 0`,
 		`stratum.shares_per_second is 0: 1 to 1000000`,
+		`stratum.port 1: dialect: "v3": v1, v2`,
+		`stratum.port 1: min_difficulty is 11: 0 to max_difficulty, 10,`,
+		`stratum.port 1: certificate and key are accepted together, with tls`,
+		`stratum.port 2: proxy_from: `,
+		`stratum.class: class "mine": a coinbase of 20 bytes: 300 to 30000`,
 		`stratum.tag: coinbase tag byte 0`,
 		`stratum.authority_key: missing`,
 		`simulation.hash_scale is 2: 0 to 1`,
 		`stratum.listen: "3333": host:port is accepted`,
 		`console.listen: :9443 is used by grpc.listen already`,
+		`stratum.port 1: listen: "x": host:port is accepted`,
+		`stratum.port 2: listen: :9443 is used by console.listen already`,
 		`admin.key_hash: the SHA-256`,
 		`tenant "b" is there twice`,
 		`tenant 4: id: "A+": 1 to 40 of a-z 0-9 - _ are accepted`,

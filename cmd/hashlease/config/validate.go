@@ -63,6 +63,7 @@ func (v *validation) pool(c *Config) {
 	s := &c.Stratum
 	v.difficulty(s)
 	v.limits(s)
+	v.ports(s)
 	// The script is checked with the payout; here it only has to be there.
 	if err := (pool.CoinbaseConfig{Script: []byte{0}, Tag: s.Tag}).Validate(); err != nil {
 		v.faultf("stratum.tag: %w", err)
@@ -94,11 +95,16 @@ func (v *validation) difficulty(s *Stratum) {
 
 func (v *validation) listeners(c *Config) {
 	used := map[string]string{}
-	for _, l := range []struct{ field, address string }{
+	type listener struct{ field, address string }
+	all := []listener{
 		{"stratum.listen", c.Stratum.Listen},
 		{"grpc.listen", c.GRPC.Listen},
 		{"console.listen", c.Console.Listen},
-	} {
+	}
+	for i := range c.Stratum.Ports {
+		all = append(all, listener{fmt.Sprintf("stratum.port %d: listen", i+1), c.Stratum.Ports[i].Listen})
+	}
+	for _, l := range all {
 		_, port, err := net.SplitHostPort(l.address)
 		n, convErr := strconv.ParseUint(port, 10, 16)
 		if err != nil || convErr != nil {
