@@ -30,6 +30,7 @@ type MinerClass struct {
 	Name          string
 	Coinbase      int      // bytes of the whole coinbase at most: coinb1, extranonce and coinb2
 	MinDifficulty float64  // no easier work, because the miner leaves for it; 0: the port's
+	PowersOfTwo   bool     // difficulties above 1 are rounded to powers of two by the miner
 	Agents        []string // what agents start with; letter case is ignored
 }
 
@@ -40,7 +41,10 @@ type MinerClasses []MinerClass
 func DefaultMinerClasses() MinerClasses {
 	return MinerClasses{
 		{Name: "nerd", Coinbase: 330, Agents: []string{"nerdminer", "sparkminer"}}, // 512 digits a part
-		{Name: "small", Coinbase: 500, MinDifficulty: 524_288, Agents: []string{"nicehash"}},
+		{
+			Name: "small", Coinbase: 500, MinDifficulty: 524_288, PowersOfTwo: true,
+			Agents: []string{"nicehash"},
+		},
 		{Name: StrangerClass, Coinbase: 750},
 		{Name: "antminer2", Coinbase: 2250, Agents: []string{"antminer s21/", "bosminer-plus-tuner"}},
 		{Name: LargeClass, Coinbase: 6500, Agents: []string{"whatsminer/v1", "bitaxe"}},

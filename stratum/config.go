@@ -43,6 +43,9 @@ type Config struct {
 	OpenTimeout        time.Duration // without a channel; proxies may wait for their miners
 	DrainFor           time.Duration // Reconnect messages are spread over this at shutdown
 
+	// Classes are what miners bear, by what their software calls itself.
+	Classes pool.MinerClasses
+
 	// RequiredExtensions are those that a connection must negotiate before it may mine; nil on a
 	// port for everybody. What is not served here cannot be required.
 	RequiredExtensions []uint16
@@ -82,6 +85,7 @@ func DefaultConfig() Config {
 		DrainFor:           2 * time.Second,
 		PowerReport:        2 * time.Second,
 		PowerDeadMan:       60 * time.Second,
+		Classes:            pool.DefaultMinerClasses(),
 	}
 }
 
@@ -94,6 +98,9 @@ func (c *Config) Validate() error {
 		}
 	}
 	c.checkDifficulty(must)
+	if err := c.Classes.Validate(); err != nil {
+		errs = append(errs, err)
+	}
 	must(c.HandshakeRate >= 0.001 && c.HandshakeRate <= 1e9,
 		"handshakes per address and second are %v: 0.001 to 1e9 is accepted", c.HandshakeRate)
 	must(c.OpenRate >= 0.001 && c.OpenRate <= 1e9,

@@ -51,7 +51,7 @@ var (
 type v2 struct{ *session }
 
 func (d v2) roundLocked(r *pool.Round, p pool.Payout) *pool.Round {
-	return d.srv.rooms.Assembler.For(r, p)
+	return d.srv.rooms.Assembler.Within(r, p, d.coinbase)
 }
 
 func (d v2) numberLocked(*pool.Job) uint32 {

@@ -60,6 +60,7 @@ type session struct {
 	mu       sync.Mutex
 	out      outbox                // guarded by mu
 	device   *Device               // guarded by mu
+	coinbase int                   // guarded by mu: bytes of the largest that the device bears
 	granted  extensions            // guarded by mu: negotiated; only the reader changes it
 	channels map[uint32]*channel   // guarded by mu
 	groups   []*group              // guarded by mu
@@ -90,6 +91,7 @@ func (s *session) init(srv *Server, wire net.Conn, source netip.Prefix, now time
 	s.ownPoll = isSocket(wire)
 	s.out, s.channels, s.empty, s.nextID = newOutbox(wire), map[uint32]*channel{}, now, firstGroup
 	s.device, s.port = &Device{Address: wire.RemoteAddr().String()}, srv.anyPort
+	s.coinbase = srv.coinbaseOf(s.device)
 }
 
 // greet shakes hands and makes the session, nil if there will be none.

@@ -31,6 +31,7 @@ func (s *session) handleSetup(payload []byte) error {
 		Vendor: printable(m.Vendor), Hardware: printable(m.HardwareVersion),
 		Firmware: printable(m.Firmware), ID: printable(m.DeviceID), Address: s.device.Address,
 	}
+	s.coinbase = s.srv.coinbaseOf(s.device)
 	sendLocked(s, sv2.SetupConnectionSuccess{UsedVersion: sv2.Version, Flags: 0})
 	s.flushLocked()
 	return nil

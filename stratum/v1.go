@@ -29,12 +29,13 @@ type v1 struct {
 	request    sv1.Request // in hand
 	malformed  int         // lines
 	subscribed bool
-	resumed    bool       // its prefix was another connection's a moment ago
-	opening    bool       // the request in hand is to be answered when the channel is open
-	channelID  uint32     // 0 before it is open
-	user       string     // that the channel is for, as authorize named it
-	wants      v1Wants    // of its difficulty
-	agent      *agentRule // what is known of its firmware
+	resumed    bool            // its prefix was another connection's a moment ago
+	opening    bool            // the request in hand is to be answered when the channel is open
+	channelID  uint32          // 0 before it is open
+	user       string          // that the channel is for, as authorize named it
+	wants      v1Wants         // of its difficulty
+	agent      pool.MinerClass // what is known of its firmware
+	known      bool            // anything is
 
 	mask   atomic.Uint32     // version bits that may be rolled
 	pushes atomic.Bool       // it takes set_extranonce
@@ -53,8 +54,9 @@ type v1Wants struct {
 }
 
 func newV1(srv *Server, conn net.Conn, source netip.Prefix, first []byte) *v1 {
-	d := &v1{agent: &strangers}
+	d := &v1{agent: srv.cfg.Classes.Named(pool.StrangerClass)}
 	d.init(srv, conn, source, time.Now())
+	d.coinbase = d.agent.Coinbase
 	d.says, d.in = d, newLines(conn, first)
 	d.standardOnly = true // it hears of its jobs alone
 	d.mask.Store(v1Mask)
@@ -64,7 +66,7 @@ func newV1(srv *Server, conn net.Conn, source netip.Prefix, first []byte) *v1 {
 // configure makes the channel's configuration one of this dialect.
 func (d *v1) configure(cfg *pool.ChannelConfig) {
 	cfg.VersionMask = d.mask.Load()
-	cfg.Decimal, cfg.PowersOfTwo = true, cfg.PowersOfTwo || d.agent.powers
+	cfg.Decimal, cfg.PowersOfTwo = true, cfg.PowersOfTwo || d.agent.PowersOfTwo
 	if d.resumed {
 		cfg.After = d.srv.rooms.Assembler.Newest()
 	}

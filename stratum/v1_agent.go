@@ -1,38 +1,29 @@
 package stratum
 
-import (
-	"bytes"
-)
+import "github.com/hashlease/hashlease/pool"
 
-// agentRule is what firmware needs that has a name.
-type agentRule struct {
-	prefix  string  // of the user agent, in lower case
-	minimum float64 // smallest difficulty that it takes
-	powers  bool    // it rounds difficulties to powers of two
-}
-
-// strangers are those of whom nothing is known.
-var strangers agentRule
-
-// agentRules are asked in this order; the first that fits counts.
-var agentRules = []agentRule{
-	{prefix: "nicehash/", minimum: 524_288, powers: true},
-}
-
-// meetAgent notes what the miner says of its software.
+// meetAgent notes what the miner says of its software, and what miners of its kind bear.
 func (d *v1) meetAgent(text []byte) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.device = &Device{Vendor: "", Firmware: printable(string(text)), Address: d.device.Address}
-	d.agent = ruleOf(text)
+	agent := printable(string(text[:min(len(text), deviceText)]))
+	d.device = &Device{Vendor: "", Firmware: agent, Address: d.device.Address}
+	d.agent, d.known = d.srv.cfg.Classes.Find(agent)
+	if !d.known {
+		d.agent = d.srv.cfg.Classes.Named(pool.StrangerClass)
+	}
+	d.coinbase = d.agent.Coinbase
 }
 
-func ruleOf(text []byte) *agentRule {
-	lower := bytes.ToLower(text[:min(len(text), deviceText)])
-	for i := range agentRules {
-		if bytes.HasPrefix(lower, []byte(agentRules[i].prefix)) {
-			return &agentRules[i]
-		}
+// coinbaseOf is the largest coinbase that a device of Stratum V2 bears. Behind a translator are miners of
+// Stratum V1 that nobody knows.
+func (s *Server) coinbaseOf(d *Device) int {
+	classes := s.cfg.Classes
+	if d.roundsToPowers() {
+		return classes.Named(pool.StrangerClass).Coinbase
 	}
-	return &strangers
+	if c, ok := classes.Find(d.Hardware, d.Vendor+" "+d.Hardware, d.Vendor); ok {
+		return c.Coinbase
+	}
+	return classes.Named(pool.LargeClass).Coinbase
 }

@@ -131,7 +131,7 @@ func (j *v1Jobs) idOf(text []byte) (id uint32, ok bool) {
 }
 
 func (d *v1) roundLocked(r *pool.Round, p pool.Payout) *pool.Round {
-	return d.srv.v1.roundOf(d.srv.rooms.Assembler.For(r, p), time.Now())
+	return d.srv.v1.roundOf(d.srv.rooms.Assembler.Within(r, p, d.coinbase), time.Now())
 }
 
 func (d *v1) numberLocked(j *pool.Job) uint32 { return uint32(j.Seq) }

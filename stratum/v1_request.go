@@ -50,7 +50,7 @@ func (d *v1) handleOld(now time.Time) {
 
 // told takes what the miner answers to a question of ours.
 func (d *v1) told() {
-	if d.agent != &strangers || !d.request.Result.IsString() {
+	if d.known || !d.request.Result.IsString() {
 		return
 	}
 	d.meetAgent(d.request.Result.Text())

@@ -10,7 +10,7 @@ import (
 // configured answers mining.configure.
 func (d *v1) configured(now time.Time) {
 	m := sv1.ParseConfigure(d.request.Params)
-	if len(m.Agent) > 0 && d.agent == &strangers {
+	if len(m.Agent) > 0 && !d.known {
 		d.meetAgent(m.Agent)
 	}
 	if m.Rolling {
@@ -46,7 +46,7 @@ func (d *v1) want(start, least float64) {
 // easiest is the easiest target that the channel may get: what the miner, its firmware and
 // the port it came to agree on.
 func (d *v1) easiest() pool.Target {
-	least := max(d.wants.least, d.agent.minimum)
+	least := max(d.wants.least, d.agent.MinDifficulty)
 	if least == 0 {
 		return d.port.easiest(pool.MaxTarget)
 	}

@@ -256,6 +256,7 @@ func (s *server) openStratum(context.Context) (err error) {
 	}
 	cfg := s.cfg.Stratum.Server()
 	cfg.MinDifficulty = s.cfg.Stratum.Floor()
+	cfg.Classes = s.cfg.Stratum.MinerClasses()
 	rooms := stratum.Rooms{
 		Feed: s.feed, Assembler: s.assembler, Registry: s.registry, Authorize: anyWorker{s.params},
 		Credit: s.credits, Blocks: s.relay, Identity: s.keys.current,

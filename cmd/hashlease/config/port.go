@@ -26,6 +26,7 @@ type MinerClass struct {
 	Name          string   `toml:"name"`
 	Coinbase      int      `toml:"coinbase"` // bytes
 	MinDifficulty float64  `toml:"min_difficulty"`
+	PowersOfTwo   bool     `toml:"powers_of_two"`
 	Agents        []string `toml:"agents"`
 }
 
@@ -34,7 +35,8 @@ func (s *Stratum) MinerClasses() pool.MinerClasses {
 	changes := make([]pool.MinerClass, 0, len(s.Classes))
 	for _, c := range s.Classes {
 		changes = append(changes, pool.MinerClass{
-			Name: c.Name, Coinbase: c.Coinbase, MinDifficulty: c.MinDifficulty, Agents: c.Agents,
+			Name: c.Name, Coinbase: c.Coinbase, MinDifficulty: c.MinDifficulty,
+			PowersOfTwo: c.PowersOfTwo, Agents: c.Agents,
 		})
 	}
 	return pool.DefaultMinerClasses().With(changes)
