@@ -24,6 +24,7 @@ type server struct {
 	authority *noise.PublicKey
 	pid       int
 	cmd       *exec.Cmd // nil: somebody else's
+	dir       string    // of its journals
 	orders    io.WriteCloser
 	out       *json.Encoder
 	in        *json.Decoder
@@ -48,7 +49,7 @@ func serve(ctx context.Context, cfg *Config) (*server, error) {
 		return nil, fmt.Errorf("making a directory for journals: %w", err)
 	}
 	cmd := cfg.Spawn(ctx, dir)
-	s := &server{cmd: cmd}
+	s := &server{cmd: cmd, dir: dir}
 	orders, err1 := cmd.StdinPipe()
 	answers, err2 := cmd.StdoutPipe()
 	if err := errors.Join(err1, err2); err != nil {
@@ -60,15 +61,14 @@ func serve(ctx context.Context, cfg *Config) (*server, error) {
 	s.orders, s.out, s.in, s.pid = orders, json.NewEncoder(orders), json.NewDecoder(answers), cmd.Process.Pid
 	var first answer
 	if err := s.in.Decode(&first); err != nil {
-		return nil, errors.Join(fmt.Errorf("waiting for the server: %w", err), s.stop(), os.RemoveAll(dir))
+		return nil, errors.Join(fmt.Errorf("waiting for the server: %w", err), s.stop())
 	}
 	key, err := noise.ParsePublicKey(first.Authority)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("reading the server's key: %w", err), s.stop(), os.RemoveAll(dir))
+		return nil, errors.Join(fmt.Errorf("reading the server's key: %w", err), s.stop())
 	}
 	s.address, s.authority = first.Address, &key
-	// The files are open: what is left of them ends with the process.
-	return s, os.RemoveAll(dir)
+	return s, nil
 }
 
 // ask gives an order and waits for its answer.
@@ -94,7 +94,7 @@ func (s *server) stop() error {
 	err := s.orders.Close()
 	cut := time.AfterFunc(10*time.Second, func() { _ = s.cmd.Process.Kill() })
 	defer cut.Stop()
-	return errors.Join(err, s.cmd.Wait())
+	return errors.Join(err, s.cmd.Wait(), os.RemoveAll(s.dir))
 }
 
 // userHZ is what /proc counts CPU time in, on every Linux that Go runs on.
