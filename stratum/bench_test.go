@@ -1,6 +1,7 @@
 package stratum
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"io"
@@ -9,6 +10,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/btcsuite/btcd/chainhash/v2"
 
 	"github.com/hashlease/hashlease/pool"
 	"github.com/hashlease/hashlease/stratum/noise"
@@ -140,10 +143,11 @@ func BenchmarkServer_Broadcast(b *testing.B) {
 // BenchmarkServer_Share is the server's own path of a share: handled, judged, credited, acknowledged.
 func BenchmarkServer_Share(b *testing.B) {
 	be := newBench(b, nil)
+	be.server.difficulty.Ceiling = be.server.difficulty.Floor // the target stays
 	s, client := be.tcpSession()
 	go func() { _, _ = io.Copy(io.Discard, client.Conn) }() // ends with the connection
 	be.publish(template(100, 1, false))
-	now := time.Now() // stands still, so that the target does
+	now := time.Now()
 	s.setUp = true
 	s.open(opening{identity: "a.b", kind: pool.Standard, maxTarget: pool.MaxTarget}, now)
 	frame := share(firstGroup+1, 2, 0).AppendFrame(nil)
@@ -163,11 +167,96 @@ func BenchmarkServer_Share(b *testing.B) {
 		if i%64 == 63 {
 			batch = s.shard.swapAccepted(batch)
 			s.shard.commitBatch(b.Context(), batch, &sum)
+			s.shard.settle(batch)
 		}
 	}
 	b.StopTimer()
 	if n := be.server.counts.accepted.Load(); n < uint64(b.N) {
-		b.Errorf("%d shares of %d were accepted", n, b.N)
+		b.Errorf("%d shares of %d were accepted: %v", n, b.N, be.server.Stats().Rejected)
+	}
+}
+
+// sealedShares is a connection whose shares were sealed ahead, so that only the server's work is measured.
+type sealedShares struct {
+	net.Conn
+	bytes.Reader
+}
+
+func (c *sealedShares) Read(p []byte) (int, error)     { return c.Reader.Read(p) }
+func (c *sealedShares) Write(p []byte) (int, error)    { return len(p), nil }
+func (c *sealedShares) tryWrite(p []byte) (int, error) { return len(p), nil }
+
+// BenchmarkServer_ShareExtended is all that the server computes for a share of an extended channel: the
+// frame is opened, coinbase, 12 levels of the merkle tree and header are hashed, and every 16 are
+// credited and acknowledged. Nothing goes through the kernel.
+func BenchmarkServer_ShareExtended(b *testing.B) {
+	const chunk, ackEvery = 1024, 16
+	be := newBench(b, nil)
+	be.server.difficulty.Ceiling = be.server.difficulty.Floor // the target stays
+	t := template(100, 1, false)
+	for i := range 3000 {
+		raw := binary.LittleEndian.AppendUint64(nil, uint64(i))
+		t.Txs = append(t.Txs, pool.Tx{Raw: raw, ID: chainhash.DoubleHashH(raw), Fee: 1000, Cost: 1000})
+		t.Value += 1000
+	}
+	if r := be.publish(t); len(r.Full.Path) != 12 {
+		b.Fatalf("%d levels", len(r.Full.Path))
+	}
+	near, far := net.Pipe()
+	s, client := be.session(near, far)
+	wire := &sealedShares{Conn: far}
+	s.out.conn, s.conn.Conn = wire, wire
+	now := time.Now()
+	s.setUp = true
+	s.open(opening{identity: "a.b", kind: pool.Extended, maxTarget: pool.MaxTarget}, now)
+	sum := credits{index: map[pool.WorkerID]int{}}
+	var batch []accepted
+	var plain, sealed, buf []byte
+	buf = make([]byte, 512)
+	share := sv2.SubmitSharesExtended{
+		ChannelID: firstGroup + 1, Time: uint32(now.Unix()), Version: 0x20000000,
+		Extranonce: make([]byte, rollSize),
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	for i := range b.N {
+		if i%chunk == 0 {
+			b.StopTimer()
+			if share.JobID = 2; s.nextJob > 3 { // a fresh job, because the set of the one before is nearly full
+				share.JobID = s.nextJob
+			}
+			sealed = sealed[:0]
+			for n := range chunk {
+				share.Sequence = uint32(i + n)
+				binary.LittleEndian.PutUint32(share.Extranonce, uint32(i+n))
+				plain = share.AppendFrame(plain[:0])
+				sealed = client.AppendFrame(sealed, plain)
+			}
+			wire.Reset(sealed)
+			b.StartTimer()
+		}
+		raw, err := s.conn.ReadHeader()
+		if err != nil {
+			b.Fatal(err)
+		}
+		payload, err := s.conn.ReadPayload(buf)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := s.handle(sv2.ParseHeader(raw), payload, now); err != nil {
+			b.Fatal(err)
+		}
+		if i%ackEvery == ackEvery-1 {
+			batch = s.shard.swapAccepted(batch)
+			s.shard.commitBatch(b.Context(), batch, &sum)
+			s.shard.settle(batch)
+		}
+	}
+	b.StopTimer()
+	c := &be.server.counts
+	if n := c.accepted.Load(); n < uint64(b.N) || c.acknowledged.Load() < uint64(b.N/ackEvery*ackEvery) {
+		b.Errorf("%d shares of %d were accepted, %d acknowledged: %v",
+			n, b.N, c.acknowledged.Load(), be.server.Stats().Rejected)
 	}
 }
 

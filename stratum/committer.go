@@ -83,18 +83,23 @@ func (sh *shard) commit(ctx context.Context) {
 		batch = sh.swapAccepted(batch)
 		if len(batch) > 0 {
 			sh.commitBatch(ctx, batch, &sum)
-			sh.mu.Lock()
-			sh.unsure -= len(batch)
-			for i := range batch {
-				batch[i].session.unsure--
-			}
-			sh.room.Broadcast()
-			sh.mu.Unlock()
+			sh.settle(batch)
 		}
 		if flushed != nil {
 			close(flushed)
 		}
 	}
+}
+
+// settle lets those wait no longer who wait for shares to be durable, or given up.
+func (sh *shard) settle(batch []accepted) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	sh.unsure -= len(batch)
+	for i := range batch {
+		batch[i].session.unsure--
+	}
+	sh.room.Broadcast()
 }
 
 // beat is when shards commit: all together, so that they share one flush to disk, which costs as much as

@@ -44,6 +44,15 @@ var goals = []goal{
 		metric: "allocs/op", unit: "allocs",
 	},
 	{
+		// A share's frame opened, 12 levels hashed, one acknowledgement for 16.
+		name: "share_extended_server", pkg: "./stratum", bench: "BenchmarkServer_ShareExtended",
+		metric: "ns/op", per: 1e3, unit: "us", goal: 3.6,
+	},
+	{
+		name: "share_extended_server_allocs", pkg: "./stratum", bench: "BenchmarkServer_ShareExtended",
+		metric: "allocs/op", unit: "allocs",
+	},
+	{
 		name: "noise_responder", pkg: "./stratum/noise", bench: "BenchmarkAccept/fresh",
 		metric: "ns/op", per: 1e3, unit: "us", goal: 700,
 	},

@@ -37,6 +37,7 @@ type client struct {
 	mu       sync.Mutex
 	lanes    map[uint32]*lane // guarded by mu: channels by id
 	first    *lane            // guarded by mu: the channel that shares go to
+	levels   int              // guarded by mu: merkle levels of the newest extended job that is active
 	waiting  int              // guarded by mu: channels without a job
 	ready    chan struct{}    // closed when all channels have a job, or the connection has ended
 	unready  bool             // guarded by mu: ready is open
@@ -59,10 +60,19 @@ type lane struct {
 	job     uint32 // active; 0 before the first
 	time    uint32 // smallest header time
 	version uint32
-	futures [maxFutures]sv2.NewMiningJob
+	roll    int // bytes of the extranonce that it rolls; 0 on a standard channel
+	futures [maxFutures]job
 	next    int      // in futures
 	prev    [32]byte // of the newest tip
 	last    sv2.SubmitSharesStandard
+}
+
+// job is what a share has to say of its job, of either kind.
+type job struct {
+	channel, id uint32 // the channel may be a group's
+	future      bool
+	smallest    uint32 // header time
+	version     uint32
 }
 
 // dial connects, opens channels and waits until each has a job.
@@ -98,7 +108,7 @@ func (k *crowd) begin(ctx context.Context, name string, conn *noise.Conn, channe
 	conn.Conn = c.wire
 	plain := sv2.SetupConnection{
 		Protocol: sv2.ProtocolMining, MinVersion: sv2.Version, MaxVersion: sv2.Version,
-		Flags: sv2.RequiresStandardJobs * boolFlag(channels == 1),
+		Flags: sv2.RequiresStandardJobs * boolFlag(channels == 1 && k.kind == pool.Standard),
 		Host:  "127.0.0.1", Vendor: "hashsim", HardwareVersion: "load", DeviceID: name,
 	}.AppendFrame(nil)
 	if _, err := conn.Write(c.appendOpens(plain, 0, channels)); err != nil {
@@ -129,9 +139,17 @@ func (c *client) more(ctx context.Context, channels int) error {
 
 func (c *client) appendOpens(plain []byte, from, n int) []byte {
 	for i := range n {
-		plain = sv2.OpenStandardMiningChannel{
+		m := sv2.OpenStandardMiningChannel{
 			RequestID: uint32(from + i), UserIdentity: fmt.Sprintf("load.%sx%d", c.name, from+i),
 			NominalHashRate: 1, MaxTarget: pool.MaxTarget.Bytes(),
+		}
+		if c.crowd.kind == pool.Standard {
+			plain = m.AppendFrame(plain)
+			continue
+		}
+		plain = sv2.OpenExtendedMiningChannel{
+			RequestID: m.RequestID, UserIdentity: m.UserIdentity, NominalHashRate: m.NominalHashRate,
+			MaxTarget: m.MaxTarget,
 		}.AppendFrame(plain)
 	}
 	return plain
@@ -229,7 +247,16 @@ func (c *client) take(h sv2.Header, payload []byte) error {
 		if err != nil {
 			return err
 		}
-		c.jobLocked(m)
+		c.jobLocked(job{m.ChannelID, m.JobID, m.Future, m.MinTime, m.Version})
+	case sv2.TypeNewExtendedMiningJob:
+		m, _, err := sv2.DecodeNewExtendedMiningJob(payload)
+		if err != nil {
+			return err
+		}
+		if !m.Future {
+			c.levels = len(m.MerklePath)
+		}
+		c.jobLocked(job{m.ChannelID, m.JobID, m.Future, m.MinTime, m.Version})
 	case sv2.TypeSetNewPrevHash:
 		m, _, err := sv2.DecodeSetNewPrevHash(payload)
 		if err != nil {
@@ -253,10 +280,13 @@ func (c *client) take(h sv2.Header, payload []byte) error {
 		if err != nil {
 			return err
 		}
-		c.lanes[m.ChannelID] = &lane{id: m.ChannelID}
-		if c.first == nil {
-			c.first = c.lanes[m.ChannelID]
+		c.openedLocked(&lane{id: m.ChannelID})
+	case sv2.TypeOpenExtendedMiningChannelSuccess:
+		m, _, err := sv2.DecodeOpenExtendedMiningChannelSuccess(payload)
+		if err != nil {
+			return err
 		}
+		c.openedLocked(&lane{id: m.ChannelID, roll: int(m.ExtranonceSize)})
 	case sv2.TypeOpenMiningChannelError:
 		m, _, err := sv2.DecodeOpenMiningChannelError(payload)
 		if err == nil {
@@ -269,18 +299,31 @@ func (c *client) take(h sv2.Header, payload []byte) error {
 	return nil
 }
 
-// jobLocked follows NewMiningJob.
-func (c *client) jobLocked(m sv2.NewMiningJob) {
-	l := c.lanes[m.ChannelID]
-	if l == nil {
+func (c *client) openedLocked(l *lane) {
+	c.lanes[l.id] = l
+	if c.first == nil {
+		c.first = l
+	}
+}
+
+// jobLocked follows a job, of a channel or of the whole group.
+func (c *client) jobLocked(j job) {
+	if l := c.lanes[j.channel]; l != nil {
+		c.giveLocked(l, j)
 		return
 	}
-	if m.Future {
-		l.futures[l.next] = m
+	for _, l := range c.lanes {
+		c.giveLocked(l, j)
+	}
+}
+
+func (c *client) giveLocked(l *lane, j job) {
+	if j.future {
+		l.futures[l.next] = j
 		l.next = (l.next + 1) % maxFutures
 		return
 	}
-	c.activeLocked(l, m.JobID, m.MinTime, m.Version)
+	c.activeLocked(l, j.id, j.smallest, j.version)
 }
 
 // tipLocked follows SetNewPrevHash, of a channel or of the whole group.
@@ -301,8 +344,8 @@ func (c *client) tipLocked(m sv2.SetNewPrevHash) {
 			}
 		}
 		for _, j := range l.futures {
-			if j.JobID == m.JobID {
-				c.activeLocked(l, m.JobID, m.MinTime, j.Version)
+			if j.id == m.JobID {
+				c.activeLocked(l, m.JobID, m.MinTime, j.version)
 			}
 		}
 	}

@@ -19,6 +19,7 @@ const (
 	MeasureTip      = "tip"      // a new tip to every connection
 	MeasureBlock    = "block"    // a block of ours to everybody on the next height
 	MeasureShares   = "shares"   // what a share costs at a fixed rate
+	MeasureExtended = "extended" // the same on extended channels, and at four times the rate
 	MeasureStorm    = "storm"    // reconnects at once, with a stock of handshake keys and without
 	MeasureKnee     = "knee"     // the highest rate, with acknowledgements in batches and one by one
 	MeasureChannels = "channels" // resident bytes of a further channel, and tips to many channels
@@ -27,7 +28,8 @@ const (
 // Measures are all of Stratum V2's.
 func Measures() []string {
 	return []string{
-		MeasureMemory, MeasureTip, MeasureBlock, MeasureShares, MeasureStorm, MeasureKnee, MeasureChannels,
+		MeasureMemory, MeasureTip, MeasureBlock, MeasureShares, MeasureExtended, MeasureStorm, MeasureKnee,
+		MeasureChannels,
 	}
 }
 

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/hashlease/hashlease/pool"
 	"github.com/hashlease/hashlease/stratum/noise"
 )
 
@@ -18,6 +20,7 @@ const dialers = 64
 type crowd struct {
 	address   string
 	authority *noise.PublicKey
+	kind      pool.Kind // of the channels
 
 	clients []*client
 	payload [512]byte    // owned by the gatherer: where frames are opened
@@ -91,6 +94,17 @@ func (k *crowd) collect() tally {
 		sum.add(&t)
 	}
 	return sum
+}
+
+// levels is how many levels of the merkle tree a share of an extended channel costs, at least.
+func (k *crowd) levels() int {
+	least := math.MaxInt
+	for _, c := range k.clients {
+		c.mu.Lock()
+		least = min(least, c.levels)
+		c.mu.Unlock()
+	}
+	return least
 }
 
 // offered is an open-loop stream of shares.

@@ -75,6 +75,14 @@ func TestRun_MeasuresEverything(t *testing.T) {
 	if st := row.Storm; st.Handshakes != 20 || st.Stock != 20 || st.Answer.Count != 20 {
 		t.Errorf("storm: %+v", st)
 	}
+	if len(res.Extended) != 2 {
+		t.Fatalf("extended: %+v", res.Extended)
+	}
+	for _, s := range res.Extended {
+		if s.Wrong != 0 || s.Bad == 0 || s.Refused != s.Bad || s.Ack.Count == 0 || s.Levels != 12 {
+			t.Errorf("extended shares: %+v", s)
+		}
+	}
 	if len(res.Knees) != 2 || len(res.Knees[0].Steps) != 1 || len(res.Channels) != 1 || res.Sustained == nil {
 		t.Errorf("result: %+v", res)
 	}

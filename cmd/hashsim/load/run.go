@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/hashlease/hashlease/pool"
 	"github.com/hashlease/hashlease/stratum"
 	"github.com/hashlease/hashlease/stratum/noise"
 )
@@ -23,6 +24,7 @@ type Result struct {
 	Rows      []Row      `json:"rows,omitempty"`
 	V1        []V1Row    `json:"v1_rows,omitempty"`
 	Knees     []Knee     `json:"knees,omitempty"`
+	Extended  []Shares   `json:"extended,omitempty"`  // on extended channels, by rate
 	Sustained *Storm     `json:"sustained,omitempty"` // a storm without a stock
 	Channels  []Channels `json:"channels,omitempty"`
 }
@@ -170,6 +172,11 @@ func (r *run) stormAmong(ctx context.Context, n int) (*Storm, error) {
 
 // extras measures what is measured once.
 func (c *Config) extras(ctx context.Context, res *Result) error {
+	if c.has(MeasureExtended) {
+		if err := c.extended(ctx, res); err != nil {
+			return fmt.Errorf("on extended channels: %w", err)
+		}
+	}
 	if c.has(MeasureStorm) {
 		err := c.with(ctx, 1, 0, func(r *run) (err error) {
 			res.Sustained, err = r.stormAmong(ctx, min(5000, slices.Max(c.Connections)))
@@ -201,6 +208,27 @@ func (c *Config) extras(ctx context.Context, res *Result) error {
 		return c.proxies(ctx, res)
 	}
 	return nil
+}
+
+// extended measures shares on extended channels, whose miners roll the extranonce: the server makes the
+// coinbase and folds its path for each.
+func (c *Config) extended(ctx context.Context, res *Result) error {
+	return c.with(ctx, stratum.DefaultConfig().AckEvery, 0, func(r *run) error {
+		r.crowd.kind = pool.Extended
+		if err := r.crowd.connect(ctx, min(1000, slices.Max(c.Connections)), 1); err != nil {
+			return err
+		}
+		for _, rate := range []float64{c.Rate, min(4*c.Rate, maxRate)} {
+			r.say("%6d connections: %.0f shares/s on extended channels", len(r.crowd.clients), rate)
+			s, err := r.shares(ctx, offered{rate: rate, settle: c.settle(), measure: c.For})
+			s.Levels = r.crowd.levels()
+			res.Extended = append(res.Extended, s)
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // proxies measures connections with many channels.

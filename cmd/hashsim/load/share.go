@@ -1,6 +1,7 @@
 package load
 
 import (
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"time"
@@ -67,7 +68,7 @@ func (c *client) submit(n int, counted bool) error {
 		return nil
 	}
 	s, bad := l.share(c.sequence, n)
-	c.plain = s.AppendFrame(c.plain[:0])
+	c.plain = l.appendShare(c.plain[:0], s)
 	c.sealed = c.conn.AppendFrame(c.sealed[:0], c.plain)
 	*slot = sent{at: time.Now(), bad: bad, counted: counted}
 	c.sequence++
@@ -103,6 +104,19 @@ func (l *lane) share(sequence uint32, n int) (s sv2.SubmitSharesStandard, bad po
 		s.JobID += 1e6
 	}
 	return s, bad
+}
+
+// appendShare appends a share as its channel submits it: an extended one rolls the extranonce, too.
+func (l *lane) appendShare(dst []byte, s sv2.SubmitSharesStandard) []byte {
+	if l.roll == 0 {
+		return s.AppendFrame(dst)
+	}
+	var rolled [32]byte
+	binary.LittleEndian.PutUint32(rolled[:], s.Nonce)
+	return sv2.SubmitSharesExtended{
+		ChannelID: s.ChannelID, Sequence: s.Sequence, JobID: s.JobID, Nonce: s.Nonce, Time: s.Time,
+		Version: s.Version, Extranonce: rolled[:l.roll],
+	}.AppendFrame(dst)
 }
 
 // ackLocked follows SubmitShares.Success: it answers for every good share up to its sequence number.

@@ -11,6 +11,7 @@ type Shares struct {
 	Window
 	Connections int     `json:"connections"`
 	AckEvery    int     `json:"ack_every"`
+	Levels      int     `json:"merkle_levels,omitempty"` // that the server hashes for each share
 	Offered     float64 `json:"offered_per_s"`
 	Sent        float64 `json:"sent_per_s"`
 	Answered    float64 `json:"answered_per_s"`

@@ -119,6 +119,12 @@ func Text(res *Result) string {
 			"connected miners' share to ack p99 %.1f ms.\n\n",
 			s.CPU, s.PerCore, s.Rate, s.ShareDuring.P99)
 	}
+	if len(res.Extended) > 0 {
+		fmt.Fprintf(&b, "Extended channels, whose miners roll the extranonce (%d levels of the merkle tree are "+
+			"hashed for each share), %d connections, acknowledging every %d:\n\n",
+			res.Extended[0].Levels, res.Extended[0].Connections, res.Extended[0].AckEvery)
+		writeSteps(&b, res.Extended)
+	}
 	for i := range res.Knees {
 		writeKnee(&b, &res.Knees[i])
 	}
@@ -133,12 +139,17 @@ func Text(res *Result) string {
 
 func writeKnee(b *strings.Builder, k *Knee) {
 	fmt.Fprintf(b, "Acknowledging every %d, the server keeps up with %.0f shares/s; what ended the ladder "+
-		"is %s.\n\n| offered/s | sent/s | server CPU per share, us | loopback, us | refusal p50, ms | "+
-		"refusal p99, ms | ack p99, ms | generator late p99, ms | others, cores |\n|"+
-		strings.Repeat("---:|", 9)+"\n",
-		k.AckEvery, k.Rate, k.Limited)
-	for i := range k.Steps {
-		s := &k.Steps[i]
+		"is %s.\n\n", k.AckEvery, k.Rate, k.Limited)
+	writeSteps(b, k.Steps)
+}
+
+// writeSteps is a table of rates.
+func writeSteps(b *strings.Builder, steps []Shares) {
+	b.WriteString("| offered/s | sent/s | server CPU per share, us | loopback, us | refusal p50, ms | " +
+		"refusal p99, ms | ack p99, ms | generator late p99, ms | others, cores |\n|" +
+		strings.Repeat("---:|", 9) + "\n")
+	for i := range steps {
+		s := &steps[i]
 		fmt.Fprintf(b, "| %.0f | %.0f | %.1f | %.1f | %.2f | %.2f | %.1f | %.2f | %.2f |\n", s.Offered,
 			s.Sent, s.CPUPerShare, s.Loopback, s.Refusal.P50, s.Refusal.P99, s.Ack.P99, s.Late.P99,
 			s.OthersBusy)
