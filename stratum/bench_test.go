@@ -222,7 +222,7 @@ func BenchmarkServer_ShareExtended(b *testing.B) {
 	for i := range b.N {
 		if i%chunk == 0 {
 			b.StopTimer()
-			if share.JobID = 2; s.nextJob > 3 { // a fresh job, because the set of the one before is nearly full
+			if share.JobID = 2; s.nextJob > 3 { // a fresh job: the set of the one before is nearly full
 				share.JobID = s.nextJob
 			}
 			sealed = sealed[:0]

@@ -242,21 +242,8 @@ func (c *client) take(h sv2.Header, payload []byte) error {
 	defer c.mu.Unlock()
 	c.tally.frames++
 	switch h.Type {
-	case sv2.TypeNewMiningJob:
-		m, _, err := sv2.DecodeNewMiningJob(payload)
-		if err != nil {
-			return err
-		}
-		c.jobLocked(job{m.ChannelID, m.JobID, m.Future, m.MinTime, m.Version})
-	case sv2.TypeNewExtendedMiningJob:
-		m, _, err := sv2.DecodeNewExtendedMiningJob(payload)
-		if err != nil {
-			return err
-		}
-		if !m.Future {
-			c.levels = len(m.MerklePath)
-		}
-		c.jobLocked(job{m.ChannelID, m.JobID, m.Future, m.MinTime, m.Version})
+	case sv2.TypeNewMiningJob, sv2.TypeNewExtendedMiningJob:
+		return c.takeJobLocked(h.Type, payload)
 	case sv2.TypeSetNewPrevHash:
 		m, _, err := sv2.DecodeSetNewPrevHash(payload)
 		if err != nil {
@@ -275,6 +262,45 @@ func (c *client) take(h sv2.Header, payload []byte) error {
 			return err
 		}
 		c.refusalLocked(m)
+	case sv2.TypeOpenStandardMiningChannelSuccess, sv2.TypeOpenExtendedMiningChannelSuccess:
+		return c.takeOpenLocked(h.Type, payload)
+	case sv2.TypeOpenMiningChannelError:
+		m, _, err := sv2.DecodeOpenMiningChannelError(payload)
+		if err == nil {
+			err = fmt.Errorf("channel was refused: %s", m.Code)
+		}
+		return err
+	case sv2.TypeSetupConnectionError:
+		return errors.New("connection was refused")
+	}
+	return nil
+}
+
+// takeJobLocked acts on a job of either kind.
+func (c *client) takeJobLocked(kind uint8, payload []byte) error {
+	switch kind {
+	case sv2.TypeNewMiningJob:
+		m, _, err := sv2.DecodeNewMiningJob(payload)
+		if err != nil {
+			return err
+		}
+		c.jobLocked(job{m.ChannelID, m.JobID, m.Future, m.MinTime, m.Version})
+	case sv2.TypeNewExtendedMiningJob:
+		m, _, err := sv2.DecodeNewExtendedMiningJob(payload)
+		if err != nil {
+			return err
+		}
+		if !m.Future {
+			c.levels = len(m.MerklePath)
+		}
+		c.jobLocked(job{m.ChannelID, m.JobID, m.Future, m.MinTime, m.Version})
+	}
+	return nil
+}
+
+// takeOpenLocked acts on a channel of either kind.
+func (c *client) takeOpenLocked(kind uint8, payload []byte) error {
+	switch kind {
 	case sv2.TypeOpenStandardMiningChannelSuccess:
 		m, _, err := sv2.DecodeOpenStandardMiningChannelSuccess(payload)
 		if err != nil {
@@ -287,14 +313,6 @@ func (c *client) take(h sv2.Header, payload []byte) error {
 			return err
 		}
 		c.openedLocked(&lane{id: m.ChannelID, roll: int(m.ExtranonceSize)})
-	case sv2.TypeOpenMiningChannelError:
-		m, _, err := sv2.DecodeOpenMiningChannelError(payload)
-		if err == nil {
-			err = fmt.Errorf("channel was refused: %s", m.Code)
-		}
-		return err
-	case sv2.TypeSetupConnectionError:
-		return errors.New("connection was refused")
 	}
 	return nil
 }

@@ -120,8 +120,8 @@ func Text(res *Result) string {
 			s.CPU, s.PerCore, s.Rate, s.ShareDuring.P99)
 	}
 	if len(res.Extended) > 0 {
-		fmt.Fprintf(&b, "Extended channels, whose miners roll the extranonce (%d levels of the merkle tree are "+
-			"hashed for each share), %d connections, acknowledging every %d:\n\n",
+		fmt.Fprintf(&b, "Extended channels, whose miners roll the extranonce (%d levels of the merkle tree "+
+			"are hashed for each share), %d connections, acknowledging every %d:\n\n",
 			res.Extended[0].Levels, res.Extended[0].Connections, res.Extended[0].AckEvery)
 		writeSteps(&b, res.Extended)
 	}
