@@ -199,7 +199,9 @@ func (d *demo) stopNodes() {
 // simulate sets the site up and writes the same files that init writes, for a server of it.
 func (d *demo) simulate() (cfg *config.Config, err error) {
 	d.plan = sim.DemoSite(d.cmd.Miners, demoTenant)
-	if d.sim, err = sim.New(sim.Config{Plan: d.plan, Scale: d.scale, Seed: 1, Log: d.log}); err != nil {
+	if d.sim, err = sim.New(sim.Config{
+		Plan: d.plan, Scale: d.scale, Seed: 1, Dialects: sim.Mixed, Log: d.log,
+	}); err != nil {
 		return nil, err
 	}
 	return d.config()

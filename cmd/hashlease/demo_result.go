@@ -4,6 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/hashlease/hashlease/cmd/hashsim/sim"
@@ -37,6 +40,11 @@ type demoResult struct {
 	TipToLastJob    latencyResult     `json:"tip_to_last_job_ms"`
 	ShareToAck      latencyResult     `json:"share_to_ack_ms"`
 	Faults          []string          `json:"faults"` // what was not as it must be; empty if all was
+
+	// Dialects are the miners that speak Stratum V1 and V2, and their shares; Firmware is what V1
+	// firmware would not have taken.
+	Dialects map[sim.Dialects]sim.DialectStats `json:"dialects"`
+	Firmware []string                          `json:"firmware_faults"`
 }
 
 type latencyResult struct {
@@ -67,6 +75,7 @@ func newDemoResult(d *demo) *demoResult {
 	r := &demoResult{
 		Seconds: time.Since(d.began).Seconds(), Miners: d.cmd.Miners, Scale: d.sim.Scale(),
 		SharesSubmitted: fleetStats.Submitted, SharesAccepted: st.Durable, SharesRejected: st.Rejected,
+		Dialects: fleetStats.Dialects, Firmware: append([]string{}, fleetStats.Faults...),
 		OverLimit: truth.SecondsOverLimit, StepSeconds: truth.StepSeconds, FilledPercent: d.filled(),
 		TipToLastJob: millis(st.TipToLastJob), ShareToAck: millis(st.ShareToAck),
 		LeasesAsked: len(d.demands()), Leases: map[string]int{}, Faults: []string{},
@@ -153,6 +162,10 @@ func (r *demoResult) judge() {
 	for code, n := range r.SharesRejected {
 		must(code == "stale-share" || n == 0, "%d shares were rejected as %s", n, code)
 	}
+	for dialect, d := range r.Dialects {
+		must(d.Acked > 0, "no share of the %d miners that speak %s was acknowledged", d.Miners, dialect)
+	}
+	must(len(r.Firmware) == 0, "firmware does not take what the pool sends: %v", r.Firmware)
 	must(completed >= 1 && completed == r.LeasesAsked,
 		"of %d leases asked for, these ended: %v: all must be COMPLETED", r.LeasesAsked, r.Leases)
 	must(r.LeasesProven == completed, "only %d leases were proven at the meter", r.LeasesProven)
@@ -186,17 +199,34 @@ func (d *demo) report(r *demoResult) error {
 	return nil
 }
 
+// dialects is how many miners speak what, and their part of the acknowledged shares.
+func (r *demoResult) dialects() string {
+	var total uint64
+	for _, d := range r.Dialects {
+		total += d.Acked
+	}
+	parts := make([]string, 0, 2)
+	for _, name := range slices.Sorted(maps.Keys(r.Dialects)) {
+		d := r.Dialects[name]
+		parts = append(parts, fmt.Sprintf("%d miners speak %s: %d shares acknowledged (%.0f %%)",
+			d.Miners, strings.ToUpper(string(name)), d.Acked, 100*float64(d.Acked)/max(1, float64(total))))
+	}
+	return strings.Join(parts, "; ")
+}
+
 func (r *demoResult) table() string {
 	return fmt.Sprintf(`
 %.0f s with %d ASICs at 1:%.0e, limits filled to %.1f %%
 blocks      %d found, %d on btcd's best chain
 shares      %d submitted, %d durable, rejected %v
+dialects    %s
 leases      %v, %d W ordered, %d W freed at the meter
 proof       %d proven, order to proof %.2f s, start to ACTIVE %.2f s
 over limit  %.2f s governed, %.2f s in the control run without the governor
 latency ms  tip to last job p50 %.1f p99 %.1f, share to ack p50 %.0f p99 %.0f
 `, r.Seconds, r.Miners, r.Scale, r.FilledPercent, r.BlocksSubmitted, r.BlocksAccepted,
-		r.SharesSubmitted, r.SharesAccepted, r.SharesRejected, r.Leases, r.WattsOrdered, r.WattsFreed,
+		r.SharesSubmitted, r.SharesAccepted, r.SharesRejected, r.dialects(),
+		r.Leases, r.WattsOrdered, r.WattsFreed,
 		r.LeasesProven, r.OrderToProof, r.StartToActive, r.OverLimit, r.Ungoverned,
 		r.TipToLastJob.P50, r.TipToLastJob.P99, r.ShareToAck.P50, r.ShareToAck.P99)
 }

@@ -19,6 +19,7 @@ import (
 func (d *demo) show(ctx context.Context) (*demoResult, error) {
 	d.say("Starting %d simulated ASICs: every hash of theirs stands for %.0e (200 TH/s are %v).",
 		d.cmd.Miners, d.sim.Scale(), unit.Hashrate(200e12/d.sim.Scale()))
+	d.say("%s.", d.sim.Spoken())
 	if err := d.waitForMining(ctx); err != nil {
 		return nil, err
 	}

@@ -178,7 +178,9 @@ func (s *site) hashFaster() {
 	meters := s.sim.Addr()
 	err := s.sim.Close()
 	if err == nil {
-		s.sim, err = sim.New(sim.Config{Plan: s.plan, Seed: 1, Scale: scale, Meters: meters, Log: s.log})
+		s.sim, err = sim.New(sim.Config{
+			Plan: s.plan, Seed: 1, Scale: scale, Meters: meters, Dialects: sim.Mixed, Log: s.log,
+		})
 	}
 	if err != nil {
 		s.t.Fatal(err)

@@ -21,6 +21,7 @@ const defaultMeters = "127.0.0.1:9100"
 // config turns the command line into a simulation.
 func (c *siteCmd) config(log *slog.Logger) (sim.Config, error) {
 	out := sim.Config{Class: c.Class, Seed: c.Seed, Extended: c.Extended, Log: log}
+	out.Dialects = sim.Dialects(c.Dialect)
 	if c.Class == 0 {
 		out.Class = -1 // exact meters
 	}

@@ -1,5 +1,5 @@
 // Command hashsim is the other side of the wire: a simulated mining site (ASICs that speak real
-// Stratum V2 and grind real SHA-256d at a declared scale, feeder meters over HTTP, tenants that draw
+// Stratum V1 and V2 and grind real SHA-256d at a declared scale, feeder meters over HTTP, tenants that draw
 // what they lease), and what measures a pool.
 package main
 
@@ -17,7 +17,7 @@ import (
 	"github.com/hashlease/hashlease/cmd/hashsim/load"
 )
 
-const about = "Simulate what mines at a pool: a whole site over real Stratum V2."
+const about = "Simulate what mines at a pool: a whole site over real Stratum."
 
 // cli is the command line: each command is a struct with Run in a file of its own. Without a command's
 // name the flags are those of site.

@@ -30,6 +30,7 @@ func (p *printer) begin(s *sim.Sim, cfg sim.Config) {
 	full := 200 * unit.TeraHash
 	p.line("%d ASICs on %d feeders, mining at %s",
 		len(cfg.Plan.Workers), len(s.Truth().Feeders), cfg.Pool.Address)
+	p.line("%s", s.Spoken())
 	p.line("scale 1 : %.3g (a device of %v really grinds %v)", s.Scale(), full, full/unit.Hashrate(s.Scale()))
 	p.line("meters http://%s/v1/meters/FEEDER/{total,mining,base,tenant/NAME}, truth at /v1/truth", s.Addr())
 	p.line("")

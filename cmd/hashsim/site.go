@@ -18,6 +18,7 @@ type siteCmd struct {
 
 	Miners   int     `default:"200" help:"ASICs of the demonstration site (without --config)."`
 	Extended int     `help:"Every n-th ASIC opens an extended channel; 0: none does."`
+	Dialect  string  `default:"mixed" enum:"v1,v2,mixed" help:"What ASICs speak: v1, v2, mixed (by vendor)."`
 	Meters   string  `placeholder:"ADDR" help:"Where meters listen (127.0.0.1:9100, or as --config says)."`
 	Class    float64 `default:"0.001" help:"Largest relative error of a meter."`
 	Scale    float64 `help:"Hashes of a device for one that is really ground (4e10, or as --config says)."`

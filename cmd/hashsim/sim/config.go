@@ -27,6 +27,7 @@ type Config struct {
 	Faults map[pool.WorkerID]Fault
 	// Extended lets every n-th miner open an extended channel instead of a standard one; 0 none.
 	Extended int
+	Dialects Dialects // what the miners speak; empty: all Stratum V2
 	Tenants  []TenantConfig
 	Log      *slog.Logger // nil: silent
 }
@@ -61,6 +62,7 @@ func (c Config) Validate() error {
 	if c.Extended < 0 {
 		errs = append(errs, fmt.Errorf("extended is %d: 0 or more is accepted", c.Extended))
 	}
+	errs = append(errs, c.Dialects.Validate())
 	for _, t := range c.Tenants {
 		errs = append(errs, t.Validate())
 	}

@@ -13,6 +13,7 @@ const curvePoints = 16
 type Firmware struct {
 	Name        string
 	Vendor      string        // as SetupConnection says it
+	V1          string        // stratumtest's profile of its Stratum V1; it speaks V2 at sites if empty
 	ShedDelay   time.Duration // from order to the first watt less
 	ShedRamp    time.Duration // from there to the ordered power
 	ReturnDelay time.Duration // from order to the first watt more
@@ -23,10 +24,13 @@ const second = time.Second
 
 // Firmware profiles; docs/hashsim.md says where the times come from.
 var (
-	braiins    = Firmware{"BOS+ 26.04", "Braiins", second / 2, 2 * second, 2 * second, 6 * second}
-	luxOS      = Firmware{"LuxOS 2026.6", "Luxor", second, 2 * second, 2 * second, 8 * second}
-	whatsMiner = Firmware{"btminer 3.0.3", "MicroBT", second, 4 * second, 5 * second, 10 * second}
-	avalon     = Firmware{"Avalon 25.05", "Canaan", 5 * second, second, 30 * second, 60 * second}
+	braiins    = Firmware{"BOS+ 26.04", "Braiins", "", second / 2, 2 * second, 2 * second, 6 * second}
+	bitmain    = Firmware{"stock", "Bitmain", "antminer-s21", second, 3 * second, 10 * second, 20 * second}
+	luxOS      = Firmware{"LuxOS 2026.6", "Luxor", "antminer-s19", second, 2 * second, 2 * second, 8 * second}
+	whatsMiner = Firmware{
+		"btminer 3.0.3", "MicroBT", "whatsminer", second, 4 * second, 5 * second, 10 * second,
+	}
+	avalon = Firmware{"Avalon 25.05", "Canaan", "avalon", 5 * second, second, 30 * second, 60 * second}
 )
 
 // demoModels are the machines of the demonstration, by fleet's names.
@@ -38,8 +42,10 @@ var demoModels = [...]string{
 // know run LuxOS, as many do.
 func firmwareOf(model string) Firmware {
 	switch {
-	case strings.HasPrefix(model, "Antminer S21"), model == "Antminer S19 XP":
+	case model == "Antminer S19 XP":
 		return braiins
+	case strings.HasPrefix(model, "Antminer S21"):
+		return bitmain
 	case strings.HasPrefix(model, "WhatsMiner"):
 		return whatsMiner
 	case strings.HasPrefix(model, "Avalon"):

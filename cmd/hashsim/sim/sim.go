@@ -40,7 +40,9 @@ type Sim struct {
 type machine struct {
 	worker fleet.Worker
 	power  *powered
-	miner  *stratumtest.Miner
+	miner  miner
+	agent  *stratumtest.Agent // sets the power of a machine that speaks Stratum V1; nil: the miner does
+	speaks Dialects           // V1 or V2
 }
 
 // WorkerStats are one worker's shares as its device counts them.
@@ -62,6 +64,9 @@ type Stats struct {
 	Acked     uint64            `json:"shares_acked"`
 	Rejected  map[string]uint64 `json:"shares_rejected"`
 	Blocks    uint64            `json:"blocks"` // shares that met the network's target
+	// Dialects are the same figures of the machines that speak V1 and V2.
+	Dialects map[Dialects]DialectStats `json:"dialects"`
+	Faults   []string                  `json:"faults,omitempty"` // of the pool, by firmware of V1
 }
 
 // New sets a site up: every device at full power and not connected, and the
@@ -101,7 +106,10 @@ func New(cfg Config) (*Sim, error) {
 
 func (s *Sim) newMachine(i int, w fleet.Worker) machine {
 	p := &powered{site: s.site, device: s.site.devices[w.ID], scale: s.cfg.Scale}
-	return machine{w, p, stratumtest.NewMiner(stratumtest.MinerConfig{
+	if s.cfg.Dialects.of(p.device.firmware) == V1 {
+		return s.newV1Machine(w, p)
+	}
+	return machine{worker: w, power: p, speaks: V2, miner: stratumtest.NewMiner(stratumtest.MinerConfig{
 		Pool: func() stratumtest.Endpoint { return *s.endpoint.Load() }, Identity: string(w.ID),
 		Nominal:  p.device.hashrate(p.device.full()) / unit.Hashrate(s.cfg.Scale),
 		Extended: s.cfg.Extended > 0 && (i+1)%s.cfg.Extended == 0,
@@ -161,7 +169,7 @@ func (s *Sim) startMiner(ctx context.Context, i int) {
 	defer wait.Stop()
 	select {
 	case <-wait.C:
-		_ = s.machines[i].miner.Run(ctx)
+		s.machines[i].run(ctx)
 	case <-ctx.Done():
 	}
 }
@@ -215,11 +223,20 @@ func (s *Sim) Workers() map[pool.WorkerID]WorkerStats {
 
 // Stats sums the fleet up.
 func (s *Sim) Stats() Stats {
-	all := Stats{Miners: len(s.machines), States: map[string]int{}, Rejected: map[string]uint64{}}
+	all := Stats{
+		Miners: len(s.machines), States: map[string]int{}, Rejected: map[string]uint64{},
+		Dialects: map[Dialects]DialectStats{},
+	}
 	for _, m := range s.machines {
 		st := m.miner.Stats()
 		if st.Mining {
 			all.Mining++
+		}
+		all.Dialects[m.speaks] = all.Dialects[m.speaks].plus(&st)
+		for _, f := range st.Faults {
+			if !slices.Contains(all.Faults, f) {
+				all.Faults = append(all.Faults, f)
+			}
 		}
 		all.Sessions += st.Sessions
 		all.Hashes += st.Hashes

@@ -159,10 +159,19 @@ func TestSim_MinesAndObeysAtARealServer(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}
+	for _, d := range []Dialects{V2, Mixed} {
+		t.Run(string(d), func(t *testing.T) {
+			mineAndObey(t, d)
+		})
+	}
+}
+
+func mineAndObey(t *testing.T, d Dialects) {
+	t.Helper()
 	p := newTestPool(t)
 	first, stop := p.serve(t, 1)
 	plan := DemoSite(8)
-	s := runSim(t, Config{Plan: plan, Pool: first, Extended: 4})
+	s := runSim(t, Config{Plan: plan, Pool: first, Extended: 4, Dialects: d})
 	eventually(t, "acknowledged shares of every worker", func() bool {
 		for _, w := range s.Workers() {
 			if w.Acked == 0 {
@@ -171,7 +180,7 @@ func TestSim_MinesAndObeysAtARealServer(t *testing.T) {
 		}
 		return true
 	})
-	w := plan.Workers[0] // an S21 with Braiins firmware: asleep in 3 s
+	w := plan.Workers[0] // an S21: asleep in 5 s
 	eventually(t, "an actuator", func() bool { return actuator(p.registry, w.ID) != nil })
 	ack, err := actuator(p.registry, w.ID).Set(t.Context(), fleet.Setpoint{
 		Worker: w.ID, Term: 1, Command: 1, Mode: fleet.Paused, Watts: w.Sleep,
@@ -209,8 +218,8 @@ func TestSim_MinesAndObeysAtARealServer(t *testing.T) {
 			t.Errorf("%s: %d acknowledged, %d durable, %d submitted", id, acked, durable, submitted)
 		}
 	}
-	if st := s.Stats(); len(st.Rejected) != 0 {
-		t.Errorf("rejected are %v", st.Rejected)
+	if st := s.Stats(); len(st.Rejected) != 0 || len(st.Faults) != 0 {
+		t.Errorf("rejected are %v, faults are %q", st.Rejected, st.Faults)
 	}
 	if truth := s.Truth(); truth.SecondsOverLimit != 0 {
 		t.Errorf("truth is %+v", truth)
