@@ -64,6 +64,7 @@ type ChannelConfig struct {
 	MaxTarget   Target        // easiest target that the device accepts
 	VersionMask uint32        // VersionMask, a part of it, or 0 if the device may not roll
 	PowersOfTwo bool          // the device rounds difficulties above 1 to powers of two
+	Eases       bool          // an easier target counts for jobs it has too (Stratum V1)
 	Decimal     bool          // the device is told difficulties in digits (Stratum V1)
 	Difficulty  *DifficultyConfig
 	// After is the number of the newest job (Assembler.Newest) if the prefix was another channel's a
@@ -85,6 +86,7 @@ type Channel struct {
 	worker WorkerID
 
 	mask   uint32     // version bits that may be rolled
+	eases  bool       // an easier target counts for the jobs that are there, too
 	prefix prefix     // of new jobs
 	buried uint16     // how many of stale died with the last tip; the others died of age on this one
 	wished float32    // difficulty that the device suggested
@@ -156,6 +158,7 @@ func (a Assignment) Root() chainhash.Hash { return a.Job.Root(a.prefix.bytes(), 
 func NewChannel(cfg ChannelConfig, now time.Time) *Channel {
 	c := &Channel{
 		id: cfg.ID, kind: cfg.Kind, mask: cfg.VersionMask, worker: cfg.Worker, prefix: newPrefix(cfg.Prefix),
+		eases: cfg.Eases,
 	}
 	if cfg.After != 0 {
 		c.remember().retired = cfg.After
@@ -346,6 +349,10 @@ func (c *Channel) keep(before terms) {
 	if before == c.terms() {
 		return
 	}
+	if c.eases && before.prefix == c.prefix && c.vardiff.target.Cmp(before.target) > 0 {
+		c.ease()
+		return
+	}
 	former := new(before)
 	for i := range c.active {
 		if c.active[i].former == nil {
@@ -363,6 +370,18 @@ func (c *Channel) keep(before terms) {
 	for i := range c.future {
 		if c.future[i].former == nil {
 			c.future[i].former = former
+		}
+	}
+}
+
+// ease lets a target that has become easier count for jobs that were sent before. Some devices apply a
+// target at once and some with the next job: which one does is not known, so that of both works
+// the smaller is credited.
+func (c *Channel) ease() {
+	for i := range c.active {
+		a := &c.active[i]
+		if a.former != nil && a.former.prefix == c.prefix && a.former.target.Cmp(c.vardiff.target) < 0 {
+			a.former = nil
 		}
 	}
 }

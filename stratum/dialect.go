@@ -28,6 +28,8 @@ type dialect interface {
 	tipLocked(to uint32, n numbered, t *pool.Tip)
 	// targetLocked sends the target of the jobs that follow.
 	targetLocked(id uint32, t pool.Target)
+	// movesLocked reports whether the peer can be given another extranonce prefix.
+	movesLocked() bool
 	// prefixLocked sends the extranonce prefix of the jobs that follow.
 	prefixLocked(c *channel)
 	// durableLocked acknowledges a share, now or later.
@@ -38,6 +40,8 @@ type dialect interface {
 	closedLocked(id uint32, reason string)
 	// awayLocked tells the peer to come back later.
 	awayLocked()
+	// lookLocked does what is due every second.
+	lookLocked(now time.Time)
 	// goneLocked gives back what the dialect holds for a session that ends.
 	goneLocked()
 }
@@ -115,5 +119,9 @@ func (d v2) closedLocked(id uint32, reason string) {
 }
 
 func (d v2) awayLocked() { sendLocked(d.session, sv2.Reconnect{}) }
+
+func (d v2) movesLocked() bool { return true }
+
+func (d v2) lookLocked(time.Time) {}
 
 func (d v2) goneLocked() {}

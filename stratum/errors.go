@@ -15,5 +15,6 @@ var (
 	errFrame        = errors.New("frame is longer than its message type allows")
 	errNotDurable   = errors.New("shares could not be made durable")
 	errMalformed    = errors.New("too many lines of the peer are no requests")
+	errSlowLine     = errors.New("a line of the peer does not end")
 	errPeerGone     = errors.New("peer closed the connection")
 )

@@ -141,9 +141,7 @@ func (s *session) countLocked(c *channel, name []byte, work uint64, now time.Tim
 		c.link.Count(1, work)
 		return c.worker
 	}
-	if c.behind == nil {
-		c.behind = &behind{own: named{worker: c.worker, link: c.link, since: now, last: now}}
-	}
+	c.becomeProxy(now)
 	n := &c.behind.own
 	if name != nil {
 		known := c.behind.names[string(name)]
@@ -159,6 +157,33 @@ func (s *session) countLocked(c *channel, name []byte, work uint64, now time.Tim
 	}
 	n.count(work, now)
 	return n.worker
+}
+
+// becomeProxy makes room for workers behind the channel.
+func (c *channel) becomeProxy(now time.Time) {
+	if c.behind == nil {
+		c.behind = &behind{own: named{worker: c.worker, link: c.link, since: now, last: now}}
+	}
+}
+
+// nameLocked gives a name its worker before its first share, unless there is no place for it.
+func (s *session) nameLocked(c *channel, name string, worker pool.WorkerID, now time.Time) bool {
+	s.granted.names = true
+	c.becomeProxy(now)
+	if c.names()[name] != nil {
+		return true
+	}
+	if !s.placeLocked(c, now) {
+		return false
+	}
+	n := &named{worker: worker, link: s.srv.rooms.Registry.Open(worker, s.wake), since: now, last: now}
+	n.link.SetShareWork(c.pool.Target().Work())
+	if c.behind.names == nil {
+		c.behind.names = map[string]*named{}
+	}
+	c.behind.names[name] = n
+	s.srv.names.Add(1)
+	return true
 }
 
 // placeLocked says whether the channel may have another name.

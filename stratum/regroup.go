@@ -14,6 +14,7 @@ var (
 	ErrNotOpen  = errors.New("there is no such channel")
 	ErrNoPrefix = errors.New("every extranonce prefix is in use")
 	ErrAccount  = errors.New("a channel is paid by the pool or by the coinbase for as long as it is open")
+	ErrStays    = errors.New("the miner has not asked to hear of changes of its extranonce")
 )
 
 // channelOf finds an open channel by the numbers that Channels tells. The session is locked if there
@@ -42,6 +43,9 @@ func (s *Server) SetPrefix(session uint64, channel uint32) error {
 		return err
 	}
 	defer se.mu.Unlock()
+	if !se.says.movesLocked() {
+		return ErrStays
+	}
 	prefix, ok := s.prefixes.Take()
 	if !ok {
 		return ErrNoPrefix

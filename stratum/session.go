@@ -338,6 +338,7 @@ func (s *session) look(now time.Time) {
 		}
 		s.retargetLocked(c, now)
 	}
+	s.says.lookLocked(now)
 	s.flushLocked()
 }
 

@@ -14,6 +14,7 @@ type source struct {
 	greeting   int    // of these, without a session yet
 	handshakes bucket // connections that were accepted
 	opens      bucket // requests for channels
+	garbled    bucket // lines that were no requests
 }
 
 // sources counts by address. It forgets an address that has no connection once its buckets are full.
@@ -75,6 +76,21 @@ func (a *sources) opened(from netip.Prefix, cfg *Config, now time.Time) time.Dur
 		return 0 // of a session that no listener made
 	}
 	return s.opens.spend(cfg.OpenRate, float64(cfg.OpenBurst), now)
+}
+
+// Lines of an address that may be no requests, over all of its connections: beyond, each such line ends its
+// connection.
+const (
+	garbledRate  = 10.0 // a second
+	garbledBurst = 1000
+)
+
+// garbled counts a line that was no request, and is false if there are too many.
+func (a *sources) garbled(from netip.Prefix, now time.Time) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s := a.all[from]
+	return s == nil || s.garbled.take(garbledRate, garbledBurst, now)
 }
 
 // forgetLocked drops addresses that owe nothing when there are many. With more than there may be

@@ -31,20 +31,20 @@ type v1 struct {
 	subscribed bool
 	resumed    bool            // its prefix was another connection's a moment ago
 	opening    bool            // the request in hand is to be answered when the channel is open
-	channelID  uint32          // 0 before it is open
 	user       string          // that the channel is for, as authorize named it
 	wants      v1Wants         // of its difficulty
 	agent      pool.MinerClass // what is known of its firmware
 	known      bool            // anything is
 
-	mask   atomic.Uint32     // version bits that may be rolled
-	pushes atomic.Bool       // it takes set_extranonce
-	begun  atomic.Int64      // Unix nanoseconds: since when a line waits for its end; 0: none does
-	job    atomic.Int64      // Unix nanoseconds: when the newest job was sent
-	owns   bool              // guarded by mu: prefix was taken and has no channel yet
-	prefix [4]byte           // guarded by mu: extranonce1
-	odd    map[uint32]string // guarded by mu: ids of shares that are no plain number
-	lastID uint32            // guarded by mu: key of odd
+	mask      atomic.Uint32     // version bits that may be rolled
+	channelID atomic.Uint32     // 0 before it is open
+	begun     atomic.Int64      // Unix nanoseconds: since when a line waits for its end; 0: none does
+	sent      time.Time         // guarded by mu: when the newest job was
+	pushes    bool              // guarded by mu: it takes set_extranonce
+	owns      bool              // guarded by mu: prefix was taken and has no channel yet
+	prefix    [4]byte           // guarded by mu: extranonce1
+	odd       map[uint32]string // guarded by mu: ids of shares that are no plain number
+	lastID    uint32            // guarded by mu: key of odd
 }
 
 // v1Wants is what a miner asked for before or after its channel was open.
@@ -66,6 +66,7 @@ func newV1(srv *Server, conn net.Conn, source netip.Prefix, first []byte) *v1 {
 // configure makes the channel's configuration one of this dialect.
 func (d *v1) configure(cfg *pool.ChannelConfig) {
 	cfg.VersionMask = d.mask.Load()
+	cfg.Eases = true
 	cfg.Decimal, cfg.PowersOfTwo = true, cfg.PowersOfTwo || d.agent.PowersOfTwo
 	if d.resumed {
 		cfg.After = d.srv.rooms.Assembler.Newest()
@@ -118,6 +119,27 @@ func (d *v1) rests() bool {
 	return !d.ownPoll && d.heard.Sub(last) > restAfter
 }
 
+const (
+	// lineWithin is how long a line may take from its first byte to its last.
+	lineWithin = 30 * time.Second
+	// jobWithin is how long a miner may be without news: firmware gives up a pool that is silent.
+	jobWithin = 30 * time.Second
+)
+
+// lookLocked ends the session of a peer that does not end its line, and sends a new job after a silence.
+func (d *v1) lookLocked(now time.Time) {
+	if begun := d.begun.Load(); begun != 0 && now.UnixNano()-begun > int64(lineWithin) {
+		d.closeLocked(errSlowLine)
+		return
+	}
+	c := d.channels[d.channelID.Load()]
+	if c == nil || !c.group.live || now.Sub(d.sent) < jobWithin {
+		return
+	}
+	n := d.numberedLocked(d.srv.v1.again(d.srv.rooms.Assembler, c.group.best(), now))
+	d.jobLocked(0, false, c.pool.Assign(n.job, n.id, now))
+}
+
 // mostMalformed is how many lines of a connection may be no request.
 const mostMalformed = 10
 
@@ -126,14 +148,14 @@ const mostMalformed = 10
 func (d *v1) line(line []byte) error {
 	now := time.Now()
 	var err error
-	d.refused = false
+	d.refused = false // by the session, or by fail
 	d.request, err = sv1.ParseRequest(line)
 	share := false
 	switch {
 	case err != nil:
 		d.srv.counts.malformed.Add(1)
 		d.fail(sv1.CodeOther, err.Error())
-		if d.malformed++; d.malformed > mostMalformed {
+		if d.malformed++; d.malformed > mostMalformed || !d.srv.sources.garbled(d.source, now) {
 			return errMalformed
 		}
 	case d.request.Answers():
@@ -166,6 +188,7 @@ func (d *v1) fail(code int, message string) {
 }
 
 func (d *v1) failLocked(code int, message string) {
+	d.refused = true
 	if out := d.outLocked(); out != nil {
 		*out = sv1.AppendError(*out, d.request.ID, code, message)
 	}

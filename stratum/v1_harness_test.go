@@ -2,6 +2,7 @@ package stratum
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
@@ -12,6 +13,9 @@ import (
 	"time"
 
 	"github.com/btcsuite/btcd/chainhash/v2"
+
+	"github.com/hashlease/hashlease/pool"
+	"github.com/hashlease/hashlease/stratum/sv1"
 )
 
 // v1Line is any line of a server.
@@ -205,6 +209,34 @@ func (c *v1Client) submit(id, user string, nonce uint32) {
 	c.tb.Helper()
 	c.say(`{"id":%s,"method":"mining.submit","params":[%q,%q,"0000000000000000","%08x","%08x"]}`,
 		id, user, c.job.id, c.job.time, nonce)
+}
+
+// hash is what a share of the newest job hashes to, without version bits.
+func (c *v1Client) hash(roll []byte, nonce uint32) [32]byte {
+	w := &c.job
+	var all [sv1.Extranonce2Size]byte
+	copy(all[:], roll)
+	coinbase := append(append(append(bytes.Clone(w.prefix), c.extranonce1...), all[:]...), w.suffix...)
+	root := chainhash.DoubleHashH(coinbase)
+	for _, p := range w.path {
+		root = chainhash.DoubleHashH(append(root[:], p[:]...))
+	}
+	h := binary.LittleEndian.AppendUint32(nil, w.version)
+	h = append(append(h, w.prev[:]...), root[:]...)
+	for _, n := range []uint32{w.time, w.bits, nonce} {
+		h = binary.LittleEndian.AppendUint32(h, n)
+	}
+	return chainhash.DoubleHashH(h)
+}
+
+// grind is a nonce whose hash meets one difficulty and not a harder one.
+func (c *v1Client) grind(meets, not float64) uint32 {
+	easy, hard := pool.TargetForDifficulty(meets), pool.TargetForDifficulty(not)
+	for nonce := uint32(0); ; nonce++ {
+		if h := c.hash(nil, nonce); easy.Meets(&h) && !hard.Meets(&h) {
+			return nonce
+		}
+	}
 }
 
 func (l v1Line) String() string { return strings.TrimSpace(l.text) }

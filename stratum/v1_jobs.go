@@ -22,6 +22,8 @@ type v1Jobs struct {
 
 	mu     sync.Mutex
 	round  uint64     // guarded by mu: Seq of the newest round
+	due    time.Time  // guarded by mu: when again has to make other jobs
+	repeat generation // guarded by mu: what again has made until then
 	now    generation // guarded by mu
 	before generation // guarded by mu
 }
@@ -40,7 +42,7 @@ type v1Job struct {
 }
 
 func newV1Jobs(epoch uint16) *v1Jobs {
-	return &v1Jobs{epoch: epoch, now: newGeneration(), before: newGeneration()}
+	return &v1Jobs{epoch: epoch, now: newGeneration(), before: newGeneration(), repeat: newGeneration()}
 }
 
 func newGeneration() generation {
@@ -79,6 +81,25 @@ func (j *v1Jobs) jobLocked(of *pool.Job, tip pool.Tip, now time.Time) *pool.Job 
 		}
 		j.now.jobs[of], j.now.bySeq[v.Seq] = v, v
 	}
+	return &v.Job
+}
+
+// again is a job with a new salt and the present time, for miners that have heard nothing for long. It is the
+// same for all who ask within jobWithin: one that has it already needs one of its own.
+func (j *v1Jobs) again(maker *pool.Assembler, of *pool.Job, now time.Time) *pool.Job {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if now.After(j.due) {
+		j.due, j.repeat = now.Add(jobWithin/2), newGeneration()
+	}
+	v := j.repeat.jobs[of]
+	if v == nil {
+		v = &v1Job{Job: *maker.Fresh(of)}
+		v.Time = max(v.Time, uint32(max(0, now.Unix())))
+		v.notify = j.appendNotify(nil, &v.Job)
+		j.repeat.jobs[of] = v
+	}
+	j.now.bySeq[v.Seq] = v
 	return &v.Job
 }
 
@@ -157,11 +178,12 @@ func (d *v1) notifyLocked(job *pool.Job, clean bool) {
 		*out = d.srv.v1.appendNotify(*out, job)
 	}
 	*out = sv1.AppendClean(*out, clean)
-	d.job.Store(time.Now().UnixNano())
+	d.sent = time.Now()
 }
 
 func (d *v1) openedLocked(c *channel, _ uint32, target pool.Target) {
-	d.owns, d.channelID = false, c.id
+	d.owns = false
+	d.channelID.Store(c.id)
 	out := d.outLocked()
 	if out == nil {
 		return
@@ -178,7 +200,9 @@ func (d *v1) targetLocked(_ uint32, t pool.Target) {
 	}
 }
 
-// prefixLocked tells the miner its new extranonce1, unless it cannot be told.
+func (d *v1) movesLocked() bool { return d.pushes }
+
+// prefixLocked tells the miner its new extranonce1.
 func (d *v1) prefixLocked(c *channel) {
 	d.prefix = c.prefix
 	if out := d.outLocked(); out != nil {

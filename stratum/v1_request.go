@@ -20,7 +20,9 @@ func (d *v1) handle(now time.Time) {
 	case "mining.configure":
 		d.configured(now)
 	case "mining.extranonce.subscribe":
-		d.pushes.Store(true)
+		d.mu.Lock()
+		d.pushes = true
+		d.mu.Unlock()
 		d.answer("true")
 	case "mining.suggest_difficulty":
 		d.suggestDifficulty(d.request.Params, now)
@@ -112,7 +114,7 @@ func (d *v1) authorizeUser(now time.Time) {
 		return
 	}
 	if d.user != "" && d.user != string(m.User) {
-		d.fail(sv1.CodeUnauthorized, "another worker is authorized on this connection")
+		d.authorizeAnother(m.User, now)
 		return
 	}
 	known := d.user != ""
@@ -135,6 +137,31 @@ func (d *v1) authorizeUser(now time.Time) {
 		d.fail(sv1.CodeUnauthorized, code)
 	case known || !d.subscribed:
 		d.answer("true")
+	}
+}
+
+// authorizeAnother lets a further worker mine on the connection: its shares are credited to it, and it is
+// measured like a worker with a channel. All have one difficulty and one coinbase.
+func (d *v1) authorizeAnother(user []byte, now time.Time) {
+	payout, worker, code := d.admit(string(user))
+	if code != "" {
+		d.fail(sv1.CodeUnauthorized, code)
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	c := d.channels[d.channelID.Load()]
+	switch {
+	case c == nil:
+		d.failLocked(sv1.CodeNotSubscribed, "the first worker of the connection does not mine yet")
+	case payout != c.group.payout:
+		d.failLocked(sv1.CodeUnauthorized, "the coinbase of this connection pays somebody else")
+	case !d.nameLocked(c, string(user), worker, now):
+		d.failLocked(sv1.CodeUnauthorized, "too many workers are authorized on this connection")
+	default:
+		if out := d.outLocked(); out != nil {
+			*out = sv1.AppendTrue(*out, d.request.ID)
+		}
 	}
 }
 

@@ -21,7 +21,7 @@ func (d *v1) submitShare(now time.Time) {
 	case !d.subscribed:
 		d.fail(sv1.CodeNotSubscribed, "not subscribed")
 		return
-	case d.user == "" || string(m.Worker) != d.user:
+	case !d.authorized(m.Worker):
 		d.fail(sv1.CodeUnauthorized, "worker is not authorized")
 		return
 	}
@@ -40,7 +40,26 @@ func (d *v1) submitShare(now time.Time) {
 		return
 	}
 	sh.JobID = job
-	d.submit(d.channelID, sh, pool.Extended, nil, now)
+	d.submit(d.channelID.Load(), sh, pool.Extended, d.other(m.Worker), now)
+}
+
+// authorized reports whether a worker may mine here.
+func (d *v1) authorized(user []byte) bool {
+	if d.user == "" || string(user) == d.user {
+		return d.user != ""
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	c := d.channels[d.channelID.Load()]
+	return c != nil && c.names()[string(user)] != nil
+}
+
+// other is the name of a worker that is not the channel's own, else nil.
+func (d *v1) other(user []byte) []byte {
+	if string(user) == d.user {
+		return nil
+	}
+	return user
 }
 
 // refuseV1 refuses a share that no channel can judge.
@@ -48,10 +67,10 @@ func (d *v1) refuseV1(sequence uint32, r pool.Reject) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.srv.counts.submitted.Add(1)
-	if c := d.channels[d.channelID]; c != nil {
+	if c := d.channels[d.channelID.Load()]; c != nil {
 		c.rejected++
 	}
-	d.session.rejectLocked(d.channelID, sequence, r)
+	d.session.rejectLocked(d.channelID.Load(), sequence, r)
 }
 
 // key is the number under which the id in hand is kept until its share is durable: the id itself, if it

@@ -16,16 +16,14 @@ func (d *v1) configured(now time.Time) {
 	if m.Rolling {
 		d.mask.Store(v1Mask & m.Mask)
 	}
-	if m.Extranonce {
-		d.pushes.Store(true)
-	}
 	d.mu.Lock()
+	d.pushes = d.pushes || m.Extranonce
 	if out := d.outLocked(); out != nil {
 		*out = sv1.AppendConfigured(*out, d.request.ID, &m, sv1.Configured{
 			Mask: v1Mask & m.Mask, Minimum: m.Difficulty > 0,
 		})
 	}
-	if c := d.channels[d.channelID]; c != nil && m.Rolling {
+	if c := d.channels[d.channelID.Load()]; c != nil && m.Rolling {
 		c.pool.SetVersionMask(v1Mask & m.Mask)
 	}
 	d.mu.Unlock()
@@ -57,7 +55,7 @@ func (d *v1) easiest() pool.Target {
 func (d *v1) rethink(now time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	c := d.channels[d.channelID]
+	c := d.channels[d.channelID.Load()]
 	if c == nil {
 		return
 	}
@@ -95,7 +93,7 @@ func (d *v1) suggest(difficulty float64, now time.Time) {
 	d.wants.start = min(difficulty, pool.MostDifficulty)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if c := d.channels[d.channelID]; c != nil {
+	if c := d.channels[d.channelID.Load()]; c != nil {
 		c.pool.Suggest(d.wants.start, now)
 		d.retargetLocked(c, now)
 	}

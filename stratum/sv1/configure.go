@@ -9,8 +9,8 @@ type Configure struct {
 	Difficulty float64 // easiest that the miner takes; 0 if it does not say
 	Extranonce bool    // subscribe-extranonce
 	Info       bool
-	Agent      []byte  // info.sw-version or info.hw-version; a part of the line
-	Unknown    []Value // nil for all firmware there is
+	Agent      []byte   // info.sw-version or info.hw-version; a part of the line
+	Unknown    [][]byte // names; nil for all firmware there is. Parts of the line
 }
 
 // maxExtensions is how many extensions of one request are looked at.
@@ -25,7 +25,7 @@ func ParseConfigure(params Value) (m Configure) {
 	n := min(p[0].Items(names[:]), maxExtensions)
 	options := p[1]
 	for _, name := range names[:n] {
-		switch string(name.Text()) {
+		switch text := name.Text(); string(text) {
 		case "version-rolling":
 			m.Rolling, m.Mask = true, 0xffffffff
 			if mask, ok := hexNumber(options.Field("version-rolling.mask").Text()); ok {
@@ -42,7 +42,7 @@ func ParseConfigure(params Value) (m Configure) {
 				m.Agent = options.Field("info.hw-version").Text()
 			}
 		default:
-			m.Unknown = append(m.Unknown, name)
+			m.Unknown = append(m.Unknown, text)
 		}
 	}
 	return m
@@ -80,7 +80,7 @@ func AppendConfigured(dst []byte, id Value, m *Configure, granted Configured) []
 	}
 	for _, name := range m.Unknown {
 		add("")
-		dst = append(AppendString(dst, string(name.Text())), ":false"...)
+		dst = append(AppendString(dst, string(name)), ":false"...)
 	}
 	return append(append(dst, '}'), endResult...)
 }

@@ -19,7 +19,8 @@ func (v Value) IsNull() bool { return len(v) == 0 || v[0] == 'n' }
 func (v Value) IsTrue() bool { return len(v) > 0 && v[0] == 't' }
 
 // Text is a string without its quotes and escapes, a number as it is written, and nothing
-// for everything else. Escapes are undone in place: the line is no longer whole after that.
+// for everything else. Escapes are undone in place: it is to be asked for once, and the line is no
+// longer whole after that.
 func (v Value) Text() []byte {
 	switch {
 	case v.IsString():
