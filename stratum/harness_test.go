@@ -216,6 +216,12 @@ func next[M sv2.Message](tb testing.TB, c *stratumtest.Client) M {
 // end of its connection.
 func (b *bench) tcpSession() (*session, *noise.Conn) {
 	b.tb.Helper()
+	return b.session(b.tcpPair())
+}
+
+// tcpPair are both ends of a connection with small buffers.
+func (b *bench) tcpPair() (near, far net.Conn) {
+	b.tb.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		b.tb.Fatal(err)
@@ -227,12 +233,12 @@ func (b *bench) tcpSession() (*session, *noise.Conn) {
 		b.tb.Fatal(err)
 	}
 	_ = raw.(*net.TCPConn).SetReadBuffer(8 << 10)
-	far, err := ln.Accept()
+	far, err = ln.Accept()
 	if err != nil {
 		b.tb.Fatal(err)
 	}
 	_ = far.(*net.TCPConn).SetWriteBuffer(8 << 10)
-	return b.session(raw, far)
+	return raw, far
 }
 
 // session is a session without a server's goroutines, and the other end of its connection.

@@ -164,8 +164,10 @@ func (d *v1) line(line []byte) error {
 		share = string(d.request.Method) == "mining.submit"
 		d.handle(now)
 	}
-	d.debt = d.chargeFor(share && !d.refused, false, now)
-	d.pay()
+	if d.debt = d.chargeFor(share && !d.refused, false, now); d.debt > 0 {
+		d.flush() // the wait is not for what has been answered
+		d.pay()
+	}
 	return nil
 }
 
