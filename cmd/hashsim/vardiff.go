@@ -32,6 +32,7 @@ func (c *vardiffCmd) Run(ctx context.Context, e *env) error {
 	p.line("%-36s %-10s  %5s %5s %5s  %5s %5s  %7s %6s %9s  %9s %9s", "scenario", "rule", "p50", "p90", "p99",
 		"p50", "p90", "%", "%", "x", "in 10 min", "above 1 %")
 	out := json.NewEncoder(e.stdout)
+	changes := 0.0 // of ours, in ten minutes at constant hashrate
 	for _, s := range vardifftest.Scenarios() {
 		for _, rule := range vardifftest.Rules() {
 			if err := ctx.Err(); err != nil {
@@ -45,6 +46,31 @@ func (c *vardiffCmd) Run(ctx context.Context, e *env) error {
 				continue
 			}
 			c.print(p, s.Steady, &r)
+			if rule.Name == "ours" && s.Name == "constant" {
+				changes = r.Changes
+			}
+		}
+	}
+	return c.bounds(p, out, changes)
+}
+
+// bounds prints how soon a change could be noticed at all, by a test that changes the target without
+// need as often as ours does, or in one direction half as often.
+func (c *vardiffCmd) bounds(p *printer, out *json.Encoder, changes float64) error {
+	p.line("")
+	p.line("%-36s %-10s  %17s  %5s %5s  %25s  %9s",
+		"a test that is told the hashrate", "", "", "p50", "p90", "", "alarms")
+	for _, factor := range []float64{0.5, 0.1, 2} {
+		for _, alarms := range []float64{changes, changes / 2} {
+			b := vardifftest.Best(factor, c.SharesPerMinute, alarms, c.Runs, c.Seed)
+			if c.JSON {
+				if err := out.Encode(b); err != nil {
+					return err
+				}
+				continue
+			}
+			name := fmt.Sprintf("and looks for %+.0f %% alone", 100*(factor-1))
+			p.line("%-36s %-10s  %17s  %5.0f %5.0f  %25s  %9.2f", name, "optimal", "", b.P50, b.P90, "", alarms)
 		}
 	}
 	return p.err
