@@ -70,7 +70,8 @@ func (c *vardiffCmd) bounds(p *printer, out *json.Encoder, changes float64) erro
 				continue
 			}
 			name := fmt.Sprintf("and looks for %+.0f %% alone", 100*(factor-1))
-			p.line("%-36s %-10s  %17s  %5.0f %5.0f  %25s  %9.2f", name, "optimal", "", b.P50, b.P90, "", alarms)
+			p.line("%-36s %-10s  %17s  %5.0f %5.0f  %25s  %9.2f",
+				name, "optimal", "", b.P50, b.P90, "", alarms)
 		}
 	}
 	return p.err

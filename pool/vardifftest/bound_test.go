@@ -62,7 +62,7 @@ func TestVardiff_IsNearTheBound(t *testing.T) {
 			fall.First, best.P50)
 	}
 	if fall.First > 1.4*best.P50 || fall.First90 > 1.4*best.P90 {
-		t.Errorf("ours moves after %.0f s and %.0f s (p50, p90), the bound at %.2f changes is %.0f s and %.0f s",
+		t.Errorf("ours moves after %.0f s and %.0f s, the bound at %.2f changes is %.0f s and %.0f s",
 			fall.First, fall.First90, changes, best.P50, best.P90)
 	}
 	t.Logf("ours %.0f s and %.0f s, bound %.0f s and %.0f s, changes %.2f",
