@@ -141,6 +141,30 @@ func TestSV2_136_DifficultyKeepsFractions(t *testing.T) {
 	}
 }
 
+// Ensure that a ceiling which is the floor pins the target, whatever is mined: there every hash counts, or
+// nearly every one where difficulties are told in three digits.
+func TestVardiff_StaysWhereItIsPinned(t *testing.T) {
+	for _, decimal := range []bool{false, true} {
+		cfg := &DifficultyConfig{
+			SharesPerMinute: 6000, OpeningShares: 150, Floor: MaxTarget, Ceiling: MaxTarget,
+		}
+		var d Vardiff
+		d.Init(cfg, Declared{MaxTarget: MaxTarget, Decimal: decimal}, began)
+		d.Mine(d.Work(), began)
+		pinned := d.Target()
+		if share := float64(pinned[3]) / 0x1p64; share < 0.999 {
+			t.Fatalf("decimal %v: %v of all hashes count", decimal, share)
+		}
+		now := began
+		for _, h := range []float64{1e5, 10, 1e6, 0, 3e5} {
+			now = mineEvenly(&d, h, now, 3*time.Second)
+			if d.Target() != pinned {
+				t.Fatalf("decimal %v: target went from %v to %v at %v H/s", decimal, pinned, d.Target(), h)
+			}
+		}
+	}
+}
+
 // Ensure that no declaration leads past the ceiling, where work would not fit.
 func TestVardiff_StaysBelowTheCeiling(t *testing.T) {
 	for _, h := range []unit.Hashrate{1e18, 1e24, unit.Hashrate(math.Inf(1)), 1e300} {

@@ -20,6 +20,18 @@ func waiting(kinds ...pool.Reject) *client {
 	return c
 }
 
+// Ensure that the server's difficulty is one that no rate of shares can move.
+func TestServerConfig_PinsTheDifficulty(t *testing.T) {
+	cfg := serverConfig(16)
+	if err := cfg.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	if cfg.MinDifficulty != cfg.MaxDifficulty ||
+		pool.TargetForHashes(cfg.MaxDifficulty*0x1p32) != pool.MaxTarget {
+		t.Errorf("difficulty is %v to %v", cfg.MinDifficulty, cfg.MaxDifficulty)
+	}
+}
+
 // Ensure that right answers count as such, each once, with its latency.
 func TestClient_CountsAnswers(t *testing.T) {
 	c := waiting(pool.RejectNone, pool.RejectTime, pool.RejectNone, pool.RejectNone)

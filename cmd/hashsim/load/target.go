@@ -117,11 +117,16 @@ func (t *target) open(ctx context.Context) (err error) {
 	return err
 }
 
+// freeShares is a difficulty so low that every hash meets it: one hash has 2.3e-10. What Stratum V1 says of
+// it has three digits, and is met by all but 7 in 10,000.
+const freeShares = 1e-12
+
 // serverConfig is the server's default but for what makes shares free: the lowest floor, which no share
-// misses, and a rate above any that is offered, so that vardiff runs and has no reason to raise it.
+// misses, and a ceiling that is the same. Vardiff does all its work, and whatever it makes of the rate, and
+// of the bursts after a stall, the target stays.
 func serverConfig(ackEvery int) stratum.Config {
 	cfg := stratum.DefaultConfig()
-	cfg.MinDifficulty, cfg.SharesPerMinute = 1e-12, 6000
+	cfg.MinDifficulty, cfg.MaxDifficulty, cfg.SharesPerMinute = freeShares, freeShares, 6000
 	cfg.AckEvery = ackEvery
 	cfg.OpenTimeout = time.Hour // a storm's connections have no channel until the storm is over
 	cfg.MaxPerAddress = cfg.MaxSessions

@@ -11,8 +11,8 @@ import (
 	"github.com/hashlease/hashlease/stratum/stratumtest"
 )
 
-// v1Work is a job as a connection hashes it. The easiest difficulty that Stratum V1 can say in digits is
-// two hashes a share, so that there is a little to grind.
+// v1Work is a job as a connection hashes it. The easiest difficulty that Stratum V1 can say in three digits,
+// 2.33e-10, is missed by 7 hashes in 10,000, so that each share is hashed once to see whether it is one.
 type v1Work struct {
 	line   []byte // mining.notify, until it is needed
 	level  []byte // of difficulty, as it was sent for the next job
