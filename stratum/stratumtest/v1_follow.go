@@ -110,15 +110,18 @@ func (l *v1Link) job(j *v1Job) {
 	l.mine()
 }
 
-// mine starts on the newest job, once everything is there.
+// mine starts on the newest job, once everything is there. A pool without a node may have none for long.
 func (l *v1Link) mine() {
-	if !l.authorized || !l.subscribed || l.jobs.newest == nil {
+	if !l.authorized || !l.subscribed {
 		return
 	}
 	if !l.mining {
 		l.mining = true
 		l.miner.link.Store(l)
 		l.miner.sessions.Add(1)
+	}
+	if l.jobs.newest == nil {
+		return
 	}
 	l.miner.hasher.work.Store(l.jobs.ready(l.jobs.newest, time.Now()))
 }

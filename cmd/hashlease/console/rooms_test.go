@@ -49,7 +49,9 @@ func realRooms(t *testing.T) Config {
 	must(err)
 	feed := pool.NewFeed()
 	cfg.Watch = node.NewWatch(cfg.Relay, nil, feed, log)
-	cfg.Stratum, err = stratum.New(stratum.DefaultConfig(), stratum.Rooms{Feed: feed}, log)
+	jobs, err := pool.NewAssembler(pool.CoinbaseConfig{Script: []byte{0x51}, Tag: "test"}, 1)
+	must(err)
+	cfg.Stratum, err = stratum.New(stratum.DefaultConfig(), stratum.Rooms{Feed: feed, Assembler: jobs}, log)
 	must(err)
 	power := governor.DefaultConfig()
 	power.Registry, power.Sites = fleet.NewRegistry(), sites

@@ -42,25 +42,43 @@ func pair(t *testing.T) (near *stamp.Conn, far net.Conn) {
 func TestConn_StampsArrival(t *testing.T) {
 	near, far := pair(t)
 	for _, size := range []int{1, 900, 3000} {
-		before := time.Now()
-		if _, err := far.Write(make([]byte, size)); err != nil {
-			t.Fatal(err)
-		}
-		written := time.Now()
-		late := time.NewTimer(20 * time.Millisecond)
-		<-late.C
-		if _, err := io.ReadFull(near, make([]byte, size)); err != nil {
-			t.Fatal(err)
-		}
-		early := near.Came.Before(before.Add(-time.Millisecond))
-		if !near.Took.After(written) || near.Came.After(near.Took) || early {
-			t.Errorf("%d bytes: written %v to %v, came %v, taken %v",
-				size, before, written, near.Came, near.Took)
-		}
-		if stamp.Kernel && near.Came.After(written.Add(time.Millisecond)) {
-			t.Errorf("%d bytes came %v after they were written", size, near.Came.Sub(written))
+		// The kernel begins to stamp some time after it was asked to, and until then gives the time of
+		// the read.
+		const tries = 100
+		for i := range tries {
+			late := arrive(t, near, far, size)
+			if !stamp.Kernel || late < stayed/2 {
+				break
+			}
+			if i == tries-1 {
+				t.Errorf("%d bytes came %v after they were written, as often as they were", size, late)
+			}
 		}
 	}
+}
+
+// stayed is how long bytes wait to be read.
+const stayed = 20 * time.Millisecond
+
+// arrive writes bytes, reads them after a while and returns how late their stamp is.
+func arrive(t *testing.T, near *stamp.Conn, far net.Conn, size int) time.Duration {
+	t.Helper()
+	before := time.Now()
+	if _, err := far.Write(make([]byte, size)); err != nil {
+		t.Fatal(err)
+	}
+	written := time.Now()
+	late := time.NewTimer(stayed)
+	<-late.C
+	if _, err := io.ReadFull(near, make([]byte, size)); err != nil {
+		t.Fatal(err)
+	}
+	early := near.Came.Before(before.Add(-time.Millisecond))
+	if !near.Took.After(written) || near.Came.After(near.Took) || early {
+		t.Errorf("%d bytes: written %v to %v, came %v, taken %v",
+			size, before, written, near.Came, near.Took)
+	}
+	return near.Came.Sub(written)
 }
 
 // Ensure that the end and a deadline are what they are of any connection.
