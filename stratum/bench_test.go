@@ -186,6 +186,20 @@ func (c *sealedShares) Read(p []byte) (int, error)     { return c.Reader.Read(p)
 func (c *sealedShares) Write(p []byte) (int, error)    { return len(p), nil }
 func (c *sealedShares) tryWrite(p []byte) (int, error) { return len(p), nil }
 
+// publishFull gives everybody a job of 3,000 transactions.
+func (b *bench) publishFull() {
+	b.tb.Helper()
+	t := template(100, 1, false)
+	for i := range 3000 {
+		raw := binary.LittleEndian.AppendUint64(nil, uint64(i))
+		t.Txs = append(t.Txs, pool.Tx{Raw: raw, ID: chainhash.DoubleHashH(raw), Fee: 1000, Cost: 1000})
+		t.Value += 1000
+	}
+	if r := b.publish(t); len(r.Full.Path) != 12 {
+		b.tb.Fatalf("%d levels", len(r.Full.Path))
+	}
+}
+
 // BenchmarkServer_ShareExtended is all that the server computes for a share of an extended channel: the
 // frame is opened, coinbase, 12 levels of the merkle tree and header are hashed, and every 16 are
 // credited and acknowledged. Nothing goes through the kernel.
@@ -193,15 +207,7 @@ func BenchmarkServer_ShareExtended(b *testing.B) {
 	const chunk, ackEvery = 1024, 16
 	be := newBench(b, nil)
 	be.server.difficulty.Ceiling = be.server.difficulty.Floor // the target stays
-	t := template(100, 1, false)
-	for i := range 3000 {
-		raw := binary.LittleEndian.AppendUint64(nil, uint64(i))
-		t.Txs = append(t.Txs, pool.Tx{Raw: raw, ID: chainhash.DoubleHashH(raw), Fee: 1000, Cost: 1000})
-		t.Value += 1000
-	}
-	if r := be.publish(t); len(r.Full.Path) != 12 {
-		b.Fatalf("%d levels", len(r.Full.Path))
-	}
+	be.publishFull()
 	near, far := net.Pipe()
 	s, client := be.session(near, far)
 	wire := &sealedShares{Conn: far}

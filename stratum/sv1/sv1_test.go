@@ -251,13 +251,13 @@ func TestSubmit_CostsNoMemory(t *testing.T) {
 	}
 }
 
-// BenchmarkSubmit is what the codec has to do with a share.
-func BenchmarkSubmit(b *testing.B) {
-	line := sv1.AppendSubmit(nil, 4, share)
-	b.ReportAllocs()
-	for b.Loop() {
-		r, _ := sv1.ParseRequest(line)
-		_, _ = sv1.ParseSubmit(r.Params)
+// Ensure that to write a job into a buffer that is large enough costs no memory.
+func TestAppendNotify_CostsNoMemory(t *testing.T) {
+	out := make([]byte, 0, 4<<10)
+	if n := testing.AllocsPerRun(100, func() {
+		out = sv1.AppendClean(sv1.AppendNotify(out[:0], &job), true)
+	}); n > 0 {
+		t.Errorf("%v allocations", n)
 	}
 }
 

@@ -53,6 +53,33 @@ var goals = []goal{
 		metric: "allocs/op", unit: "allocs",
 	},
 	{
+		// A line read and answered: a quarter of what encoding/json takes to read it.
+		name: "v1_submit_line", pkg: "./stratum/sv1", bench: "BenchmarkSubmit",
+		metric: "ns/op", unit: "ns", goal: 600,
+	},
+	{
+		name: "v1_submit_line_allocs", pkg: "./stratum/sv1", bench: "BenchmarkSubmit",
+		metric: "allocs/op", unit: "allocs",
+	},
+	{
+		// A job of 12 levels, written once for all who mine it.
+		name: "v1_notify", pkg: "./stratum/sv1", bench: "BenchmarkNotify",
+		metric: "ns/op", unit: "ns", goal: 800,
+	},
+	{
+		name: "v1_notify_allocs", pkg: "./stratum/sv1", bench: "BenchmarkNotify",
+		metric: "allocs/op", unit: "allocs",
+	},
+	{
+		// A line cut and parsed, 12 levels hashed, credited, a reply for each.
+		name: "v1_share_server", pkg: "./stratum", bench: "BenchmarkV1_Share",
+		metric: "ns/op", per: 1e3, unit: "us", goal: 4,
+	},
+	{
+		name: "v1_share_server_allocs", pkg: "./stratum", bench: "BenchmarkV1_Share",
+		metric: "allocs/op", unit: "allocs",
+	},
+	{
 		name: "noise_responder", pkg: "./stratum/noise", bench: "BenchmarkAccept/fresh",
 		metric: "ns/op", per: 1e3, unit: "us", goal: 700,
 	},
