@@ -139,7 +139,7 @@ func withUnixAddr(dir string, use func(*net.UnixAddr) error) error {
 // heir is what a server that takes over got from the running one.
 type heir struct {
 	pid   int
-	ports map[estatePort]net.Listener
+	ports map[estatePort][]net.Listener // several may be configured by the same words, as :0
 }
 
 // inherit asks the server that runs on dir for its ports. It returns nil if there is none that gives them.
@@ -193,24 +193,24 @@ func openEstate(text, oob []byte) (*heir, error) {
 	if len(e.Ports) != len(files) {
 		return nil, fmt.Errorf("%d ports are announced and %d came", len(e.Ports), len(files))
 	}
-	h := &heir{pid: e.PID, ports: map[estatePort]net.Listener{}}
+	h := &heir{pid: e.PID, ports: map[estatePort][]net.Listener{}}
 	for i, p := range e.Ports {
 		ln, err := net.FileListener(files[i])
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("port %s: %w", p.Name, err), h.close())
 		}
-		h.ports[p] = ln
+		h.ports[p] = append(h.ports[p], ln)
 	}
 	return h, nil
 }
 
 // take is the inherited listener for a port, nil if there is none for its address.
 func (h *heir) take(p estatePort) net.Listener {
-	if h == nil {
+	if h == nil || len(h.ports[p]) == 0 {
 		return nil
 	}
-	ln := h.ports[p]
-	delete(h.ports, p)
+	ln := h.ports[p][0]
+	h.ports[p] = h.ports[p][1:]
 	return ln
 }
 
@@ -220,8 +220,10 @@ func (h *heir) close() error {
 		return nil
 	}
 	var errs []error
-	for _, ln := range h.ports {
-		errs = append(errs, ln.Close())
+	for _, all := range h.ports {
+		for _, ln := range all {
+			errs = append(errs, ln.Close())
+		}
 	}
 	clear(h.ports)
 	return errors.Join(errs...)

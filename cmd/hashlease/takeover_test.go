@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -216,6 +217,66 @@ func TestGiver_HandsOverPortsWithTheirQueue(t *testing.T) {
 	}
 	if left, err := inherit(dir); left != nil || err != nil {
 		t.Errorf("after the end there is %v, %v", left, err)
+	}
+}
+
+// Ensure that ports which are configured by the same words are all handed over, and that those which nobody
+// takes are closed.
+func TestOpenEstate_KeepsPortsOfTheSameWords(t *testing.T) {
+	port := estatePort{"stratum.port", "127.0.0.1:0"}
+	var lns []net.Listener
+	for range 3 {
+		ln, err := net.Listen("tcp", port.Listen)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lns = append(lns, ln)
+	}
+	text, err := json.Marshal(estate{PID: 1, Ports: []estatePort{port, port, port}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var h *heir
+	err = withDescriptors(lns, nil, func(fds []int) error {
+		sent := make([]int, len(fds))
+		for i, fd := range fds {
+			dup, err := syscall.Dup(fd)
+			if err != nil {
+				return err
+			}
+			sent[i] = dup
+		}
+		h, err = openEstate(text, syscall.UnixRights(sent...))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, ln := range lns {
+		_ = ln.Close()
+	}
+	for i, ln := range lns[:2] {
+		got := h.take(port)
+		if got == nil || got.Addr().String() != ln.Addr().String() {
+			t.Fatalf("port %d is %v, want %v", i, got, ln.Addr())
+		}
+		_ = got.Close()
+	}
+	last := lns[2].Addr().String()
+	if conn, err := net.Dial("tcp", last); err != nil {
+		t.Errorf("the third is lost: %v", err)
+	} else {
+		_ = conn.Close()
+	}
+	if err := h.close(); err != nil {
+		t.Error(err)
+	}
+	if conn, err := net.Dial("tcp", last); err == nil {
+		_ = conn.Close()
+		t.Error("a port that nobody took stays open")
+	}
+	if got := h.take(port); got != nil {
+		t.Errorf("after the end there is %v", got)
 	}
 }
 
