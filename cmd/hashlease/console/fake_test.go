@@ -201,11 +201,21 @@ func addChannels(f *figures, start time.Time) {
 	st.Sessions, st.Channels = len(f.channels), len(f.channels)
 	st.Submitted, st.Accepted = 4100+elapsed*40, 4000+elapsed*40
 	st.Rejected = map[string]uint64{"stale-share": 90 + elapsed/10, "difficulty-too-low": 10}
+	st.Ports = []stratum.PortStats{
+		fakePort(":3333", 7, 200, 1), fakePort(":0", 1, 0, 2), fakePort(":0", 2, 0, 3),
+	}
 	for i := range f.channels {
 		st.Hashrate += f.channels[i].Hashrate
 	}
 	st.TipToLastJob = stratum.Latency{Count: 31, P50: 2100 * time.Microsecond, P99: 7300 * time.Microsecond}
 	st.ShareToAck = stratum.Latency{Count: 4000, P50: 420 * time.Millisecond, P99: 1010 * time.Millisecond}
+}
+
+func fakePort(name string, v1, v2 int64, failed uint64) stratum.PortStats {
+	return stratum.PortStats{
+		Name: name, Live: map[stratum.Dialect]int64{stratum.V1: v1, stratum.V2: v2}, Failed: failed,
+		Opened: map[stratum.Dialect]uint64{stratum.V1: uint64(v1) * 10, stratum.V2: uint64(v2) * 10},
+	}
 }
 
 // addLeases adds one over, one as the cycle has it, and one to come, newest first.

@@ -130,9 +130,38 @@ func (s sink) stratum(f *frame) {
 	for reason, n := range st.Rejected {
 		s.count("stratum_shares_rejected_total", "Refused shares.", n, "reason", reason)
 	}
+	s.ports(st.Ports)
 	s.latency("stratum_tip_to_last_job_seconds", "From a new round to the last session's job.",
 		st.TipToLastJob)
 	s.latency("stratum_share_to_ack_seconds", "From a share to its acknowledgement.", st.ShareToAck)
+}
+
+// ports sends the connections of each port. Several may be configured by the same words, as :0; a series that
+// came twice would cost the whole answer.
+func (s sink) ports(all []stratum.PortStats) {
+	type series struct {
+		port    string
+		dialect stratum.Dialect
+	}
+	live, opened, failed := map[series]int64{}, map[series]uint64{}, map[string]uint64{}
+	for i := range all {
+		p := &all[i]
+		failed[p.Name] += p.Failed
+		for d, n := range p.Live {
+			live[series{p.Name, d}] += n
+			opened[series{p.Name, d}] += p.Opened[d]
+		}
+	}
+	for k, n := range live {
+		labels := []string{"port", k.port, "dialect", k.dialect.String()}
+		s.gauge("stratum_port_connections", "Connections of miners on a port.", float64(n), labels...)
+		s.count("stratum_port_connections_total", "Connections that came to speak Stratum.", opened[k],
+			labels...)
+	}
+	for port, n := range failed {
+		s.count("stratum_port_connections_failed_total", "Connections that never came to speak Stratum.", n,
+			"port", port)
+	}
 }
 
 func (s sink) latency(name, help string, l stratum.Latency) {

@@ -48,6 +48,11 @@ func TestMetrics_AreBoundAndClosed(t *testing.T) {
 		`hashlease_lease_leases{state="ACTIVE"} 1`,
 		`hashlease_stratum_tip_to_last_job_seconds{quantile="0.99"} 0.0073`,
 		`hashlease_console_sessions 0`,
+		`hashlease_stratum_port_connections{dialect="v1",port=":3333"} 7`,
+		`hashlease_stratum_port_connections{dialect="v2",port=":3333"} 200`,
+		`hashlease_stratum_port_connections{dialect="v1",port=":0"} 3`,
+		`hashlease_stratum_port_connections_total{dialect="v1",port=":0"} 30`,
+		`hashlease_stratum_port_connections_failed_total{port=":0"} 5`,
 		"# TYPE hashlease_stratum_shares_accepted_total counter",
 		"# TYPE hashlease_governor_limit_watts gauge",
 	} {
