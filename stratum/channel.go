@@ -131,6 +131,7 @@ func (s *session) appendStats(all []ChannelStats, now time.Time) []ChannelStats 
 			Difficulty: c.pool.Target().Difficulty(), Hashrate: c.pool.Measured(now), Power: c.power != nil,
 			Names: len(c.names()), Named: c.appendNamed(nil, now),
 			Prefix: slices.Clone(c.pool.Prefix()), Payout: c.group.payout,
+			Dialect: s.dialect(),
 		}
 		if c.power != nil {
 			st.Report = c.power.said

@@ -201,10 +201,11 @@ func (p *port) easiest(device pool.Target) pool.Target { return device.Min(p.flo
 
 // PortStats is what happened on one port.
 type PortStats struct {
-	Name   string
-	Live   map[Dialect]int64  // connections
-	Opened map[Dialect]uint64 // ... ever
-	Failed uint64             // connections that never came to speak Stratum
+	Name    string
+	Address string             // that it listens on
+	Live    map[Dialect]int64  // connections
+	Opened  map[Dialect]uint64 // ... ever
+	Failed  uint64             // connections that never came to speak Stratum
 }
 
 func (p *port) stats() PortStats {

@@ -61,6 +61,7 @@ type ChannelStats struct {
 	Kind       pool.Kind
 	Worker     pool.WorkerID
 	Device     Device
+	Dialect    Dialect // of its connection
 	Since      time.Time
 	LastShare  time.Time // zero before the first
 	Accepted   uint64
@@ -100,8 +101,10 @@ func (s *Server) Stats() Stats {
 	}
 	s.mu.Lock()
 	st.Sessions = s.sessions
-	for _, p := range s.listeners {
-		st.Ports = append(st.Ports, p.stats())
+	for ln, p := range s.listeners {
+		one := p.stats()
+		one.Address = ln.Addr().String()
+		st.Ports = append(st.Ports, one)
 	}
 	s.mu.Unlock()
 	return st

@@ -80,10 +80,11 @@ func (c *channelListCmd) page(
 }
 
 func printChannels(e *env, list []*hashleasev1.Channel) error {
-	t := newTable(e.stdout, "CHANNEL", "WORKER", "KIND", "DEVICE", "ADDRESS", "OPENED", "LAST SHARE",
-		"ACCEPTED", "REJECTED", "DIFFICULTY", "HASHRATE", "PREFIX", "PAYS")
+	t := newTable(e.stdout, "CHANNEL", "WORKER", "KIND", "DIALECT", "DEVICE", "ADDRESS", "OPENED",
+		"LAST SHARE", "ACCEPTED", "REJECTED", "DIFFICULTY", "HASHRATE", "PREFIX", "PAYS")
 	for _, c := range list {
-		t.row(shortChannel(c.GetName()), c.GetWorker(), kindWord(c.GetKind()), c.GetDevice(), c.GetAddress(),
+		t.row(shortChannel(c.GetName()), c.GetWorker(), kindWord(c.GetKind()), c.GetDialect(), c.GetDevice(),
+			c.GetAddress(),
 			clock(c.GetOpenTime()), clock(c.GetLastShareTime()),
 			strconv.FormatUint(c.GetSharesAccepted(), 10), strconv.FormatUint(c.GetSharesRejected(), 10),
 			fmt.Sprintf("%.4g", c.GetDifficulty()), unit.Hashrate(c.GetHashrate()).String(),

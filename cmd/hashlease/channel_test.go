@@ -27,7 +27,8 @@ func (s *scripted) ListChannels(
 ) (*hashleasev1.ListChannelsResponse, error) {
 	s.channels = append(s.channels, r)
 	first := &hashleasev1.Channel{
-		Name: "sessions/7/channels/1", Worker: "alice.s21", Device: "Bitmain\x1b S21", Address: "192.0.2.1:9",
+		Name: "sessions/7/channels/1", Worker: "alice.s21", Dialect: "v2",
+		Device: "Bitmain\x1b S21", Address: "192.0.2.1:9",
 		Kind:           hashleasev1.ChannelKind_CHANNEL_KIND_STANDARD,
 		OpenTime:       &timestamppb.Timestamp{Seconds: 1893553445},
 		SharesAccepted: 12, Difficulty: 65536, Hashrate: 200e12, ExtranoncePrefix: "00010203000000000000",
@@ -70,8 +71,9 @@ func (s *scripted) CloseChannel(
 // Ensure that channels are shown page by page up to the limit, and that the rest is told of.
 func TestChannelList_ShowsPagesUpToTheLimit(t *testing.T) {
 	d := newDesk(t)
-	d.want(exitOK, "7/1      alice.s21      standard  Bitmain? S21  192.0.2.1:9  2030-01-02 03:04:05 UTC  -"+
-		"           12        0         6.554e+04   200 TH/s  00010203  the pool\n8/2      solo:tb1q.rig",
+	d.want(exitOK, "7/1      alice.s21      standard  v2       Bitmain? S21  192.0.2.1:9  "+
+		"2030-01-02 03:04:05 UTC  -           12        0         6.554e+04   200 TH/s  00010203  the pool\n"+
+		"8/2      solo:tb1q.rig",
 		"1 more: --limit 3 shows all", "channel", "list", "--worker", "alice")
 	if !strings.Contains(d.out, "tb1q, 2 % the pool") {
 		t.Errorf("no payout in\n%s", d.out)
@@ -114,6 +116,7 @@ const (
 // listed is a channel as `hashlease channel list --json` shows it.
 type listed struct {
 	Name, Worker, Kind, Payout string
+	Dialect, Device, Address   string
 	ExtranoncePrefix           string `json:"extranonce_prefix"`
 	PoolPercent                int    `json:"pool_percent"`
 }

@@ -377,6 +377,26 @@ func TestClock_IsShownAndAccepted(t *testing.T) {
 	d.want(exitRefused, "", "accepting the clock: time never goes back", "clock", "accept")
 }
 
+// Ensure that the status shows every port: where it is, what it speaks, and who is on it.
+func TestStatus_ShowsEveryPort(t *testing.T) {
+	d := newDesk(t)
+	d.srv.status = &hashleasev1.GetStatusResponse{Pool: &hashleasev1.PoolStatus{
+		StratumPort: 3333, Ports: []*hashleasev1.StratumPort{
+			{
+				Listen: ":3333", Port: 3333, Dialects: []string{"v1", "v2"},
+				Connections: map[string]int64{"v1": 12, "v2": 3}, ConnectionsFailed: 4,
+			},
+			{
+				Listen: ":0", Port: 40001, Dialects: []string{"v1"}, Tls: true, Proxied: true,
+				MinDifficulty: 65536, Connections: map[string]int64{"v1": 1},
+			},
+		},
+	}}
+	d.want(exitOK, "3333   :3333   v1, v2                         -                 12  3   4\n"+
+		"40001  :0      v1 over TLS, proxies in front  6.554e+04         1   -   0\n", "", "status")
+	d.want(exitOK, `"listen":":0","port":40001,"dialects":["v1"],"tls":true`, "", "status", "--json")
+}
+
 // Ensure that power which is said to be free can be asked for.
 func TestCapacity_RoundsDown(t *testing.T) {
 	for watts, want := range map[int64]string{

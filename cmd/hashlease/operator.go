@@ -10,6 +10,7 @@ import (
 
 	"github.com/hashlease/hashlease/pool/unit"
 	hashleasev1 "github.com/hashlease/hashlease/proto/hashlease/v1"
+	"github.com/hashlease/hashlease/stratum"
 )
 
 type sharesCmd struct{ clientFlags }
@@ -113,6 +114,12 @@ func (c *statusCmd) Run(ctx context.Context, e *env) error {
 	if err := printPool(e, r); err != nil {
 		return err
 	}
+	if ports := r.GetPool().GetPorts(); len(ports) > 0 {
+		e.printf("\n")
+		if err := printPorts(e, ports); err != nil {
+			return err
+		}
+	}
 	if len(r.GetFeeders()) == 0 {
 		return nil
 	}
@@ -134,6 +141,39 @@ func printPool(e *env, r *hashleasev1.GetStatusResponse) error {
 	t.row("stratum", fmt.Sprintf("stratum2+tcp://HOST:%d/%s", p.GetStratumPort(), p.GetAuthorityKey()))
 	t.row("leases", leasesText(r.GetLeases()))
 	return t.flush()
+}
+
+// printPorts shows where miners connect.
+func printPorts(e *env, ports []*hashleasev1.StratumPort) error {
+	t := newTable(e.stdout, "PORT", "LISTEN", "SPEAKS", "LEAST DIFFICULTY", "V1", "V2", "FAILED")
+	for _, p := range ports {
+		least := "-"
+		if d := p.GetMinDifficulty(); d > 0 {
+			least = fmt.Sprintf("%.4g", d)
+		}
+		live := func(dialect string) string {
+			if !slices.Contains(p.GetDialects(), dialect) {
+				return "-"
+			}
+			return strconv.FormatInt(p.GetConnections()[dialect], 10)
+		}
+		t.row(strconv.Itoa(int(p.GetPort())), p.GetListen(), spoken(p), least,
+			live(stratum.V1.String()), live(stratum.V2.String()),
+			strconv.FormatUint(p.GetConnectionsFailed(), 10))
+	}
+	return t.flush()
+}
+
+// spoken says for people how a port is spoken to.
+func spoken(p *hashleasev1.StratumPort) string {
+	text := strings.Join(p.GetDialects(), ", ")
+	if p.GetTls() {
+		text += " over TLS"
+	}
+	if p.GetProxied() {
+		text += ", proxies in front"
+	}
+	return text
 }
 
 // scaleText says of a simulation how its hashes are to be read.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/hashlease/hashlease/cmd/hashlease/config"
+	hashleasev1 "github.com/hashlease/hashlease/proto/hashlease/v1"
 	"github.com/hashlease/hashlease/stratum"
 )
 
@@ -116,6 +117,38 @@ type minerPort struct {
 // mainPort is the port that every server has.
 func (s *server) mainPort() stratum.Port {
 	return stratum.Port{Name: s.cfg.Stratum.Listen, MinDifficulty: s.cfg.Stratum.MinDifficulty}
+}
+
+// portMessages shows every port for miners, with its figures.
+func (s *server) portMessages(figures []stratum.PortStats) []*hashleasev1.StratumPort {
+	out := []*hashleasev1.StratumPort{portMessage(s.mainPort(), s.stratumAt, figures)}
+	for _, p := range s.ports {
+		out = append(out, portMessage(p.Port, p.at, figures))
+	}
+	return out
+}
+
+func portMessage(p stratum.Port, at net.Listener, figures []stratum.PortStats) *hashleasev1.StratumPort {
+	out := &hashleasev1.StratumPort{
+		Listen: p.Name, Port: port(at), Tls: p.TLS != nil, Proxied: len(p.Proxies) > 0,
+		MinDifficulty: p.MinDifficulty,
+		Connections:   map[string]int64{}, ConnectionsOpened: map[string]uint64{},
+	}
+	for _, d := range []stratum.Dialect{stratum.V1, stratum.V2} {
+		if p.Only == nil || *p.Only == d {
+			out.Dialects = append(out.Dialects, d.String())
+		}
+	}
+	for i := range figures {
+		if figures[i].Address != at.Addr().String() {
+			continue // names may be the same
+		}
+		out.ConnectionsFailed = figures[i].Failed
+		for d, n := range figures[i].Live {
+			out.Connections[d.String()], out.ConnectionsOpened[d.String()] = n, figures[i].Opened[d]
+		}
+	}
+	return out
 }
 
 // openPort makes a further port.

@@ -101,7 +101,7 @@ func (s *server) status(context.Context) (*hashleasev1.GetStatusResponse, error)
 			BlocksFound: int64(relay.Found), BlocksAccepted: int64(relay.Accepted),
 			TipToLastJob: latency(st.TipToLastJob), ShareToAck: latency(st.ShareToAck),
 			AuthorityKey: s.keys.authority.Public().String(), StratumPort: port(s.stratumAt),
-			HashScale: 1 / s.cfg.HashScale(),
+			HashScale: 1 / s.cfg.HashScale(), Ports: s.portMessages(st.Ports),
 		},
 		Leases: s.bookStatus(),
 	}

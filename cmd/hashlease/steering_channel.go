@@ -42,6 +42,7 @@ func (s *server) channelMessage(c *stratum.ChannelStats) *hashleasev1.Channel {
 		Difficulty: c.Difficulty, Hashrate: float64(c.Hashrate),
 		ExtranoncePrefix: hex.EncodeToString(c.Prefix),
 		Payout:           s.addressOf(c.Payout), PoolPercent: int32(c.Payout.Percent),
+		Dialect: c.Dialect.String(),
 	}
 	if c.Kind == pool.Extended {
 		out.Kind = hashleasev1.ChannelKind_CHANNEL_KIND_EXTENDED

@@ -191,6 +191,7 @@ func addChannels(f *figures, start time.Time) {
 		}
 		f.channels = append(f.channels, stratum.ChannelStats{
 			Session: uint64(i), Worker: workerID(feeder, k), Device: d, Since: start, Power: true,
+			Dialect:   stratum.V2,
 			LastShare: f.at.Add(-time.Duration(i%13) * time.Second),
 			Accepted:  20 + elapsed/5, Rejected: uint64(i % 3), Difficulty: 1.9e-6, Hashrate: 5000,
 		})

@@ -39,6 +39,7 @@ type workerRow struct {
 	Reported   int64   `json:"reported"` // -1: it has not spoken
 	Full       int64   `json:"full"`
 	Pinned     bool    `json:"pinned"`
+	Dialect    string  `json:"dialect"` // of the newest channel; empty: not connected
 	Device     string  `json:"device"`
 	Address    string  `json:"address"`
 	Channels   int     `json:"channels"`
@@ -87,7 +88,9 @@ func (c *Console) workers(w http.ResponseWriter, r *http.Request) {
 func in(filter, value string) bool { return filter == "" || filter == value }
 
 func (row *workerRow) matches(text string) bool {
-	for _, s := range []string{row.ID, row.Feeder, row.Model, row.Device, row.Address, row.State} {
+	for _, s := range []string{
+		row.ID, row.Feeder, row.Model, row.Dialect, row.Device, row.Address, row.State,
+	} {
 		if strings.Contains(strings.ToLower(s), text) {
 			return true
 		}
@@ -169,6 +172,7 @@ func (row *workerRow) mine(ch *stratum.ChannelStats, scale float64) {
 	if since := millis(ch.Since); since >= row.Since {
 		row.Since, row.Difficulty, row.Address = since, ch.Difficulty, clip(ch.Device.Address)
 		d := ch.Device
+		row.Dialect = ch.Dialect.String()
 		row.Device = clip(strings.Join(strings.Fields(d.Vendor+" "+d.Hardware+" "+d.Firmware), " "))
 	}
 }
@@ -181,6 +185,7 @@ func (row *workerRow) mineBehind(ch *stratum.ChannelStats, n *stratum.WorkerStat
 	row.LastShare = max(row.LastShare, millis(n.LastShare))
 	if since := millis(n.Since); since >= row.Since {
 		row.Since, row.Difficulty, row.Address = since, ch.Difficulty, clip(ch.Device.Address)
+		row.Dialect = ch.Dialect.String()
 		row.Device = clip("behind " + string(ch.Worker))
 	}
 }

@@ -21,7 +21,7 @@ func TestWorkers_SearchesAndJoins(t *testing.T) {
 	}
 	for query, want := range map[string]int{
 		"feeder=f2": 50, "state=s": 1, "q=ASIC-001": 1, "q=luxos&feeder=f1": 21, "q=nothing-like-it": 0,
-		"state=n": 1, "q=%3Cimg": 1, "feeder=f3&state=o": 1, "q=10.0.2.": 49,
+		"state=n": 1, "q=v2&feeder=f2": 50, "q=v1": 1, "q=%3Cimg": 1, "feeder=f3&state=o": 1, "q=10.0.2.": 49,
 	} {
 		if v := ask(query + "&limit=500"); v.Total != want || len(v.Rows) != want {
 			t.Errorf("%s: %d of %d, want %d", query, len(v.Rows), v.Total, want)
@@ -29,11 +29,13 @@ func TestWorkers_SearchesAndJoins(t *testing.T) {
 	}
 	first := ask("q=north.asic-001").Rows[0]
 	if first.Credited != 4321 || first.Feeder != "f1" || first.Index != 0 || first.Hashrate != 5000*4e10 ||
-		first.Device != "Braiins Antminer S21 BOS+ 26.04" || first.Channels != 1 || !first.Power {
+		first.Device != "Braiins Antminer S21 BOS+ 26.04" || first.Channels != 1 || !first.Power ||
+		first.Dialect != "v2" {
 		t.Errorf("row %+v", first)
 	}
 	stranger := ask("q=guest").Rows[0]
-	if stranger.ID != "guest.<b>bold</b>" || stranger.Index != -1 || stranger.Feeder != "" {
+	if stranger.ID != "guest.<b>bold</b>" || stranger.Index != -1 || stranger.Feeder != "" ||
+		stranger.Dialect != "v1" {
 		t.Errorf("row %+v", stranger)
 	}
 	if strings.Contains(s.get("/api/workers?q=guest", http.StatusOK), "<b>") {
@@ -67,12 +69,15 @@ func TestWorkers_SumsSessions(t *testing.T) {
 			{Worker: "a.b", Since: old.Add(time.Hour), Hashrate: 2, Accepted: 3, Device: stratum.Device{
 				Vendor: strings.Repeat("é", 60), Firmware: "\xff",
 			}},
-			{Worker: "a.b", Since: old, Hashrate: 1, Accepted: 4, Device: stratum.Device{Vendor: "old"}},
+			{Worker: "a.b", Since: old, Dialect: stratum.V2, Hashrate: 1, Accepted: 4, Device: stratum.Device{
+				Vendor: "old",
+			}},
 		}}
 	})
 	rows := c.workerRows(c.frame())
 	if len(rows) != 1 || rows[0].Channels != 2 || rows[0].Accepted != 7 || rows[0].Hashrate != 3*4e10 ||
-		len(rows[0].Device) > maxShown+4 || !strings.HasPrefix(rows[0].Device, "éé") {
+		len(rows[0].Device) > maxShown+4 || !strings.HasPrefix(rows[0].Device, "éé") ||
+		rows[0].Dialect != "v1" {
 		t.Errorf("rows %+v", rows)
 	}
 }
@@ -100,7 +105,7 @@ func TestWorkers_ShowsThoseBehindAProxy(t *testing.T) {
 		if got := [3]float64{r.Hashrate, float64(r.Accepted), float64(r.Rejected)}; got != want[r.ID] {
 			t.Errorf("%s: %v, want %v", r.ID, got, want[r.ID])
 		}
-		if r.ID == "a.one" && (r.Device != "behind a.proxy" || r.LastShare == 0) {
+		if r.ID == "a.one" && (r.Device != "behind a.proxy" || r.Dialect != "v1" || r.LastShare == 0) {
 			t.Errorf("row %+v", r)
 		}
 	}

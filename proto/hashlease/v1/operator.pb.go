@@ -1157,7 +1157,9 @@ type PoolStatus struct {
 	AuthorityKey string `protobuf:"bytes,12,opt,name=authority_key,json=authorityKey,proto3" json:"authority_key,omitempty"`
 	StratumPort  int32  `protobuf:"varint,13,opt,name=stratum_port,json=stratumPort,proto3" json:"stratum_port,omitempty"`
 	// Hashes that one counted hash stands for: 1 but in a simulation.
-	HashScale     float64 `protobuf:"fixed64,14,opt,name=hash_scale,json=hashScale,proto3" json:"hash_scale,omitempty"`
+	HashScale float64 `protobuf:"fixed64,14,opt,name=hash_scale,json=hashScale,proto3" json:"hash_scale,omitempty"`
+	// Every port for miners, the main one first.
+	Ports         []*StratumPort `protobuf:"bytes,15,rep,name=ports,proto3" json:"ports,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1290,6 +1292,129 @@ func (x *PoolStatus) GetHashScale() float64 {
 	return 0
 }
 
+func (x *PoolStatus) GetPorts() []*StratumPort {
+	if x != nil {
+		return x.Ports
+	}
+	return nil
+}
+
+// StratumPort is one port for miners.
+type StratumPort struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As configured.
+	Listen string `protobuf:"bytes,1,opt,name=listen,proto3" json:"listen,omitempty"`
+	Port   int32  `protobuf:"varint,2,opt,name=port,proto3" json:"port,omitempty"`
+	// What is spoken: "v1", "v2".
+	Dialects []string `protobuf:"bytes,3,rep,name=dialects,proto3" json:"dialects,omitempty"`
+	Tls      bool     `protobuf:"varint,4,opt,name=tls,proto3" json:"tls,omitempty"`
+	// Whether connections from some sources have to say by a PROXY header who is behind them.
+	Proxied bool `protobuf:"varint,5,opt,name=proxied,proto3" json:"proxied,omitempty"`
+	// Least difficulty of its channels; 0 for none but the server's own.
+	MinDifficulty float64 `protobuf:"fixed64,6,opt,name=min_difficulty,json=minDifficulty,proto3" json:"min_difficulty,omitempty"`
+	// Connections by dialect.
+	Connections map[string]int64 `protobuf:"bytes,7,rep,name=connections,proto3" json:"connections,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	// Connections by dialect, since the start.
+	ConnectionsOpened map[string]uint64 `protobuf:"bytes,8,rep,name=connections_opened,json=connectionsOpened,proto3" json:"connections_opened,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	// Connections that never came to speak Stratum, since the start.
+	ConnectionsFailed uint64 `protobuf:"varint,9,opt,name=connections_failed,json=connectionsFailed,proto3" json:"connections_failed,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *StratumPort) Reset() {
+	*x = StratumPort{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StratumPort) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StratumPort) ProtoMessage() {}
+
+func (x *StratumPort) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StratumPort.ProtoReflect.Descriptor instead.
+func (*StratumPort) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *StratumPort) GetListen() string {
+	if x != nil {
+		return x.Listen
+	}
+	return ""
+}
+
+func (x *StratumPort) GetPort() int32 {
+	if x != nil {
+		return x.Port
+	}
+	return 0
+}
+
+func (x *StratumPort) GetDialects() []string {
+	if x != nil {
+		return x.Dialects
+	}
+	return nil
+}
+
+func (x *StratumPort) GetTls() bool {
+	if x != nil {
+		return x.Tls
+	}
+	return false
+}
+
+func (x *StratumPort) GetProxied() bool {
+	if x != nil {
+		return x.Proxied
+	}
+	return false
+}
+
+func (x *StratumPort) GetMinDifficulty() float64 {
+	if x != nil {
+		return x.MinDifficulty
+	}
+	return 0
+}
+
+func (x *StratumPort) GetConnections() map[string]int64 {
+	if x != nil {
+		return x.Connections
+	}
+	return nil
+}
+
+func (x *StratumPort) GetConnectionsOpened() map[string]uint64 {
+	if x != nil {
+		return x.ConnectionsOpened
+	}
+	return nil
+}
+
+func (x *StratumPort) GetConnectionsFailed() uint64 {
+	if x != nil {
+		return x.ConnectionsFailed
+	}
+	return 0
+}
+
 // Latency is a distribution in milliseconds.
 type Latency struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1303,7 +1428,7 @@ type Latency struct {
 
 func (x *Latency) Reset() {
 	*x = Latency{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[17]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1315,7 +1440,7 @@ func (x *Latency) String() string {
 func (*Latency) ProtoMessage() {}
 
 func (x *Latency) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[17]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1328,7 +1453,7 @@ func (x *Latency) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Latency.ProtoReflect.Descriptor instead.
 func (*Latency) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{17}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Latency) GetCount() uint64 {
@@ -1385,7 +1510,7 @@ type FeederStatus struct {
 
 func (x *FeederStatus) Reset() {
 	*x = FeederStatus{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[18]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1397,7 +1522,7 @@ func (x *FeederStatus) String() string {
 func (*FeederStatus) ProtoMessage() {}
 
 func (x *FeederStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[18]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1410,7 +1535,7 @@ func (x *FeederStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FeederStatus.ProtoReflect.Descriptor instead.
 func (*FeederStatus) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{18}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *FeederStatus) GetFeeder() string {
@@ -1514,7 +1639,7 @@ type ConfirmLeaseOffRequest struct {
 
 func (x *ConfirmLeaseOffRequest) Reset() {
 	*x = ConfirmLeaseOffRequest{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[19]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1526,7 +1651,7 @@ func (x *ConfirmLeaseOffRequest) String() string {
 func (*ConfirmLeaseOffRequest) ProtoMessage() {}
 
 func (x *ConfirmLeaseOffRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[19]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1539,7 +1664,7 @@ func (x *ConfirmLeaseOffRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmLeaseOffRequest.ProtoReflect.Descriptor instead.
 func (*ConfirmLeaseOffRequest) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{19}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ConfirmLeaseOffRequest) GetName() string {
@@ -1557,7 +1682,7 @@ type AcceptClockRequest struct {
 
 func (x *AcceptClockRequest) Reset() {
 	*x = AcceptClockRequest{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[20]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1569,7 +1694,7 @@ func (x *AcceptClockRequest) String() string {
 func (*AcceptClockRequest) ProtoMessage() {}
 
 func (x *AcceptClockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[20]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1582,7 +1707,7 @@ func (x *AcceptClockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcceptClockRequest.ProtoReflect.Descriptor instead.
 func (*AcceptClockRequest) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{20}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{21}
 }
 
 type AcceptClockResponse struct {
@@ -1596,7 +1721,7 @@ type AcceptClockResponse struct {
 
 func (x *AcceptClockResponse) Reset() {
 	*x = AcceptClockResponse{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[21]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1608,7 +1733,7 @@ func (x *AcceptClockResponse) String() string {
 func (*AcceptClockResponse) ProtoMessage() {}
 
 func (x *AcceptClockResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[21]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1621,7 +1746,7 @@ func (x *AcceptClockResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcceptClockResponse.ProtoReflect.Descriptor instead.
 func (*AcceptClockResponse) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{21}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *AcceptClockResponse) GetTime() *timestamppb.Timestamp {
@@ -1645,7 +1770,7 @@ type ListChannelsRequest struct {
 
 func (x *ListChannelsRequest) Reset() {
 	*x = ListChannelsRequest{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[22]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1657,7 +1782,7 @@ func (x *ListChannelsRequest) String() string {
 func (*ListChannelsRequest) ProtoMessage() {}
 
 func (x *ListChannelsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[22]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1670,7 +1795,7 @@ func (x *ListChannelsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChannelsRequest.ProtoReflect.Descriptor instead.
 func (*ListChannelsRequest) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{22}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListChannelsRequest) GetWorker() string {
@@ -1707,7 +1832,7 @@ type ListChannelsResponse struct {
 
 func (x *ListChannelsResponse) Reset() {
 	*x = ListChannelsResponse{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[23]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1719,7 +1844,7 @@ func (x *ListChannelsResponse) String() string {
 func (*ListChannelsResponse) ProtoMessage() {}
 
 func (x *ListChannelsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[23]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1732,7 +1857,7 @@ func (x *ListChannelsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChannelsResponse.ProtoReflect.Descriptor instead.
 func (*ListChannelsResponse) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{23}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListChannelsResponse) GetChannels() []*Channel {
@@ -1780,14 +1905,16 @@ type Channel struct {
 	// Address that the coinbase of its jobs pays; absent for the pool.
 	Payout string `protobuf:"bytes,13,opt,name=payout,proto3" json:"payout,omitempty"`
 	// Percentage of the coinbase that the pool gets beside that address.
-	PoolPercent   int32 `protobuf:"varint,14,opt,name=pool_percent,json=poolPercent,proto3" json:"pool_percent,omitempty"`
+	PoolPercent int32 `protobuf:"varint,14,opt,name=pool_percent,json=poolPercent,proto3" json:"pool_percent,omitempty"`
+	// What its connection speaks: "v1" or "v2".
+	Dialect       string `protobuf:"bytes,15,opt,name=dialect,proto3" json:"dialect,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Channel) Reset() {
 	*x = Channel{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[24]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1799,7 +1926,7 @@ func (x *Channel) String() string {
 func (*Channel) ProtoMessage() {}
 
 func (x *Channel) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[24]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1812,7 +1939,7 @@ func (x *Channel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Channel.ProtoReflect.Descriptor instead.
 func (*Channel) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{24}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Channel) GetName() string {
@@ -1913,6 +2040,13 @@ func (x *Channel) GetPoolPercent() int32 {
 	return 0
 }
 
+func (x *Channel) GetDialect() string {
+	if x != nil {
+		return x.Dialect
+	}
+	return ""
+}
+
 type RenewChannelPrefixRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// "sessions/{session}/channels/{channel}".
@@ -1923,7 +2057,7 @@ type RenewChannelPrefixRequest struct {
 
 func (x *RenewChannelPrefixRequest) Reset() {
 	*x = RenewChannelPrefixRequest{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[25]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1935,7 +2069,7 @@ func (x *RenewChannelPrefixRequest) String() string {
 func (*RenewChannelPrefixRequest) ProtoMessage() {}
 
 func (x *RenewChannelPrefixRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[25]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1948,7 +2082,7 @@ func (x *RenewChannelPrefixRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewChannelPrefixRequest.ProtoReflect.Descriptor instead.
 func (*RenewChannelPrefixRequest) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{25}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *RenewChannelPrefixRequest) GetName() string {
@@ -1972,7 +2106,7 @@ type SetChannelPayoutRequest struct {
 
 func (x *SetChannelPayoutRequest) Reset() {
 	*x = SetChannelPayoutRequest{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[26]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1984,7 +2118,7 @@ func (x *SetChannelPayoutRequest) String() string {
 func (*SetChannelPayoutRequest) ProtoMessage() {}
 
 func (x *SetChannelPayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[26]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1997,7 +2131,7 @@ func (x *SetChannelPayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetChannelPayoutRequest.ProtoReflect.Descriptor instead.
 func (*SetChannelPayoutRequest) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{26}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *SetChannelPayoutRequest) GetName() string {
@@ -2033,7 +2167,7 @@ type CloseChannelRequest struct {
 
 func (x *CloseChannelRequest) Reset() {
 	*x = CloseChannelRequest{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[27]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2045,7 +2179,7 @@ func (x *CloseChannelRequest) String() string {
 func (*CloseChannelRequest) ProtoMessage() {}
 
 func (x *CloseChannelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[27]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2058,7 +2192,7 @@ func (x *CloseChannelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseChannelRequest.ProtoReflect.Descriptor instead.
 func (*CloseChannelRequest) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{27}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *CloseChannelRequest) GetName() string {
@@ -2083,7 +2217,7 @@ type CloseChannelResponse struct {
 
 func (x *CloseChannelResponse) Reset() {
 	*x = CloseChannelResponse{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[28]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2095,7 +2229,7 @@ func (x *CloseChannelResponse) String() string {
 func (*CloseChannelResponse) ProtoMessage() {}
 
 func (x *CloseChannelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[28]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2108,7 +2242,7 @@ func (x *CloseChannelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseChannelResponse.ProtoReflect.Descriptor instead.
 func (*CloseChannelResponse) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{28}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{29}
 }
 
 var File_hashlease_v1_operator_proto protoreflect.FileDescriptor
@@ -2182,7 +2316,7 @@ const file_hashlease_v1_operator_proto_rawDesc = "" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12#\n" +
 	"\rclock_suspect\x18\x03 \x01(\bR\fclockSuspect\x12\x1b\n" +
 	"\tread_only\x18\x04 \x01(\bR\breadOnly\x12\x12\n" +
-	"\x04live\x18\x05 \x01(\x03R\x04live\"\x84\x05\n" +
+	"\x04live\x18\x05 \x01(\x03R\x04live\"\xb5\x05\n" +
 	"\n" +
 	"PoolStatus\x12\x16\n" +
 	"\x06height\x18\x01 \x01(\x05R\x06height\x12\x1d\n" +
@@ -2202,8 +2336,25 @@ const file_hashlease_v1_operator_proto_rawDesc = "" +
 	"\rauthority_key\x18\f \x01(\tR\fauthorityKey\x12!\n" +
 	"\fstratum_port\x18\r \x01(\x05R\vstratumPort\x12\x1d\n" +
 	"\n" +
-	"hash_scale\x18\x0e \x01(\x01R\thashScale\x1aA\n" +
+	"hash_scale\x18\x0e \x01(\x01R\thashScale\x12/\n" +
+	"\x05ports\x18\x0f \x03(\v2\x19.hashlease.v1.StratumPortR\x05ports\x1aA\n" +
 	"\x13SharesRejectedEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\x8c\x04\n" +
+	"\vStratumPort\x12\x16\n" +
+	"\x06listen\x18\x01 \x01(\tR\x06listen\x12\x12\n" +
+	"\x04port\x18\x02 \x01(\x05R\x04port\x12\x1a\n" +
+	"\bdialects\x18\x03 \x03(\tR\bdialects\x12\x10\n" +
+	"\x03tls\x18\x04 \x01(\bR\x03tls\x12\x18\n" +
+	"\aproxied\x18\x05 \x01(\bR\aproxied\x12%\n" +
+	"\x0emin_difficulty\x18\x06 \x01(\x01R\rminDifficulty\x12L\n" +
+	"\vconnections\x18\a \x03(\v2*.hashlease.v1.StratumPort.ConnectionsEntryR\vconnections\x12_\n" +
+	"\x12connections_opened\x18\b \x03(\v20.hashlease.v1.StratumPort.ConnectionsOpenedEntryR\x11connectionsOpened\x12-\n" +
+	"\x12connections_failed\x18\t \x01(\x04R\x11connectionsFailed\x1a>\n" +
+	"\x10ConnectionsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\x1aD\n" +
+	"\x16ConnectionsOpenedEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"d\n" +
 	"\aLatency\x12\x14\n" +
@@ -2244,7 +2395,7 @@ const file_hashlease_v1_operator_proto_rawDesc = "" +
 	"\bchannels\x18\x01 \x03(\v2\x15.hashlease.v1.ChannelR\bchannels\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\x1d\n" +
 	"\n" +
-	"total_size\x18\x03 \x01(\x03R\ttotalSize\"\x89\x04\n" +
+	"total_size\x18\x03 \x01(\x03R\ttotalSize\"\xa3\x04\n" +
 	"\aChannel\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06worker\x18\x02 \x01(\tR\x06worker\x12-\n" +
@@ -2262,7 +2413,8 @@ const file_hashlease_v1_operator_proto_rawDesc = "" +
 	"\bhashrate\x18\v \x01(\x01R\bhashrate\x12+\n" +
 	"\x11extranonce_prefix\x18\f \x01(\tR\x10extranoncePrefix\x12\x16\n" +
 	"\x06payout\x18\r \x01(\tR\x06payout\x12!\n" +
-	"\fpool_percent\x18\x0e \x01(\x05R\vpoolPercent\"/\n" +
+	"\fpool_percent\x18\x0e \x01(\x05R\vpoolPercent\x12\x18\n" +
+	"\adialect\x18\x0f \x01(\tR\adialect\"/\n" +
 	"\x19RenewChannelPrefixRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"h\n" +
 	"\x17SetChannelPayoutRequest\x12\x12\n" +
@@ -2311,7 +2463,7 @@ func file_hashlease_v1_operator_proto_rawDescGZIP() []byte {
 }
 
 var file_hashlease_v1_operator_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_hashlease_v1_operator_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
+var file_hashlease_v1_operator_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
 var file_hashlease_v1_operator_proto_goTypes = []any{
 	(Arm)(0),                          // 0: hashlease.v1.Arm
 	(ChannelKind)(0),                  // 1: hashlease.v1.ChannelKind
@@ -2332,77 +2484,83 @@ var file_hashlease_v1_operator_proto_goTypes = []any{
 	(*GetStatusResponse)(nil),         // 16: hashlease.v1.GetStatusResponse
 	(*LeaseBookStatus)(nil),           // 17: hashlease.v1.LeaseBookStatus
 	(*PoolStatus)(nil),                // 18: hashlease.v1.PoolStatus
-	(*Latency)(nil),                   // 19: hashlease.v1.Latency
-	(*FeederStatus)(nil),              // 20: hashlease.v1.FeederStatus
-	(*ConfirmLeaseOffRequest)(nil),    // 21: hashlease.v1.ConfirmLeaseOffRequest
-	(*AcceptClockRequest)(nil),        // 22: hashlease.v1.AcceptClockRequest
-	(*AcceptClockResponse)(nil),       // 23: hashlease.v1.AcceptClockResponse
-	(*ListChannelsRequest)(nil),       // 24: hashlease.v1.ListChannelsRequest
-	(*ListChannelsResponse)(nil),      // 25: hashlease.v1.ListChannelsResponse
-	(*Channel)(nil),                   // 26: hashlease.v1.Channel
-	(*RenewChannelPrefixRequest)(nil), // 27: hashlease.v1.RenewChannelPrefixRequest
-	(*SetChannelPayoutRequest)(nil),   // 28: hashlease.v1.SetChannelPayoutRequest
-	(*CloseChannelRequest)(nil),       // 29: hashlease.v1.CloseChannelRequest
-	(*CloseChannelResponse)(nil),      // 30: hashlease.v1.CloseChannelResponse
-	nil,                               // 31: hashlease.v1.PoolStatus.SharesRejectedEntry
-	(*timestamppb.Timestamp)(nil),     // 32: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),       // 33: google.protobuf.Duration
-	(*Lease)(nil),                     // 34: hashlease.v1.Lease
+	(*StratumPort)(nil),               // 19: hashlease.v1.StratumPort
+	(*Latency)(nil),                   // 20: hashlease.v1.Latency
+	(*FeederStatus)(nil),              // 21: hashlease.v1.FeederStatus
+	(*ConfirmLeaseOffRequest)(nil),    // 22: hashlease.v1.ConfirmLeaseOffRequest
+	(*AcceptClockRequest)(nil),        // 23: hashlease.v1.AcceptClockRequest
+	(*AcceptClockResponse)(nil),       // 24: hashlease.v1.AcceptClockResponse
+	(*ListChannelsRequest)(nil),       // 25: hashlease.v1.ListChannelsRequest
+	(*ListChannelsResponse)(nil),      // 26: hashlease.v1.ListChannelsResponse
+	(*Channel)(nil),                   // 27: hashlease.v1.Channel
+	(*RenewChannelPrefixRequest)(nil), // 28: hashlease.v1.RenewChannelPrefixRequest
+	(*SetChannelPayoutRequest)(nil),   // 29: hashlease.v1.SetChannelPayoutRequest
+	(*CloseChannelRequest)(nil),       // 30: hashlease.v1.CloseChannelRequest
+	(*CloseChannelResponse)(nil),      // 31: hashlease.v1.CloseChannelResponse
+	nil,                               // 32: hashlease.v1.PoolStatus.SharesRejectedEntry
+	nil,                               // 33: hashlease.v1.StratumPort.ConnectionsEntry
+	nil,                               // 34: hashlease.v1.StratumPort.ConnectionsOpenedEntry
+	(*timestamppb.Timestamp)(nil),     // 35: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),       // 36: google.protobuf.Duration
+	(*Lease)(nil),                     // 37: hashlease.v1.Lease
 }
 var file_hashlease_v1_operator_proto_depIdxs = []int32{
 	4,  // 0: hashlease.v1.ListSharesResponse.workers:type_name -> hashlease.v1.WorkerShares
-	32, // 1: hashlease.v1.WorkerShares.last_time:type_name -> google.protobuf.Timestamp
+	35, // 1: hashlease.v1.WorkerShares.last_time:type_name -> google.protobuf.Timestamp
 	7,  // 2: hashlease.v1.ListBlocksResponse.blocks:type_name -> hashlease.v1.Block
-	32, // 3: hashlease.v1.Block.found_time:type_name -> google.protobuf.Timestamp
-	33, // 4: hashlease.v1.CurtailSiteRequest.duration:type_name -> google.protobuf.Duration
+	35, // 3: hashlease.v1.Block.found_time:type_name -> google.protobuf.Timestamp
+	36, // 4: hashlease.v1.CurtailSiteRequest.duration:type_name -> google.protobuf.Duration
 	10, // 5: hashlease.v1.CurtailSiteResponse.preview:type_name -> hashlease.v1.CurtailPreview
 	12, // 6: hashlease.v1.CurtailSiteResponse.progress:type_name -> hashlease.v1.CurtailProgress
 	11, // 7: hashlease.v1.CurtailPreview.workers:type_name -> hashlease.v1.CurtailedWorker
-	32, // 8: hashlease.v1.CurtailProgress.time:type_name -> google.protobuf.Timestamp
+	35, // 8: hashlease.v1.CurtailProgress.time:type_name -> google.protobuf.Timestamp
 	0,  // 9: hashlease.v1.SetArmRequest.arm:type_name -> hashlease.v1.Arm
 	0,  // 10: hashlease.v1.SetArmResponse.arm:type_name -> hashlease.v1.Arm
-	32, // 11: hashlease.v1.GetStatusResponse.time:type_name -> google.protobuf.Timestamp
+	35, // 11: hashlease.v1.GetStatusResponse.time:type_name -> google.protobuf.Timestamp
 	18, // 12: hashlease.v1.GetStatusResponse.pool:type_name -> hashlease.v1.PoolStatus
-	20, // 13: hashlease.v1.GetStatusResponse.feeders:type_name -> hashlease.v1.FeederStatus
+	21, // 13: hashlease.v1.GetStatusResponse.feeders:type_name -> hashlease.v1.FeederStatus
 	17, // 14: hashlease.v1.GetStatusResponse.leases:type_name -> hashlease.v1.LeaseBookStatus
-	32, // 15: hashlease.v1.LeaseBookStatus.time:type_name -> google.protobuf.Timestamp
-	31, // 16: hashlease.v1.PoolStatus.shares_rejected:type_name -> hashlease.v1.PoolStatus.SharesRejectedEntry
-	19, // 17: hashlease.v1.PoolStatus.tip_to_last_job:type_name -> hashlease.v1.Latency
-	19, // 18: hashlease.v1.PoolStatus.share_to_ack:type_name -> hashlease.v1.Latency
-	0,  // 19: hashlease.v1.FeederStatus.arm:type_name -> hashlease.v1.Arm
-	32, // 20: hashlease.v1.FeederStatus.reading_time:type_name -> google.protobuf.Timestamp
-	32, // 21: hashlease.v1.AcceptClockResponse.time:type_name -> google.protobuf.Timestamp
-	26, // 22: hashlease.v1.ListChannelsResponse.channels:type_name -> hashlease.v1.Channel
-	1,  // 23: hashlease.v1.Channel.kind:type_name -> hashlease.v1.ChannelKind
-	32, // 24: hashlease.v1.Channel.open_time:type_name -> google.protobuf.Timestamp
-	32, // 25: hashlease.v1.Channel.last_share_time:type_name -> google.protobuf.Timestamp
-	2,  // 26: hashlease.v1.OperatorService.ListShares:input_type -> hashlease.v1.ListSharesRequest
-	5,  // 27: hashlease.v1.OperatorService.ListBlocks:input_type -> hashlease.v1.ListBlocksRequest
-	8,  // 28: hashlease.v1.OperatorService.CurtailSite:input_type -> hashlease.v1.CurtailSiteRequest
-	13, // 29: hashlease.v1.OperatorService.SetArm:input_type -> hashlease.v1.SetArmRequest
-	15, // 30: hashlease.v1.OperatorService.GetStatus:input_type -> hashlease.v1.GetStatusRequest
-	21, // 31: hashlease.v1.OperatorService.ConfirmLeaseOff:input_type -> hashlease.v1.ConfirmLeaseOffRequest
-	22, // 32: hashlease.v1.OperatorService.AcceptClock:input_type -> hashlease.v1.AcceptClockRequest
-	24, // 33: hashlease.v1.OperatorService.ListChannels:input_type -> hashlease.v1.ListChannelsRequest
-	27, // 34: hashlease.v1.OperatorService.RenewChannelPrefix:input_type -> hashlease.v1.RenewChannelPrefixRequest
-	28, // 35: hashlease.v1.OperatorService.SetChannelPayout:input_type -> hashlease.v1.SetChannelPayoutRequest
-	29, // 36: hashlease.v1.OperatorService.CloseChannel:input_type -> hashlease.v1.CloseChannelRequest
-	3,  // 37: hashlease.v1.OperatorService.ListShares:output_type -> hashlease.v1.ListSharesResponse
-	6,  // 38: hashlease.v1.OperatorService.ListBlocks:output_type -> hashlease.v1.ListBlocksResponse
-	9,  // 39: hashlease.v1.OperatorService.CurtailSite:output_type -> hashlease.v1.CurtailSiteResponse
-	14, // 40: hashlease.v1.OperatorService.SetArm:output_type -> hashlease.v1.SetArmResponse
-	16, // 41: hashlease.v1.OperatorService.GetStatus:output_type -> hashlease.v1.GetStatusResponse
-	34, // 42: hashlease.v1.OperatorService.ConfirmLeaseOff:output_type -> hashlease.v1.Lease
-	23, // 43: hashlease.v1.OperatorService.AcceptClock:output_type -> hashlease.v1.AcceptClockResponse
-	25, // 44: hashlease.v1.OperatorService.ListChannels:output_type -> hashlease.v1.ListChannelsResponse
-	26, // 45: hashlease.v1.OperatorService.RenewChannelPrefix:output_type -> hashlease.v1.Channel
-	26, // 46: hashlease.v1.OperatorService.SetChannelPayout:output_type -> hashlease.v1.Channel
-	30, // 47: hashlease.v1.OperatorService.CloseChannel:output_type -> hashlease.v1.CloseChannelResponse
-	37, // [37:48] is the sub-list for method output_type
-	26, // [26:37] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	35, // 15: hashlease.v1.LeaseBookStatus.time:type_name -> google.protobuf.Timestamp
+	32, // 16: hashlease.v1.PoolStatus.shares_rejected:type_name -> hashlease.v1.PoolStatus.SharesRejectedEntry
+	20, // 17: hashlease.v1.PoolStatus.tip_to_last_job:type_name -> hashlease.v1.Latency
+	20, // 18: hashlease.v1.PoolStatus.share_to_ack:type_name -> hashlease.v1.Latency
+	19, // 19: hashlease.v1.PoolStatus.ports:type_name -> hashlease.v1.StratumPort
+	33, // 20: hashlease.v1.StratumPort.connections:type_name -> hashlease.v1.StratumPort.ConnectionsEntry
+	34, // 21: hashlease.v1.StratumPort.connections_opened:type_name -> hashlease.v1.StratumPort.ConnectionsOpenedEntry
+	0,  // 22: hashlease.v1.FeederStatus.arm:type_name -> hashlease.v1.Arm
+	35, // 23: hashlease.v1.FeederStatus.reading_time:type_name -> google.protobuf.Timestamp
+	35, // 24: hashlease.v1.AcceptClockResponse.time:type_name -> google.protobuf.Timestamp
+	27, // 25: hashlease.v1.ListChannelsResponse.channels:type_name -> hashlease.v1.Channel
+	1,  // 26: hashlease.v1.Channel.kind:type_name -> hashlease.v1.ChannelKind
+	35, // 27: hashlease.v1.Channel.open_time:type_name -> google.protobuf.Timestamp
+	35, // 28: hashlease.v1.Channel.last_share_time:type_name -> google.protobuf.Timestamp
+	2,  // 29: hashlease.v1.OperatorService.ListShares:input_type -> hashlease.v1.ListSharesRequest
+	5,  // 30: hashlease.v1.OperatorService.ListBlocks:input_type -> hashlease.v1.ListBlocksRequest
+	8,  // 31: hashlease.v1.OperatorService.CurtailSite:input_type -> hashlease.v1.CurtailSiteRequest
+	13, // 32: hashlease.v1.OperatorService.SetArm:input_type -> hashlease.v1.SetArmRequest
+	15, // 33: hashlease.v1.OperatorService.GetStatus:input_type -> hashlease.v1.GetStatusRequest
+	22, // 34: hashlease.v1.OperatorService.ConfirmLeaseOff:input_type -> hashlease.v1.ConfirmLeaseOffRequest
+	23, // 35: hashlease.v1.OperatorService.AcceptClock:input_type -> hashlease.v1.AcceptClockRequest
+	25, // 36: hashlease.v1.OperatorService.ListChannels:input_type -> hashlease.v1.ListChannelsRequest
+	28, // 37: hashlease.v1.OperatorService.RenewChannelPrefix:input_type -> hashlease.v1.RenewChannelPrefixRequest
+	29, // 38: hashlease.v1.OperatorService.SetChannelPayout:input_type -> hashlease.v1.SetChannelPayoutRequest
+	30, // 39: hashlease.v1.OperatorService.CloseChannel:input_type -> hashlease.v1.CloseChannelRequest
+	3,  // 40: hashlease.v1.OperatorService.ListShares:output_type -> hashlease.v1.ListSharesResponse
+	6,  // 41: hashlease.v1.OperatorService.ListBlocks:output_type -> hashlease.v1.ListBlocksResponse
+	9,  // 42: hashlease.v1.OperatorService.CurtailSite:output_type -> hashlease.v1.CurtailSiteResponse
+	14, // 43: hashlease.v1.OperatorService.SetArm:output_type -> hashlease.v1.SetArmResponse
+	16, // 44: hashlease.v1.OperatorService.GetStatus:output_type -> hashlease.v1.GetStatusResponse
+	37, // 45: hashlease.v1.OperatorService.ConfirmLeaseOff:output_type -> hashlease.v1.Lease
+	24, // 46: hashlease.v1.OperatorService.AcceptClock:output_type -> hashlease.v1.AcceptClockResponse
+	26, // 47: hashlease.v1.OperatorService.ListChannels:output_type -> hashlease.v1.ListChannelsResponse
+	27, // 48: hashlease.v1.OperatorService.RenewChannelPrefix:output_type -> hashlease.v1.Channel
+	27, // 49: hashlease.v1.OperatorService.SetChannelPayout:output_type -> hashlease.v1.Channel
+	31, // 50: hashlease.v1.OperatorService.CloseChannel:output_type -> hashlease.v1.CloseChannelResponse
+	40, // [40:51] is the sub-list for method output_type
+	29, // [29:40] is the sub-list for method input_type
+	29, // [29:29] is the sub-list for extension type_name
+	29, // [29:29] is the sub-list for extension extendee
+	0,  // [0:29] is the sub-list for field type_name
 }
 
 func init() { file_hashlease_v1_operator_proto_init() }
@@ -2421,7 +2579,7 @@ func file_hashlease_v1_operator_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_hashlease_v1_operator_proto_rawDesc), len(file_hashlease_v1_operator_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   30,
+			NumMessages:   33,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

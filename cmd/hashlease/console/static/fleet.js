@@ -115,7 +115,7 @@ function hover(fig, e) {
   tip(e, row ? [
     row.id, `${row.model}, ${row.state}`,
     `draws ${row.reported < 0 ? '?' : watts(row.reported)} of ${watts(row.full)}, ordered ${watts(row.ordered)}`,
-    row.channels ? `${hashrate(row.hashrate)}, ${row.device}` : 'not connected',
+    row.channels ? `${hashrate(row.hashrate)}, ${row.dialect} ${row.device}` : 'not connected',
   ] : [`${fig.id}, worker ${i + 1}`, state]);
 }
 

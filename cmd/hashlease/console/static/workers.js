@@ -68,7 +68,7 @@ function row(w, i) {
     { text: count(w.credited), title: `${count(w.accepted)} in this session` },
     { text: all ? `${count(w.rejected)}` : '–', className: all && w.rejected > Math.max(5, all / 20) ? 'late' : '' },
     w.last_share ? span(now() - w.last_share) : '–',
-    { text: w.device || 'not connected', className: 'cut', title: [w.device, w.address].filter(Boolean).join(' from ') },
+    { text: [w.dialect, w.device].filter(Boolean).join(' ') || 'not connected', className: 'cut', title: [w.device, w.address].filter(Boolean).join(' from ') },
   ];
 }
 
