@@ -106,7 +106,7 @@ func TestRun_MeasuresStratumV1(t *testing.T) {
 	if s.Wrong != 0 || s.Bad == 0 || s.Refused != s.Bad || s.Ack.Count == 0 || s.Durable == 0 {
 		t.Errorf("shares: %+v", s)
 	}
-	if d.Wrong != 0 || d.Answered <= 0 || d.Reply.Count == 0 {
+	if d.Wrong != 0 || d.Answered <= 0 || d.Reply.Count == 0 || d.Bad == 0 || d.Refused != d.Bad {
 		t.Errorf("closed stream: %+v", d)
 	}
 	if tip := row.Tip; tip.First <= 0 || tip.Last < tip.P99 || tip.Messages < 1 {

@@ -315,26 +315,31 @@ func (l *v1Loop) start(o v1Offer) {
 	l.wake()
 }
 
-// count lets shares that are sent from now on count.
-func (l *v1Loop) count() {
+// count lets shares that are sent from now on count, and takes what was seen until now.
+func (l *v1Loop) count() (early tally) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.offer.counted = true
+	return l.collectLocked()
 }
 
-// finish ends the stream, and says how late the generator was.
-func (l *v1Loop) finish() []time.Duration {
+// finish ends the stream, takes what was seen of it, and says how late the generator was.
+func (l *v1Loop) finish() (inTime tally, late []time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	late := l.offer.late
+	late = l.offer.late
 	l.offer = v1Offer{}
-	return late
+	return l.collectLocked(), late
 }
 
 // collect takes what the connections have seen since the last call.
-func (l *v1Loop) collect() (t tally) {
+func (l *v1Loop) collect() tally {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	return l.collectLocked()
+}
+
+func (l *v1Loop) collectLocked() (t tally) {
 	t, l.tally = l.tally, tally{}
 	return t
 }

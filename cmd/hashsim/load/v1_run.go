@@ -342,20 +342,18 @@ func (r *v1Run) stream(ctx context.Context, o v1Offer, window *Window) (s stream
 	if err := pause(ctx, r.cfg.settle()); err != nil {
 		return s, err
 	}
-	early := r.loop.collect()
 	w, err := openWindow(r.pid())
 	if err != nil {
 		return s, err
 	}
-	r.loop.count()
+	early := r.loop.count()
 	if err := pause(ctx, r.cfg.For); err != nil {
 		return s, err
 	}
-	s.inTime = r.loop.collect()
+	s.inTime, s.late = r.loop.finish()
 	if *window, err = w.close(); err != nil {
 		return s, err
 	}
-	s.late = r.loop.finish()
 	if err := pause(ctx, settleFor); err != nil {
 		return s, err
 	}

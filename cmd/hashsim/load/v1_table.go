@@ -48,12 +48,13 @@ func v1Depths(value func(*V1Closed) float64) func(*V1Row) (float64, bool) {
 	return v1Of(func(r *V1Row) *V1Closed { return r.Depth }, value)
 }
 
-// v1Lines have their goals beside what ckpool does on such a machine, measured the same way.
+// v1Lines have their goals, and in brackets what was measured of ckpool on such a machine at another time.
+// Where there are two, the second is at 5,000 connections.
 var v1Lines = []v1Line{
 	{"acknowledged submits/s, 4 in flight on each", "75,000 at 1,000 (24,000 to 26,000)", "%.0f", v1Depths(
 		func(d *V1Closed) float64 { return d.Answered },
 	)},
-	{"server CPU per share then, us", "", "%.1f", v1Depths(func(d *V1Closed) float64 {
+	{"server CPU per share then, us", "(50 to 55 at 1,000)", "%.1f", v1Depths(func(d *V1Closed) float64 {
 		return d.CPUPerShare
 	})},
 	{"generator CPU per share then, us", "", "%.1f", v1Depths(func(d *V1Closed) float64 {
@@ -70,10 +71,12 @@ var v1Lines = []v1Line{
 	{"a bare loopback round trip then, CPU us", "", "%.1f", v1Shares(func(s *Shares) float64 {
 		return s.Loopback
 	})},
-	{"share to reply p50 (durable), ms", "", "%.2f", v1Shares(func(s *Shares) float64 { return s.Ack.P50 })},
-	{"share to reply p99 (durable), ms", "12", "%.2f", v1Shares(func(s *Shares) float64 {
-		return s.Ack.P99
-	})},
+	{"share to reply p50 (durable), ms", "(0.27 to 0.38, not durable)", "%.2f", v1Shares(
+		func(s *Shares) float64 { return s.Ack.P50 },
+	)},
+	{"share to reply p99 (durable), ms", "12 at 1,000 (2.3 to 3.1, not durable)", "%.2f", v1Shares(
+		func(s *Shares) float64 { return s.Ack.P99 },
+	)},
 	{"share to refusal p50, ms", "", "%.2f", v1Shares(func(s *Shares) float64 { return s.Refusal.P50 })},
 	{"share to refusal p99, ms", "", "%.2f", v1Shares(func(s *Shares) float64 { return s.Refusal.P99 })},
 	{"bad shares refused rightly", "all", "%.4g %%", v1Shares(func(s *Shares) float64 {
@@ -84,9 +87,15 @@ var v1Lines = []v1Line{
 	{"connects/s: subscribe, authorize, first job", "5,500 at 5,000 (2,100 to 3,300)", "%.0f", v1Connects(
 		func(c *V1Connect) float64 { return c.Rate },
 	)},
-	{"dial to first job p99, ms", "", "%.1f", v1Connects(func(c *V1Connect) float64 { return c.Took.P99 })},
-	{"server CPU per connect, us", "", "%.0f", v1Connects(func(c *V1Connect) float64 { return c.CPU })},
-	{"tip to first connection, ms", "", "%.1f", v1Tips(func(t *V1Tip) float64 { return t.First })},
+	{"dial to first job p99, ms", "(23 to 285, 130 to 273)", "%.1f", v1Connects(
+		func(c *V1Connect) float64 { return c.Took.P99 },
+	)},
+	{"server CPU per connect, us", "(150 to 240, 290 to 330)", "%.0f", v1Connects(
+		func(c *V1Connect) float64 { return c.CPU },
+	)},
+	{"tip to first connection, ms", "(61 to 264, 81 to 264)", "%.1f", v1Tips(
+		func(t *V1Tip) float64 { return t.First },
+	)},
 	{"tip to p99 of connections, ms", "27 at 1,000, 150 at 5,000 (90 to 310, 224 to 545)", "%.1f", v1Tips(
 		func(t *V1Tip) float64 { return t.P99 },
 	)},
@@ -94,9 +103,9 @@ var v1Lines = []v1Line{
 	{"the same, worst tip, ms", "", "%.1f", v1Tips(func(t *V1Tip) float64 { return t.WorstLast })},
 	{"messages for it", "", "%.1f", v1Tips(func(t *V1Tip) float64 { return t.Messages })},
 	{others, "", "%.2f", v1Tips(func(t *V1Tip) float64 { return t.OthersBusy })},
-	{"resident memory per idle connection, KiB", "8", "%.2f", v1Memory(func(m *Memory) float64 {
-		return m.Grown / 1024
-	})},
+	{"resident memory per idle connection, KiB", "8 (4.4 to 4.6, 4.0)", "%.2f", v1Memory(
+		func(m *Memory) float64 { return m.Grown / 1024 },
+	)},
 	{"the same after FreeOSMemory, KiB", "8", "%.2f", v1Memory(func(m *Memory) float64 {
 		return m.Freed / 1024
 	})},

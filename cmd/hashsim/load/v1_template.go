@@ -19,7 +19,7 @@ const (
 
 // templateText is what getblocktemplate answers, as far as its size matters.
 func templateText() []byte {
-	raw := make([]byte, templateSize/templateTxs/2-80)
+	raw := make([]byte, templateSize/templateTxs/2-50) // as hexadecimal, and what is around it
 	txs := make([]templateTx, templateTxs)
 	for i := range txs {
 		raw[0], raw[1] = byte(i), byte(i>>8)
