@@ -83,6 +83,7 @@ func newV1Peer(t *testing.T, profile stratumtest.V1Profile) *v1Peer {
 	w := newWorld(t, func(c *stratum.Config) {
 		c.MinDifficulty = 1e-9
 		c.SharesPerMinute, c.OpeningShares = 2, 0 // so few that no pause of a test is evidence
+		c.JobWithin = time.Hour                   // nor a reason for a job
 	})
 	p := &v1Peer{
 		peer: &peer{w: w, height: 900_000, miner: &miner{t: t}},

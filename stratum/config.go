@@ -41,6 +41,7 @@ type Config struct {
 	MaxAllNames        int           // of all channels
 	HandshakeTimeout   time.Duration // from accept to the end of the Noise handshake
 	OpenTimeout        time.Duration // without a channel; proxies may wait for their miners
+	JobWithin          time.Duration // a V1 miner gets a job so often, as its firmware gives up silent pools
 	DrainFor           time.Duration // Reconnect messages are spread over this at shutdown
 
 	// Classes are what miners bear, by what their software calls itself.
@@ -82,6 +83,7 @@ func DefaultConfig() Config {
 		MaxAllNames:        200_000,
 		HandshakeTimeout:   5 * time.Second,
 		OpenTimeout:        60 * time.Second,
+		JobWithin:          30 * time.Second,
 		DrainFor:           2 * time.Second,
 		PowerReport:        2 * time.Second,
 		PowerDeadMan:       60 * time.Second,
@@ -113,6 +115,7 @@ func (c *Config) Validate() error {
 		{"ack after", c.AckAfter},
 		{"handshake timeout", c.HandshakeTimeout},
 		{"open timeout", c.OpenTimeout},
+		{"job within", c.JobWithin},
 		{"power report", c.PowerReport},
 		{"power dead man", c.PowerDeadMan},
 	} {

@@ -119,12 +119,8 @@ func (d *v1) rests() bool {
 	return !d.ownPoll && d.heard.Sub(last) > restAfter
 }
 
-const (
-	// lineWithin is how long a line may take from its first byte to its last.
-	lineWithin = 30 * time.Second
-	// jobWithin is how long a miner may be without news: firmware gives up a pool that is silent.
-	jobWithin = 30 * time.Second
-)
+// lineWithin is how long a line may take from its first byte to its last.
+const lineWithin = 30 * time.Second
 
 // lookLocked ends the session of a peer that does not end its line, and sends a new job after a silence.
 func (d *v1) lookLocked(now time.Time) {
@@ -133,10 +129,10 @@ func (d *v1) lookLocked(now time.Time) {
 		return
 	}
 	c := d.channels[d.channelID.Load()]
-	if c == nil || !c.group.live || now.Sub(d.sent) < jobWithin {
+	if c == nil || !c.group.live || now.Sub(d.sent) < d.srv.cfg.JobWithin {
 		return
 	}
-	n := d.numberedLocked(d.srv.v1.again(d.srv.rooms.Assembler, c.group.best(), now))
+	n := d.numberedLocked(d.srv.v1.again(d.srv.rooms.Assembler, c.group.best(), d.srv.cfg.JobWithin, now))
 	d.jobLocked(0, false, c.pool.Assign(n.job, n.id, now))
 }
 

@@ -85,12 +85,12 @@ func (j *v1Jobs) jobLocked(of *pool.Job, tip pool.Tip, now time.Time) *pool.Job 
 }
 
 // again is a job with a new salt and the present time, for miners that have heard nothing for long. It is the
-// same for all who ask within jobWithin: one that has it already needs one of its own.
-func (j *v1Jobs) again(maker *pool.Assembler, of *pool.Job, now time.Time) *pool.Job {
+// same for all who ask in half of that time: one that has it already needs one of its own.
+func (j *v1Jobs) again(maker *pool.Assembler, of *pool.Job, within time.Duration, now time.Time) *pool.Job {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if now.After(j.due) {
-		j.due, j.repeat = now.Add(jobWithin/2), newGeneration()
+		j.due, j.repeat = now.Add(within/2), newGeneration()
 	}
 	v := j.repeat.jobs[of]
 	if v == nil {
