@@ -68,7 +68,9 @@ func DefaultConfig() Config {
 	return Config{
 		Dialect: DialectV2, Connections: []int{1000}, Measure: Measures(), Rate: 5000, For: 8 * time.Second,
 		Idle: 60 * time.Second, Tips: 5, Stock: 10_000,
-		Ladder:  []float64{5_000, 10_000, 15_000, 20_000, 25_000, 30_000, 40_000, 50_000, 60_000, 80_000},
+		Ladder: []float64{
+			5_000, 10_000, 15_000, 20_000, 25_000, 30_000, 40_000, 50_000, 60_000, 80_000, 100_000,
+		},
 		Proxies: []Proxies{{100, 100}, {1, 1000}},
 	}
 }
