@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -19,7 +20,6 @@ import (
 
 	"github.com/hashlease/hashlease/cmd/hashsim/sim"
 	"github.com/hashlease/hashlease/pool/unit"
-	"github.com/hashlease/hashlease/stratum/noise"
 	"github.com/hashlease/hashlease/stratum/stratumtest"
 )
 
@@ -46,8 +46,7 @@ func (s *site) handOver() {
 
 // knocker connects as miners do, again and again, and notes how it was received.
 type knocker struct {
-	address   string
-	authority noise.PublicKey
+	connect func(context.Context) (io.Closer, error)
 
 	refused int // connections that the system refused
 	cut     int // connections that ended before the handshake did
@@ -58,7 +57,7 @@ type knocker struct {
 func (k *knocker) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		began := time.Now()
-		c, err := stratumtest.Dial(ctx, k.address, &k.authority)
+		c, err := k.connect(ctx)
 		switch {
 		case err == nil:
 			k.served++
@@ -91,7 +90,9 @@ func TestTakeOver_LosesNothingInSeveralHandOvers(t *testing.T) {
 	s.eventually("every miner has work", time.Minute, func() bool { return s.sim.Stats().Mining == miners })
 	s.sim.MarkTruth()
 	s.eventually("the lease is active", time.Minute, func() bool { return s.lease().State == "ACTIVE" })
-	knocks := &knocker{address: s.listen[0], authority: s.authority}
+	knocks := &knocker{connect: func(ctx context.Context) (io.Closer, error) {
+		return stratumtest.Dial(ctx, s.listen[0], &s.authority)
+	}}
 	ctx, cancel := context.WithCancel(t.Context())
 	var knocking sync.WaitGroup
 	knocking.Go(func() { knocks.run(ctx) })
