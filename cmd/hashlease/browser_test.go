@@ -45,8 +45,8 @@ func TestBrowser_ShowsALeaseBecomeActive(t *testing.T) {
 			.some((td) => td.textContent === 'accepted')`)
 	b.wait("every tile has a figure", 30*time.Second, `
 		[...document.querySelectorAll('.tile .value')].every((p) => /[0-9]/.test(p.textContent))`)
-	b.wait("the scale is said", time.Second,
-		`document.getElementById('scale').textContent.includes('4·10¹⁰')`)
+	b.wait("the scale of so few miners is said", time.Second,
+		`document.getElementById('scale').textContent.includes('8·10⁹')`)
 	b.picture("console-1440.png", 1440, 1000)
 	b.search()
 	b.picture("console-390.png", 390, 844)
