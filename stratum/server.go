@@ -87,6 +87,7 @@ func New(cfg Config, rooms Rooms, log *slog.Logger) (*Server, error) {
 		done:       make(chan struct{}),
 	}
 	s.beat.began = time.Now()
+	s.prefixes.StartAt(rooms.Assembler.Epoch())
 	for range shards() {
 		s.shards = append(s.shards, newShard(s))
 	}
