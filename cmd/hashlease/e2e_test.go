@@ -281,6 +281,16 @@ type oldShare struct {
 // mineOneShare mines one share with a scripted client and waits for its acknowledgement.
 func (s *site) mineOneShare() oldShare {
 	s.t.Helper()
+	for {
+		if share, fresh := s.tryOneShare(); fresh {
+			return share
+		}
+	}
+}
+
+// tryOneShare is false if somebody found a block while it was mined.
+func (s *site) tryOneShare() (share oldShare, fresh bool) {
+	s.t.Helper()
 	c, channel, target := s.openScripted()
 	defer c.Close()
 	tip := awaitMessage[sv2.SetNewPrevHash](s.t, c)
@@ -301,10 +311,13 @@ func (s *site) mineOneShare() oldShare {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	if e, ok := f.Message.(sv2.SubmitSharesError); ok && e.Code == pool.RejectStale.Code() {
+		return oldShare{}, false
+	}
 	if _, ok := f.Message.(sv2.SubmitSharesSuccess); !ok {
 		s.t.Fatalf("an honest share was answered with %+v", f.Message)
 	}
-	return oldShare{share: sh, root: job.MerkleRoot}
+	return oldShare{share: sh, root: job.MerkleRoot}, true
 }
 
 // refuseOldShare sends the bytes of an accepted share again under every job that is valid now.
