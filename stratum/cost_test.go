@@ -3,6 +3,7 @@ package stratum
 import (
 	"fmt"
 	"io"
+	"math"
 	"runtime"
 	"testing"
 	"time"
@@ -63,25 +64,36 @@ func TestGroup_BoundsTheMemoryOfAChannel(t *testing.T) {
 	const first, more, limit = 10, 400, 960
 	for _, kind := range []pool.Kind{pool.Standard, pool.Extended} {
 		t.Run(kind.String(), func(t *testing.T) {
-			b := newBench(t, nil)
-			s := b.crowd(kind, first)
-			openings := make([]opening, more)
-			for i := range openings {
-				openings[i] = opening{
-					identity: fmt.Sprintf("a.c%d", i), kind: kind, maxTarget: pool.MaxTarget,
-				}
+			// What earlier tests still end meanwhile adds to one try, not to all.
+			bytes := int64(math.MaxInt64)
+			for range 3 {
+				bytes = min(bytes, bytesOfChannels(t, kind, first, more))
 			}
-			before, now := used(), time.Now()
-			for i := range openings {
-				s.open(openings[i], now)
-			}
-			s.writer.Wait()
-			bytes := (int64(used()) - int64(before)) / more
 			if t.Logf("%d bytes for a channel", bytes); bytes > limit {
 				t.Errorf("%d bytes for a channel more, at most %d are wanted", bytes, limit)
 			}
-			runtime.KeepAlive(openings)
-			s.close(io.EOF)
 		})
 	}
+}
+
+// bytesOfChannels is what each of more channels takes on a connection that has a few.
+func bytesOfChannels(t *testing.T, kind pool.Kind, first, more int) int64 {
+	t.Helper()
+	b := newBench(t, nil)
+	s := b.crowd(kind, first)
+	openings := make([]opening, more)
+	for i := range openings {
+		openings[i] = opening{
+			identity: fmt.Sprintf("a.c%d", i), kind: kind, maxTarget: pool.MaxTarget,
+		}
+	}
+	before, now := used(), time.Now()
+	for i := range openings {
+		s.open(openings[i], now)
+	}
+	s.writer.Wait()
+	bytes := (int64(used()) - int64(before)) / int64(more)
+	runtime.KeepAlive(openings)
+	s.close(io.EOF)
+	return bytes
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	mathrand "math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -277,16 +278,22 @@ func (c *Child) end(sig os.Signal) {
 
 // freePorts finds two addresses on loopback that nobody listens on.
 func freePorts() (first, second string, err error) {
-	a, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", "", fmt.Errorf("finding a free port: %w", err)
+	for range 1000 {
+		a := fmt.Sprintf("127.0.0.1:%d", portsFrom+mathrand.IntN(portsTo-portsFrom))
+		if a == first || !free(a) {
+			continue
+		}
+		if first != "" {
+			return first, a, nil
+		}
+		first = a
 	}
-	b, err := net.Listen("tcp", "127.0.0.1:0") // while a is taken: it must be another one
-	if err != nil {
-		return "", "", errors.Join(fmt.Errorf("finding a free port: %w", err), a.Close())
-	}
-	return a.Addr().String(), b.Addr().String(), errors.Join(a.Close(), b.Close())
+	return "", "", fmt.Errorf("finding a free port from %d to %d: those tried are taken", portsFrom, portsTo)
 }
+
+// The ports of a child are its own while it is stopped too. So they are below those that Linux hands out to
+// whoever asks for any (ip_local_port_range, from 32768).
+const portsFrom, portsTo = 20_000, 32_000
 
 func free(addr string) bool {
 	l, err := net.Listen("tcp", addr)
