@@ -97,3 +97,61 @@ func bytesOfChannels(t *testing.T, kind pool.Kind, first, more int) int64 {
 	s.close(io.EOF)
 	return bytes
 }
+
+// v1Crowd is connections of Stratum V1 that mine, over a transport that takes all at once: how far a kernel's
+// buffers reach is another matter.
+func (b *bench) v1Crowd(n int) []*v1 {
+	b.tb.Helper()
+	crowd := make([]*v1, n)
+	for i := range crowd {
+		d := b.v1Session()
+		d.writer.Wait()
+		d.out.conn = new(sealedShares)
+		crowd[i] = d
+	}
+	return crowd
+}
+
+// Ensure that a tip and its full job are written once for all connections of Stratum V1: what that allocates
+// is the same for one connection and for many.
+func TestV1_FollowsRoundsWithoutAllocating(t *testing.T) {
+	if raced {
+		t.Skip("allocations cannot be counted under the race detector")
+	}
+	const warm, runs = 140, 100
+	cost := func(connections int) float64 {
+		b := newBench(t, nil)
+		b.publish(template(100, 1, false))
+		crowd := b.v1Crowd(connections)
+		now := time.Now()
+		rounds := make([]*pool.Round, 0, 2*(warm+runs+1))
+		for n := range warm + runs + 1 { // each tip is known by its header first
+			rounds = append(rounds, b.publish(template(101+int32(n), byte(2+n), true)),
+				b.publish(template(101+int32(n), byte(2+n), false)))
+		}
+		follow := func() {
+			for _, r := range rounds[:2] {
+				for _, d := range crowd {
+					d.followRound(r, now)
+				}
+			}
+			rounds = rounds[2:]
+		}
+		for range warm { // lists of dead jobs have grown to their bounds
+			follow()
+		}
+		n := testing.AllocsPerRun(runs, follow)
+		for _, d := range crowd {
+			if d.why() != nil {
+				t.Errorf("a session ended: %v", d.why())
+			}
+		}
+		return n
+	}
+	const more = 20
+	one, many := cost(1), cost(1+more)
+	t.Logf("%v allocations for a tip and its job, %v with %d connections more", one, many, more)
+	if many > one+1 { // buffers that are lent may have to be made anew after a collection
+		t.Errorf("%d connections more cost %v allocations for a tip and its job, want none", more, many-one)
+	}
+}
