@@ -80,13 +80,14 @@ func (s *session) found(b *pool.Block) {
 func (s *session) durable(a *accepted, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.channels[a.channel.id] == a.channel { // else closed meanwhile: credited, and nobody to tell
-		s.says.durableLocked(a, now)
-	}
+	s.says.durableLocked(a, now)
 }
 
 // durableLocked puts a share into its channel's next acknowledgement.
 func (d v2) durableLocked(a *accepted, _ time.Time) {
+	if d.channels[a.channel.id] != a.channel {
+		return // closed meanwhile: credited, and nobody to tell
+	}
 	k := a.channel.acks
 	if k == nil {
 		k, _ = unsaid.Get().(*acks) // the pool holds nothing else

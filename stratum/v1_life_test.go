@@ -48,6 +48,38 @@ func TestV1_AnswersWhatIsDurable(t *testing.T) {
 	})
 }
 
+// Ensure that a share which becomes durable after the operator closed the channel is answered all the same:
+// it is credited, and the connection lives on.
+func TestV1_AnswersWhatIsDurableAfterItsChannel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := make(chan struct{}) // closed when it goes on
+		b := newBench(t, nil)
+		b.credit = func(context.Context, []pool.Credit) error {
+			<-disk
+			return nil
+		}
+		b.start()
+		defer b.stop()
+		b.publish(template(100, 1, false))
+		c := b.dialV1()
+		defer c.conn.Close()
+		c.join("test", "a.b", "x")
+		c.submit("3", "a.b", 1)
+		c.submit(`"four"`, "a.b", 2)
+		synctest.Wait()
+		ch := b.server.Channels()[0]
+		if err := b.server.CloseChannel(ch.Session, ch.Channel, "bye"); err != nil {
+			t.Fatal(err)
+		}
+		close(disk)
+		for _, id := range []string{"3", `"four"`} {
+			if l := c.reply(id); !l.accepted() {
+				t.Errorf("after the commit came %v", l)
+			}
+		}
+	})
+}
+
 // Ensure that a tip and its jobs are what miners wait for: clean work at once, then the full job for those
 // who can go on, and the old job is stale.
 func TestV1_FollowsATipAndItsFullJob(t *testing.T) {

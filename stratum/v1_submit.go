@@ -89,16 +89,19 @@ func (d *v1) key() uint32 {
 	return oddID | d.lastID
 }
 
-// durableLocked acknowledges a share.
+// durableLocked acknowledges a share, also when its channel was closed meanwhile: every request is answered.
 func (d *v1) durableLocked(a *accepted, now time.Time) {
-	if out := d.outLocked(); out != nil {
-		if a.sequence < oddID {
-			*out = sv1.AppendTrueNumber(*out, a.sequence)
-		} else {
-			*out = sv1.AppendTrue(*out, sv1.Value(d.odd[a.sequence]))
-		}
-	}
+	id := d.odd[a.sequence]
 	delete(d.odd, a.sequence)
+	out := d.outLocked()
+	if out == nil {
+		return // nobody to tell
+	}
+	if a.sequence < oddID {
+		*out = sv1.AppendTrueNumber(*out, a.sequence)
+	} else {
+		*out = sv1.AppendTrue(*out, sv1.Value(id))
+	}
 	d.srv.counts.shareToAck.observe(now.Sub(a.read))
 	d.srv.counts.acknowledged.Add(1)
 }
