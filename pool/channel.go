@@ -611,6 +611,10 @@ func (c *Channel) Suggest(difficulty float64, now time.Time) {
 	c.keep(before)
 }
 
+// RoundToPowers says that the device rounds difficulties above 1 to powers of two, which was not known when
+// the channel opened. It counts from the next Update on.
+func (c *Channel) RoundToPowers() { c.vardiff.RoundToPowers() }
+
 // Update takes what the device declares anew (UpdateChannel, sv2-spec 05 §5.3.7).
 func (c *Channel) Update(nominal unit.Hashrate, maxTarget Target, now time.Time) {
 	before := c.terms()

@@ -551,6 +551,10 @@ func (d *Vardiff) Expect(expected unit.Hashrate, sharesPerMinute float64, at tim
 	d.claim()
 }
 
+// RoundToPowers says that the client rounds difficulties above 1 to powers of two, which was not known when
+// the channel opened. It counts from the next Update or change on.
+func (d *Vardiff) RoundToPowers() { d.grid |= powersOfTwo }
+
 // Update takes what the device declares anew.
 func (d *Vardiff) Update(nominal unit.Hashrate, maxTarget Target, at time.Time) {
 	d.allow(maxTarget)

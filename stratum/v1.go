@@ -35,6 +35,7 @@ type v1 struct {
 	wants      v1Wants         // of its difficulty
 	agent      pool.MinerClass // what is known of its firmware
 	known      bool            // anything is
+	asking     bool            // the answer to client.get_version is waited for
 
 	mask      atomic.Uint32     // version bits that may be rolled
 	channelID atomic.Uint32     // 0 before it is open
@@ -155,7 +156,7 @@ func (d *v1) line(line []byte) error {
 			return errMalformed
 		}
 	case d.request.Answers():
-		d.told()
+		d.told(now)
 	default:
 		share = string(d.request.Method) == "mining.submit"
 		d.handle(now)

@@ -364,7 +364,7 @@ func (z *v1Fuzzer) small(n byte) {
 	}
 	z.say(pick([]string{
 		`{"id":1,"result":"cpuminer/2.5.1","error":null}`, `{"id":null,"result":null,"error":[20,"no",null]}`,
-		`{"id":1000000,"result":"x"}`, `{"id":"x","error":null}`, `{"id":1,"result":{"a":[]}}`,
+		`{"id":2000000000,"result":"NiceHash/1"}`, `{"id":"x","error":null}`, `{"id":1,"result":{"a":[]}}`,
 	}, n/16))
 }
 

@@ -50,19 +50,11 @@ func (d *v1) handleOld(now time.Time) {
 	d.fail(sv1.CodeOther, "method is not known")
 }
 
-// told takes what the miner answers to a question of ours.
-func (d *v1) told() {
-	if d.known || !d.request.Result.IsString() {
-		return
-	}
-	d.meetAgent(d.request.Result.Text())
-}
-
 // subscribe gives the connection its extranonce1. A second one changes nothing.
 func (d *v1) subscribe(now time.Time) {
 	m := sv1.ParseSubscribe(d.request.Params)
 	if len(m.Agent) > 0 {
-		d.meetAgent(m.Agent)
+		d.meetAgent(m.Agent, now)
 	}
 	if !d.subscribed && !d.takePrefix(m.Session) {
 		d.fail(sv1.CodeOther, "no extranonce is free")
@@ -167,10 +159,14 @@ func (d *v1) authorizeAnother(user []byte, now time.Time) {
 
 // begin opens the channel when both are known, who mines and under which extranonce. It says why not.
 func (d *v1) begin(now time.Time) (message string) {
-	return d.open(opening{
+	message = d.open(opening{
 		identity: d.user, kind: pool.Extended, maxTarget: d.easiest(), prefix: &d.prefix, v1: d,
 		start: d.wants.start,
 	}, now)
+	if message == "" {
+		d.askVersion()
+	}
+	return message
 }
 
 // say shows a line to the people at the miner.

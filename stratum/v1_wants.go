@@ -11,7 +11,7 @@ import (
 func (d *v1) configured(now time.Time) {
 	m := sv1.ParseConfigure(d.request.Params)
 	if len(m.Agent) > 0 && !d.known {
-		d.meetAgent(m.Agent)
+		d.meetAgent(m.Agent, now)
 	}
 	if m.Rolling {
 		d.mask.Store(v1Mask & m.Mask)
