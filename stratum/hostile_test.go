@@ -501,6 +501,7 @@ func TestServer_OnePeerCannotFillTheQueueOfShares(t *testing.T) {
 	b := newBench(t, func(c *Config) { c.Gather = 0 })
 	sh := newShard(b.server)
 	flooder, honest := &session{srv: b.server, shard: sh}, &session{srv: b.server, shard: sh}
+	flooder.says, honest.says = v2{flooder}, v2{honest}
 	full := make(chan struct{})
 	go func() { // ends when the rest is taken
 		for range unsureLimit + 1 {
