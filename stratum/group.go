@@ -141,6 +141,7 @@ func (s *session) joinLocked(c *channel, r *pool.Round, now time.Time) {
 	case r == nil:
 	case g.live:
 		s.introduceLocked(c, now)
+		s.replaceSpentLocked(c, now)
 	default: // the others wait too
 		s.introduceAllLocked(g, s.says.roundLocked(r, g.payout), now)
 	}
@@ -156,6 +157,9 @@ func (s *session) introduceAllLocked(g *group, r *pool.Round, now time.Time) {
 		}
 	}
 	g.live = true
+	for _, c := range g.members {
+		s.replaceSpentLocked(c, now)
+	}
 	if r.Next != nil {
 		s.announceLocked(g, r.Next, true, now)
 	}
@@ -179,6 +183,14 @@ func (s *session) introduceLocked(c *channel, now time.Time) bool {
 		s.says.jobLocked(c.id, headers, c.pool.AssignFuture(g.next.job, g.next.id))
 	}
 	return true
+}
+
+// replaceSpentLocked sends a member that was introduced a fresh job if no share of the group's can count for
+// it: its miner may have had that one before its connection was lost.
+func (s *session) replaceSpentLocked(c *channel, now time.Time) {
+	if c.pool.Spent(c.group.best()) {
+		s.refreshLocked(c, now)
+	}
 }
 
 // beginLocked numbers the jobs of a group that has none; nothing is sent.

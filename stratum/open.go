@@ -178,9 +178,6 @@ func (s *session) start(c *channel, o opening, payout pool.Payout, now time.Time
 	c.tellShareWork(target.Work())
 	s.says.openedLocked(c, o.request, target)
 	s.joinLocked(c, round, now)
-	if o.v1 != nil && c.group.live && c.pool.Spent(c.group.best()) {
-		s.refreshLocked(c, now) // the miner may have had that job before its connection was lost
-	}
 	s.flushLocked()
 }
 

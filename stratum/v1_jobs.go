@@ -165,7 +165,15 @@ func (d *v1) jobLocked(_ uint32, _ bool, a pool.Assignment) {
 	}
 }
 
-func (d *v1) tipLocked(_ uint32, n numbered, _ *pool.Tip) { d.notifyLocked(n.job, true) }
+// tipLocked sends the job of a tip. One that is spent for a channel that begins is not sent: what
+// replaces it follows at once, and some firmware would mine the first of both for a while.
+func (d *v1) tipLocked(_ uint32, n numbered, _ *pool.Tip) {
+	c := d.channels[d.channelID.Load()]
+	if c != nil && !c.group.live && c.pool.Spent(n.job) {
+		return
+	}
+	d.notifyLocked(n.job, true)
+}
 
 func (d *v1) notifyLocked(job *pool.Job, clean bool) {
 	out := d.outLocked()

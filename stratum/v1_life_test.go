@@ -165,8 +165,14 @@ func TestV1_ResumesASession(t *testing.T) {
 				c.say(`{"id":2,"method":"mining.authorize","params":["a.b"]}`)
 				c.reply("2")
 				synctest.Wait()
+				var jobs []string
 				for len(c.lines) > 0 {
-					c.hear()
+					if c.hear().Method == "mining.notify" {
+						jobs = append(jobs, c.job.id)
+					}
+				}
+				if len(jobs) != 1 || !c.job.clean || old.id == c.job.id {
+					t.Errorf("jobs %v begin, want one that is not %s; clean is %v", jobs, old.id, c.job.clean)
 				}
 				return c, id
 			}
@@ -204,6 +210,45 @@ func TestV1_ResumesASession(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Ensure that a miner which came back before there was any work is given a job that counts for it, and no
+// other, though the job that comes was made before it did.
+func TestV1_ResumesBeforeThereIsWork(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, nil)
+		b.start()
+		defer b.stop()
+		var session string
+		var c *v1Client
+		for again := range 2 {
+			c = b.dialV1()
+			defer c.conn.Close()
+			c.say(`{"id":1,"method":"mining.subscribe","params":["test",%q]}`, session)
+			if session = c.subscribed(c.reply("1")); again == 0 {
+				_ = c.conn.Close()
+				synctest.Wait()
+			}
+		}
+		round, err := b.maker.Advance(nil, template(100, 1, false))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.say(`{"id":2,"method":"mining.authorize","params":["a.b"]}`)
+		c.reply("2")
+		b.feed.Publish(round)
+		c.await("mining.notify")
+		c.submit("9", "a.b", 1)
+		if l := c.reply("9"); !l.accepted() {
+			t.Errorf("a share is answered by %v", l)
+		}
+		synctest.Wait()
+		for len(c.lines) > 0 {
+			if l := c.hear(); l.Method == "mining.notify" {
+				t.Errorf("a further job came: %v", l)
+			}
+		}
+	})
 }
 
 // Ensure that an extranonce is changed for those who asked for that, and only for them.
