@@ -28,6 +28,7 @@ type v1 struct {
 	in         lines
 	request    sv1.Request // in hand
 	malformed  int         // lines
+	inPoll     int         // lines of the poll that runs
 	subscribed bool
 	resumed    bool            // its prefix was another connection's a moment ago
 	opening    bool            // the request in hand is to be answered when the channel is open
@@ -93,9 +94,6 @@ func (d *v1) read() error {
 	}
 }
 
-// poll leaves lines to serve.
-func (*v1) poll() (rests bool) { return false }
-
 // ended is why the connection ends.
 func (d *v1) ended(err error) error {
 	d.flush()
@@ -110,14 +108,22 @@ func (d *v1) ended(err error) error {
 
 // rests guesses whether the next line will be long in coming, like a V2 session does.
 func (d *v1) rests() bool {
+	if d.times(); d.ownPoll || d.in.waits() {
+		return false // the transport says when; or the line has more to come
+	}
 	last := d.heard
 	d.heard = time.Now()
-	if d.in.waits() {
-		d.begun.CompareAndSwap(0, d.heard.UnixNano())
-		return false
+	return d.heard.Sub(last) > restAfter
+}
+
+// times keeps since when a line waits for its end.
+func (d *v1) times() {
+	switch begun := d.begun.Load(); {
+	case !d.in.waits() && begun != 0:
+		d.begun.Store(0)
+	case d.in.waits() && begun == 0:
+		d.begun.Store(time.Now().UnixNano())
 	}
-	d.begun.Store(0)
-	return !d.ownPoll && d.heard.Sub(last) > restAfter
 }
 
 // lineWithin is how long a line may take from its first byte to its last.

@@ -2,8 +2,10 @@ package stratum
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"syscall"
 
@@ -24,7 +26,7 @@ var reads = sync.Pool{New: func() any { return new([readSize]byte) }}
 type lines struct {
 	conn net.Conn
 	raw  syscall.RawConn // nil if the connection is not a socket
-	held []byte          // read, and not handled: whole lines only before the first read
+	held []byte          // read, and not handled: whole lines only for who handles them next
 }
 
 func newLines(conn net.Conn, first []byte) lines {
@@ -59,28 +61,32 @@ func (l *lines) next(handle func(line []byte) error) error {
 	return err
 }
 
-// cut handles the lines that end in b and holds what is left.
+// cut handles the lines that end in b and holds what is left: a line that is left for later, with all that
+// follows it, or the beginning of one.
 func (l *lines) cut(b []byte, handle func(line []byte) error) error {
 	for {
 		i := bytes.IndexByte(b, '\n')
 		if i < 0 {
 			break
 		}
-		line := b[:i]
-		b = b[i+1:]
+		whole := b[:i]
 		if len(l.held) > 0 {
-			line = append(l.held, line...)
+			whole = append(l.held, whole...)
 			l.held = nil
 		}
-		if len(line) > lineLimit {
+		if len(whole) > lineLimit {
 			return fmt.Errorf("%w: up to %d bytes are accepted", sv1.ErrLength, lineLimit)
 		}
-		if line = bytes.TrimSpace(line); len(line) == 0 {
-			continue
+		if line := bytes.TrimSpace(whole); len(line) > 0 {
+			err := handle(line)
+			if errors.Is(err, errLater) {
+				l.held = slices.Concat(whole, b[i:])
+			}
+			if err != nil {
+				return err
+			}
 		}
-		if err := handle(line); err != nil {
-			return err
-		}
+		b = b[i+1:]
 	}
 	if len(b) > 0 {
 		l.held = append(l.held, b...)
