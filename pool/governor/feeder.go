@@ -18,6 +18,7 @@ const (
 // feeder is a feeder with what is known and ordered on it.
 type feeder struct {
 	fleet.Feeder
+	site    *site
 	meters  []*meter
 	workers []*worker
 	full    unit.Watts // of all workers, by their curves

@@ -48,6 +48,7 @@ type Governor struct {
 type site struct {
 	fleet.Site
 	feeders []*feeder
+	stop    *Stop // nil: no emergency stop is in force
 }
 
 // New makes a governor from a configuration and what its journal remembers.
@@ -91,6 +92,7 @@ func (g *Governor) addSite(s fleet.Site) {
 	st := &site{Site: s}
 	for i := range s.Feeders {
 		f := newFeeder(s.Feeders[i], g.cfg.History)
+		f.site = st
 		st.feeders = append(st.feeders, f)
 		g.feeders = append(g.feeders, f)
 		g.byFeeder[f.ID] = f
@@ -154,7 +156,7 @@ func (g *Governor) step(now time.Time) {
 	}
 	g.endCurtailments(now)
 	caps := g.capsNow(now)
-	if g.ready {
+	if g.ready || g.stopped() {
 		g.replan(caps, now)
 	}
 	g.prove(now)
@@ -183,8 +185,15 @@ func (g *Governor) replan(caps []fleet.Cap, now time.Time) {
 	for i := range plan.Feeders {
 		f := g.feeders[i]
 		f.plan = plan.Feeders[i]
+		stopped := f.site.stop != nil
+		if stopped {
+			f.stopAll()
+		} else {
+			f.wakePinned()
+		}
 		g.noteShort(f, now)
-		if f.arm == fleet.Act && (f.now.read || now.Sub(g.started) > g.cfg.Stale) {
+		read := f.now.read || now.Sub(g.started) > g.cfg.Stale
+		if f.arm == fleet.Act && (stopped || g.ready && read) {
 			g.order(f, caps, now)
 		}
 	}

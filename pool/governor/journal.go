@@ -33,6 +33,7 @@ type durable struct {
 	Off          []string                     `json:"off,omitempty"`     // claims confirmed off
 	Joules       map[string]float64           `json:"joules,omitempty"`  // delivered, per claim
 	Meters       map[string]fleet.Reading     `json:"meters,omitempty"`  // last accounted, per tenant meter
+	Stops        map[fleet.SiteID]Stop        `json:"stops,omitempty"`   // emergency stops in force
 }
 
 // curtailment is an operator's wish in force.
@@ -84,6 +85,11 @@ func (g *Governor) load(ctx context.Context) error {
 	}
 	for _, c := range g.saved.Curtailments {
 		g.addCurtailment(c)
+	}
+	for id, stop := range g.saved.Stops {
+		if st := g.siteNamed(id); st != nil {
+			st.stop = &stop
+		}
 	}
 	for _, c := range g.saved.Held {
 		if g.byFeeder[c.Feeder] != nil {

@@ -23,7 +23,7 @@ func (g *Governor) order(f *feeder, caps []fleet.Cap, now time.Time) {
 	hold := f.mustHold(caps, now)
 	var down, up []*worker
 	for _, w := range f.workers {
-		if w.actuator == nil || w.stuck || w.Pinned || w.quietYet(now) {
+		if w.actuator == nil || w.stuck || f.site.stop == nil && (w.leftAlone() || w.quietYet(now)) {
 			continue
 		}
 		switch w.direction(hold) {
@@ -70,6 +70,9 @@ func (w *worker) direction(hold bool) direction {
 	}
 }
 
+// leftAlone says whether the worker is pinned, and not asleep since an emergency stop.
+func (w *worker) leftAlone() bool { return w.Pinned && !(w.ordered() && w.reduced()) }
+
 // mayHold says whether a reduction of this worker is told to outlast us. Who cannot would refuse
 // the order; it is refreshed, and lets go when that ends.
 func (w *worker) mayHold(hold bool) bool { return hold && w.capability.HoldsAlone }
@@ -106,8 +109,12 @@ func (g *Governor) noteReduction(f *feeder, down []*worker, now time.Time) strin
 }
 
 // mustHold says whether a reduction on this feeder must outlast us: a tenant's claim or draw, or
-// the limit itself, is behind it. An operator's curtailment alone is released when we are gone.
+// the limit itself, or an emergency stop, is behind it. An operator's curtailment alone is released when we
+// are gone.
 func (f *feeder) mustHold(caps []fleet.Cap, now time.Time) bool {
+	if f.site.stop != nil {
+		return true
+	}
 	var operators unit.Watts
 	for i := range caps {
 		c := &caps[i]

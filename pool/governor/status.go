@@ -26,6 +26,7 @@ type Status struct {
 type SiteStatus struct {
 	ID      fleet.SiteID
 	Name    string
+	Stop    *Stop // the emergency stop in force; nil if there is none
 	Feeders []FeederStatus
 }
 
@@ -169,6 +170,10 @@ func (g *Governor) Status() Status {
 	caps := g.capsNow(now)
 	for _, st := range g.sites {
 		out := SiteStatus{ID: st.ID, Name: st.Name}
+		if st.stop != nil {
+			stop := *st.stop
+			out.Stop = &stop
+		}
 		for _, f := range st.feeders {
 			out.Feeders = append(out.Feeders, g.feederStatus(f, caps, now))
 		}
@@ -207,6 +212,8 @@ func (g *Governor) feederStatus(f *feeder, caps []fleet.Cap, now time.Time) Feed
 // feederState is the most important trouble in words, or "ok".
 func (g *Governor) feederState(f *feeder, s *FeederStatus) string {
 	switch {
+	case f.site.stop != nil && f.arm == fleet.Act:
+		return "stopped: emergency stop, until a person resumes the site"
 	case !f.now.fresh:
 		return f.now.trouble
 	case s.Total > s.Limit:
