@@ -222,6 +222,7 @@ type Proof struct {
 	Free       bool        // ACTIVE holds, by a reading newer than the order (docs/design.md section 6)
 	Drawn      unit.Watts  // the tenant's measured draw on this feeder
 	Delivered  unit.Joules // tenant's metered energy within the window so far
+	Overrun    unit.Joules // tenant's metered energy beyond what it held, laid to this claim
 	Freed      unit.Watts  // mining's metered draw below its baseline when ordering began
 	Gone       bool        // the window is over and the tenant's meter shows it off
 	Reason     string      // why Free is false, for people

@@ -30,7 +30,8 @@ type claim struct {
 	proof    fleet.Proof
 	softAt   time.Time // when figures last made a new proof
 	baseline unit.Watts
-	joules   float64
+	joules   float64 // delivered
+	overrun  float64 // joules drawn beyond what the tenant held, laid to this claim
 }
 
 // counts says whether the claim takes part in the bound now, before draw.
@@ -175,7 +176,7 @@ func (g *Governor) newClaim(c fleet.Cap) *claim {
 	n := &claim{cap: c, baseline: -1, operator: strings.HasPrefix(c.Claim, operatorPrefix)}
 	n.proof.Claim, n.proof.Feeder = c.Claim, c.Feeder
 	n.off = slices.Contains(g.saved.Off, c.Claim)
-	n.joules = g.saved.Joules[c.Claim]
+	n.joules, n.overrun = g.saved.Joules[c.Claim], g.saved.Overruns[c.Claim]
 	return n
 }
 

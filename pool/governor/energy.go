@@ -26,11 +26,16 @@ func (g *Governor) account(f *feeder, claims []*claim) {
 		switch {
 		case last.At.IsZero():
 		case r.Energy > 0 && last.Energy > 0 && r.Energy >= last.Energy:
-			share(claims, m.Tenant, last.At, r.At, float64(r.Energy-last.Energy))
+			divide(claims, m.Tenant, last.At, r.At, float64(r.Energy-last.Energy))
 		case gap <= longestGap:
-			share(claims, m.Tenant, last.At, r.At, float64(r.Watts+last.Watts)/2*gap.Seconds())
+			divide(claims, m.Tenant, last.At, r.At, float64(r.Watts+last.Watts)/2*gap.Seconds())
 		}
 	}
+}
+
+// divide accounts what the tenant was allowed to draw as delivered, and the rest as overrun.
+func divide(claims []*claim, tenant string, from, to time.Time, joules float64) {
+	share(claims, tenant, from, to, overdrawn(claims, tenant, from, to, joules))
 }
 
 // share divides energy that a tenant drew between two instants among its claims. Of a span that reaches

@@ -39,6 +39,9 @@ type feeder struct {
 	calmSince time.Time // since when every claim is proven; the last change of that
 	history   sampleRing
 	capacity  capacity
+
+	overrun  map[string]Overrun   // by tenant: who draws more than it holds
+	judgedAt map[string]time.Time // by tenant: the reading behind that
 }
 
 // figures are one look at a feeder's meters.
@@ -56,7 +59,10 @@ type figures struct {
 }
 
 func newFeeder(f fleet.Feeder, history int) *feeder {
-	return &feeder{Feeder: f, arm: f.Arm, base: f.Base, history: sampleRing{size: history}}
+	return &feeder{
+		Feeder: f, arm: f.Arm, base: f.Base, history: sampleRing{size: history},
+		overrun: map[string]Overrun{}, judgedAt: map[string]time.Time{},
+	}
 }
 
 func (f *feeder) permille(n int64) unit.Watts { return f.Limit * unit.Watts(n) / 1000 }

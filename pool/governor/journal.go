@@ -28,12 +28,13 @@ const (
 type durable struct {
 	Arms         map[fleet.FeederID]fleet.Arm `json:"arms,omitempty"`
 	Curtailments []curtailment                `json:"curtailments,omitempty"`
-	Counter      uint64                       `json:"counter,omitempty"` // of curtailments
-	Held         []fleet.Cap                  `json:"held,omitempty"`    // ended, tenant not confirmed off
-	Off          []string                     `json:"off,omitempty"`     // claims confirmed off
-	Joules       map[string]float64           `json:"joules,omitempty"`  // delivered, per claim
-	Meters       map[string]fleet.Reading     `json:"meters,omitempty"`  // last accounted, per tenant meter
-	Stops        map[fleet.SiteID]Stop        `json:"stops,omitempty"`   // emergency stops in force
+	Counter      uint64                       `json:"counter,omitempty"`  // of curtailments
+	Held         []fleet.Cap                  `json:"held,omitempty"`     // ended, tenant not confirmed off
+	Off          []string                     `json:"off,omitempty"`      // claims confirmed off
+	Joules       map[string]float64           `json:"joules,omitempty"`   // delivered, per claim
+	Overruns     map[string]float64           `json:"overruns,omitempty"` // drawn beyond what was held, per claim
+	Meters       map[string]fleet.Reading     `json:"meters,omitempty"`   // last accounted, per tenant meter
+	Stops        map[fleet.SiteID]Stop        `json:"stops,omitempty"`    // emergency stops in force
 }
 
 // curtailment is an operator's wish in force.
@@ -58,6 +59,7 @@ func (d *durable) confirm(name string) {
 func (d *durable) clone() durable {
 	n := *d
 	n.Arms, n.Joules, n.Meters = maps.Clone(d.Arms), maps.Clone(d.Joules), maps.Clone(d.Meters)
+	n.Overruns = maps.Clone(d.Overruns)
 	n.Curtailments, n.Held, n.Off = slices.Clone(d.Curtailments), slices.Clone(d.Held), slices.Clone(d.Off)
 	return n
 }
@@ -168,7 +170,8 @@ func (g *Governor) keep(ctx context.Context) {
 	g.saveMu.Lock()
 	defer g.saveMu.Unlock()
 	now := time.Now()
-	joules, meters := map[string]float64{}, map[string]fleet.Reading{}
+	joules, overruns := map[string]float64{}, map[string]float64{}
+	meters := map[string]fleet.Reading{}
 	g.mu.Lock()
 	known, begun := make(map[string]bool, len(g.claims)), false
 	for name, c := range g.claims {
@@ -176,6 +179,9 @@ func (g *Governor) keep(ctx context.Context) {
 		begun = begun || !now.Before(c.cap.Begins()) // from here on the counter is the baseline
 		if c.joules > 0 {
 			joules[name] = c.joules
+		}
+		if c.overrun > 0 {
+			overruns[name] = c.overrun
 		}
 	}
 	for _, m := range g.meters {
@@ -189,7 +195,7 @@ func (g *Governor) keep(ctx context.Context) {
 		return
 	}
 	err := g.save(ctx, func(d *durable) {
-		d.Joules, d.Meters = joules, meters
+		d.Joules, d.Overruns, d.Meters = joules, overruns, meters
 		d.Off = slices.DeleteFunc(d.Off, func(name string) bool { return !known[name] })
 		d.Curtailments = slices.DeleteFunc(d.Curtailments, func(c curtailment) bool {
 			return !now.Before(c.Until)

@@ -45,6 +45,7 @@ func (g *Governor) prove(now time.Time) {
 		claims := byFeeder[f.ID]
 		if g.ready { // before, nobody knows whose energy it is
 			g.account(f, claims)
+			g.overruns(f, claims, now)
 		}
 		slices.SortFunc(claims, func(a, b *claim) int { return a.before(b) })
 		g.proveFeeder(f, claims, now)
@@ -109,7 +110,7 @@ func (g *Governor) proveFeeder(f *feeder, claims []*claim, now time.Time) {
 				r.grant(&c.cap)
 			}
 		default:
-			g.proveFree(f, c, r)
+			g.proveFree(f, c, r, now)
 			if c.free {
 				r.grant(&c.cap)
 			}
@@ -126,7 +127,7 @@ func (g *Governor) proveFeeder(f *feeder, claims []*claim, now time.Time) {
 // proveFree judges whether the claim's room is there. A first proof needs readings newer than the
 // last reduction, and room for returns that are still under way; afterwards two
 // readings in a row must stand against it.
-func (g *Governor) proveFree(f *feeder, c *claim, r *room) {
+func (g *Governor) proveFree(f *feeder, c *claim, r *room, now time.Time) {
 	if !f.now.fresh {
 		c.free, c.proof.Reason = false, f.now.trouble
 		return
@@ -141,7 +142,10 @@ func (g *Governor) proveFree(f *feeder, c *claim, r *room) {
 	}
 	over := outside + r.with(&c.cap) - (f.Limit - f.Reserve)
 	newer := f.now.at.After(f.reducedAt) && f.now.at.After(c.cap.Begins()) && g.ready
+	barred := f.barred(c.cap.Tenant)
 	switch {
+	case barred != "" && (!c.free || now.Before(c.cap.From)):
+		c.free, c.proof.Reason = false, barred
 	case over <= 0 && (c.free || newer):
 		c.free, c.failed, c.proof.Reason = true, 0, ""
 	case over <= 0:
@@ -216,7 +220,7 @@ func (g *Governor) figures(f *feeder, c *claim, now time.Time) {
 	}
 	c.proof.At = f.now.at
 	c.proof.Free, c.proof.Gone = c.free, c.gone
-	c.proof.Delivered = unit.Joules(c.joules)
+	c.proof.Delivered, c.proof.Overrun = unit.Joules(c.joules), unit.Joules(c.overrun)
 	c.proof.Freed = max(0, c.baseline-f.now.mining)
 	c.proof.Drawn = 0
 	for _, t := range f.now.tenants {

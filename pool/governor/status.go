@@ -41,6 +41,7 @@ type FeederStatus struct {
 	Mining    unit.Watts
 	Tenant    unit.Watts // sum over Tenants
 	Tenants   []TenantStatus
+	Overruns  []Overrun  // tenants that draw more than they hold
 	Claimed   unit.Watts // sum over tenants of max(claimed, drawn), and operator's claims
 	Bound     unit.Watts // what mining may draw now
 	Ordered   unit.Watts // what the orders in force lead to
@@ -190,7 +191,7 @@ func (g *Governor) feederStatus(f *feeder, caps []fleet.Cap, now time.Time) Feed
 		Excess: f.excess, Full: f.full, Cost: f.plan.Cost, ReadingAt: f.now.at, Fresh: f.now.fresh,
 	}
 	s.Bound = f.Limit - f.Reserve - f.base - s.Claimed
-	s.Tenants = f.tenantStatus(caps, now)
+	s.Tenants, s.Overruns = f.tenantStatus(caps, now), f.overrunList()
 	for _, w := range f.workers {
 		ws := w.status(now)
 		s.Ordered += ws.Watts
@@ -218,6 +219,9 @@ func (g *Governor) feederState(f *feeder, s *FeederStatus) string {
 		return f.now.trouble
 	case s.Total > s.Limit:
 		return "over its limit"
+	case len(s.Overruns) > 0:
+		o := s.Overruns[0]
+		return fmt.Sprintf("OVERRUN: tenant %s draws %v and holds %v", o.Tenant, o.Drawn, o.Held)
 	case !g.ready:
 		return "waiting to hear what tenants hold"
 	case s.Short > 0:
