@@ -66,7 +66,7 @@ func (b *Book) admit(c Create, now time.Time) (*Lease, *Refusal) {
 	return &Lease{
 		UID: c.UID, Tenant: c.Tenant, Site: c.Site, Feeder: br.ID, Watts: c.Watts, Slot: slot,
 		State: Scheduled, Reason: reason,
-		CreatedAt: now, OrderAt: slot.Start.Add(-br.Notice), Price: c.Price,
+		CreatedAt: now, OrderAt: slot.Start.Add(-br.Notice), Price: c.Price, Penalty: c.Penalty,
 	}, nil
 }
 
@@ -110,8 +110,9 @@ func (b *Book) permit(c Create) *Refusal {
 		return refuse(InvalidField, "lease.name", "%q is no tenant", c.Tenant)
 	case c.Watts <= 0 || c.Watts > MaxWatts:
 		return refuse(InvalidField, "lease.watts", "%d: 1 to %d is accepted", int64(c.Watts), int64(MaxWatts))
-	case c.Price < 0:
-		return refuse(InvalidField, "lease.price", "%d: 0 or more is accepted", int64(c.Price))
+	case c.Price < 0 || c.Penalty < 0:
+		return refuse(InvalidField, "lease.price", "%d and %d for overruns: 0 or more is accepted",
+			int64(c.Price), int64(c.Penalty))
 	case len(b.sites[c.Site]) == 0:
 		return refuse(UnknownSite, "lease.site", "there is no site %q", c.Site)
 	case c.Feeder != "" && (br == nil || !br.known || br.Site != c.Site):

@@ -22,6 +22,7 @@ type Create struct {
 	Start     time.Time // zero: now
 	End       time.Time
 	Price     unit.Msat // a kWh; not part of what the tenant asked
+	Penalty   unit.Msat // a kWh drawn beyond what the tenant holds; likewise
 }
 
 // Cancel ends a lease early. An empty tenant is the operator, who may end any.
@@ -58,6 +59,7 @@ type Prove struct {
 	Gone       bool      // the slot is over and the tenant's meter shows it off
 	Drawn      unit.Watts
 	Delivered  unit.Joules
+	Overrun    unit.Joules // drawn beyond what the tenant held
 	Freed      unit.Watts
 	Reason     string // why Free is false
 }

@@ -69,6 +69,7 @@ type Lease struct {
 	Proven     bool          `json:"proven,omitempty"` // what the newest proof said
 	Drawn      unit.Watts    `json:"drawn,omitempty"`
 	Delivered  unit.Joules   `json:"delivered,omitempty"` // at the tenant's meter, within the slot
+	Overrun    unit.Joules   `json:"overrun,omitempty"`   // drawn beyond what it held, in the slot or after it
 	Freed      unit.Watts    `json:"freed,omitempty"`     // mining freed for it, at the meter
 	MeasuredAt time.Time     `json:"measured_at,omitzero"`
 	ReadAt     time.Time     `json:"read_at,omitzero"`     // of the reading that last moved it
@@ -77,6 +78,7 @@ type Lease struct {
 	AtRisk     bool          `json:"at_risk,omitempty"`    // the feeder's capacity is below its bookings
 
 	Price   unit.Msat `json:"price,omitempty"`   // a kWh, fixed at booking
+	Penalty unit.Msat `json:"penalty,omitempty"` // a kWh of Overrun, fixed at booking
 	Charge  unit.Msat `json:"charge,omitempty"`  // owed, known once COMPLETED
 	Settled bool      `json:"settled,omitempty"` // the charge is in the ledger
 }

@@ -226,6 +226,7 @@ func (l *Lease) note(p Prove, now time.Time) {
 	}
 	l.Drawn = max(0, p.Drawn)
 	l.Delivered = max(l.Delivered, min(p.Delivered, l.EnergyBound()))
+	l.Overrun = max(l.Overrun, p.Overrun)
 	l.Proven = p.Free
 	if p.Free && l.ProvenAt.IsZero() {
 		l.ProvenAt = p.At.UTC().Truncate(time.Millisecond)
@@ -264,7 +265,7 @@ func (l *Lease) worthNoting(old *Lease, now time.Time) bool {
 	if l.Proven != old.Proven || l.GoneAt != old.GoneAt || l.OrderedAt != old.OrderedAt {
 		return true
 	}
-	changed := l.Delivered != old.Delivered || l.Freed != old.Freed ||
+	changed := l.Delivered != old.Delivered || l.Overrun != old.Overrun || l.Freed != old.Freed ||
 		l.Drawn != old.Drawn || l.Reason != old.Reason
 	return changed && !now.Before(old.MeasuredAt.Add(measureEvery))
 }
@@ -332,11 +333,16 @@ func (s *step) settle(c Settle) {
 // Owes says whether the lease has a charge that is not in the ledger yet.
 func (l *Lease) Owes() bool { return l.State == Completed && l.Charge > 0 && !l.Settled }
 
-// charge is price times delivered energy, at most what was promised. It is rounded up to a
-// millisatoshi once, for the whole lease.
+// charge is price times delivered energy, at most what was promised, and penalty times what was drawn beyond
+// it. Each is rounded up to a millisatoshi once, for the whole lease.
 func charge(l *Lease) unit.Msat {
-	energy := max(0, min(l.Delivered, l.EnergyBound()))
-	hi, lo := bits.Mul64(uint64(energy), uint64(max(0, l.Price)))
+	sold := worth(min(l.Delivered, l.EnergyBound()), l.Price)
+	return min(sold+worth(l.Overrun, l.Penalty), unit.Msat(maxMsat))
+}
+
+// worth is energy times a price a kWh, rounded up.
+func worth(energy unit.Joules, price unit.Msat) unit.Msat {
+	hi, lo := bits.Mul64(uint64(max(0, energy)), uint64(max(0, price)))
 	const kwh = uint64(unit.KWh)
 	lo, carry := bits.Add64(lo, kwh-1, 0)
 	hi += carry

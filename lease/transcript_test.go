@@ -147,7 +147,7 @@ func (a arguments) command(name string) lease.Command {
 		return lease.Create{
 			UID: uid, Tenant: tenant, RequestID: w["id"], Site: "yard", Feeder: lease.FeederID(w["feeder"]),
 			Watts: unit.Watts(a.number("watts")), Start: a.time("from"), End: a.time("to"),
-			Price: unit.Msat(a.number("price")),
+			Price: unit.Msat(a.number("price")), Penalty: unit.Msat(a.number("penalty")),
 		}
 	case "cancel":
 		return lease.Cancel{UID: uid, Tenant: tenant, RequestID: w["id"]}
@@ -166,7 +166,7 @@ func (a arguments) command(name string) lease.Command {
 			UID: uid, At: a.time("read"), FirstOrder: a.time("ordered"), Free: w["free"] == "yes",
 			Gone: w["gone"] == "yes", Drawn: unit.Watts(a.number("drawn")),
 			Delivered: unit.Joules(a.number("joules")), Freed: unit.Watts(a.number("freed")),
-			Reason: w["reason"],
+			Overrun: unit.Joules(a.number("overrun")), Reason: w["reason"],
 		}
 	case "confirm":
 		return lease.Confirm{UID: uid}
@@ -217,6 +217,9 @@ func describe(e lease.Event) string {
 	}
 	if l.Delivered > 0 {
 		s += fmt.Sprintf(" delivered %d J", int64(l.Delivered))
+	}
+	if l.Overrun > 0 {
+		s += fmt.Sprintf(" overrun %d J", int64(l.Overrun))
 	}
 	if l.Charge > 0 {
 		s += fmt.Sprintf(" charge %d msat", int64(l.Charge))

@@ -324,6 +324,9 @@ func printLease(e *env, l *hashleasev1.Lease) error {
 	if j := l.GetDeliveredJoules(); j != 0 {
 		t.row("delivered", unit.Joules(j).String())
 	}
+	if j := l.GetOverrunJoules(); j != 0 {
+		t.row("overrun", unit.Joules(j).String()+" beyond what was held")
+	}
 	if s := l.GetShortfallSeconds(); s != 0 {
 		t.row("not proven free for", (time.Duration(s) * time.Second).String())
 	}

@@ -235,7 +235,7 @@ func (s *server) openLeases(context.Context) (err error) {
 	}
 	cfg := service.DefaultConfig()
 	cfg.Sites, cfg.Term, cfg.Log = sites, uint32(s.term), s.log
-	cfg.Price = s.cfg.Lease.Price
+	cfg.Price, cfg.Penalty = s.cfg.Lease.Price, s.cfg.Lease.Overrun()
 	s.leases, err = service.New(cfg, s.book, s.governor, s.entries)
 	return err
 }

@@ -294,7 +294,8 @@ func refuseOutputs(bad *violations, l *pb.Lease) {
 		"lease.order_time": l.GetOrderTime() != nil, "lease.gone_time": l.GetGoneTime() != nil,
 		"lease.delivered_joules": l.GetDeliveredJoules() != 0, "lease.revision": l.GetRevision() != 0,
 		"lease.shortfall_seconds": l.GetShortfallSeconds() != 0, "lease.freed_watts": l.GetFreedWatts() != 0,
-		"lease.create_time": l.GetCreateTime() != nil,
+		"lease.overrun_joules": l.GetOverrunJoules() != 0,
+		"lease.create_time":    l.GetCreateTime() != nil,
 	} {
 		if set {
 			bad.add(field, "it is the server's to set: leave it out")
@@ -313,7 +314,8 @@ func leaseProto(l *lease.Lease, now time.Time) *pb.Lease {
 		State: stateProto(l.State), StateReason: l.Reason,
 		ActiveTime: optionalTime(l.ActiveAt), OrderTime: optionalTime(l.OrderedAt),
 		GoneTime:        optionalTime(l.GoneAt),
-		DeliveredJoules: int64(l.Delivered), FreedWatts: int64(l.Freed), Revision: int64(l.Revision),
+		DeliveredJoules: int64(l.Delivered), OverrunJoules: int64(l.Overrun),
+		FreedWatts: int64(l.Freed), Revision: int64(l.Revision),
 		ShortfallSeconds: int64((l.ShortfallAt(now) + time.Second - 1) / time.Second),
 		CreateTime:       timestamppb.New(l.CreatedAt),
 	}

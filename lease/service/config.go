@@ -35,12 +35,14 @@ var _ Poster = (*ledger.Entries)(nil)
 
 // Config is what a Service needs to know.
 type Config struct {
-	Sites  []fleet.Site
-	Term   uint32    // fencing epoch of this process: caps of a later one win
-	Price  unit.Msat // a kWh, for new leases; 0: free
-	Share  int64     // parts in a million of a charge that go to the curtailed workers' account
-	Limits lease.Limits
-	Log    *slog.Logger // nil: silent
+	Sites []fleet.Site
+	Term  uint32    // fencing epoch of this process: caps of a later one win
+	Price unit.Msat // a kWh, for new leases; 0: free
+	// Penalty is the price of a kWh that a tenant draws beyond what it holds, for new leases.
+	Penalty unit.Msat
+	Share   int64 // parts in a million of a charge that go to the curtailed workers' account
+	Limits  lease.Limits
+	Log     *slog.Logger // nil: silent
 	// Wall reads the wall clock; nil: time.Now. Elapsed time always comes from the monotonic clock.
 	Wall func() time.Time
 }
@@ -54,6 +56,9 @@ func (c *Config) Validate() error {
 	fault := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if c.Price < 0 || c.Price > 1e15 {
 		fault("price %d msat a kWh: 0 to 1e15 is accepted", int64(c.Price))
+	}
+	if c.Penalty < 0 || c.Penalty > 1e15 {
+		fault("penalty %d msat a kWh: 0 to 1e15 is accepted", int64(c.Penalty))
 	}
 	if c.Share < 0 || c.Share > million {
 		fault("share %d: 0 to %d parts in a million are accepted", c.Share, million)

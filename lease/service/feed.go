@@ -113,7 +113,7 @@ func capacityCommand(c fleet.Capacity) (uint64, lease.Command) {
 func proofCommand(p fleet.Proof) (uint64, lease.Command) {
 	return p.Seq, lease.Prove{
 		UID: lease.UID(p.Claim), At: p.At, FirstOrder: p.FirstOrder, Free: p.Free, Gone: p.Gone,
-		Drawn: p.Drawn, Delivered: p.Delivered, Freed: p.Freed, Reason: p.Reason,
+		Drawn: p.Drawn, Delivered: p.Delivered, Overrun: p.Overrun, Freed: p.Freed, Reason: p.Reason,
 	}
 }
 

@@ -88,13 +88,13 @@ func (s *Service) Shutdown(ctx context.Context) error {
 // Create books a slot and returns once that is durable. The UID and the price are given
 // here; a refusal is a *lease.Refusal.
 func (s *Service) Create(ctx context.Context, c lease.Create) (lease.Lease, error) {
-	c.UID, c.Price = newUID(), s.cfg.Price
+	c.UID, c.Price, c.Penalty = newUID(), s.cfg.Price, s.cfg.Penalty
 	return s.command(ctx, c)
 }
 
 // Check says what Create would book, and books nothing. The returned lease has no UID.
 func (s *Service) Check(ctx context.Context, c lease.Create) (lease.Lease, error) {
-	c.UID, c.Price = newUID(), s.cfg.Price
+	c.UID, c.Price, c.Penalty = newUID(), s.cfg.Price, s.cfg.Penalty
 	var out lease.Lease
 	var refusal error
 	err := s.query(ctx, func(b *lease.Book, now time.Time, trusted bool) {

@@ -19,8 +19,7 @@ const million = 1_000_000
 func entry(l *lease.Lease, share int64) ledger.Entry {
 	e := ledger.Entry{
 		ID: "lease/" + string(l.UID), At: l.EndedAt,
-		Memo: fmt.Sprintf("lease %s: %d J at %d msat/kWh on feeder %s", l.UID,
-			int64(min(l.Delivered, l.EnergyBound())), int64(l.Price), l.Feeder),
+		Memo:  memo(l),
 		Lines: []ledger.Line{{Account: "tenant/" + string(l.Tenant), Amount: -l.Charge}},
 	}
 	given := portion(l.Charge, share)
@@ -31,6 +30,16 @@ func entry(l *lease.Lease, share int64) ledger.Entry {
 		e.Lines = append(e.Lines, ledger.Line{Account: "curtailed/" + string(l.Feeder), Amount: given})
 	}
 	return e
+}
+
+// memo says what a charge is for.
+func memo(l *lease.Lease) string {
+	text := fmt.Sprintf("lease %s: %d J at %d msat/kWh on feeder %s", l.UID,
+		int64(min(l.Delivered, l.EnergyBound())), int64(l.Price), l.Feeder)
+	if l.Overrun > 0 {
+		text += fmt.Sprintf(", %d J of overrun at %d msat/kWh", int64(l.Overrun), int64(l.Penalty))
+	}
+	return text
 }
 
 // portion is the share of an amount in parts of a million, rounded down.

@@ -90,6 +90,16 @@ type Admin struct {
 // Lease is the terms of new leases.
 type Lease struct {
 	Price unit.Msat `toml:"price_msat_per_kwh"` // for energy at the tenant's meter; 0: free
+	// Penalty is the price of what a tenant draws beyond what it holds; absent: three times Price.
+	Penalty *unit.Msat `toml:"overrun_msat_per_kwh"`
+}
+
+// Overrun is the price of a kWh that a tenant draws beyond what it holds.
+func (l *Lease) Overrun() unit.Msat {
+	if l.Penalty != nil {
+		return *l.Penalty
+	}
+	return min(3*l.Price, 1e15)
 }
 
 // Tenant is somebody who may lease power.

@@ -200,6 +200,9 @@ func (v *validation) power(c *Config) {
 	if c.Lease.Price < 0 || c.Lease.Price > 1e15 {
 		v.faultf("lease: price_msat_per_kwh is %d: 0 to 1e15 is accepted", c.Lease.Price)
 	}
+	if p := c.Lease.Penalty; p != nil && (*p < 0 || *p > 1e15) {
+		v.faultf("lease: overrun_msat_per_kwh is %d: 0 to 1e15 is accepted", *p)
+	}
 	for i := range c.Sites {
 		s := &c.Sites[i]
 		if s.Tariff < 0 || s.Tariff > 1e15 {

@@ -131,8 +131,10 @@ type Lease struct {
 	// Mining power freed for it at the meter, watts.
 	FreedWatts int64 `protobuf:"varint,14,opt,name=freed_watts,json=freedWatts,proto3" json:"freed_watts,omitempty"`
 	// Position in the order of all changes; grows with each change of this lease.
-	Revision      int64                  `protobuf:"varint,15,opt,name=revision,proto3" json:"revision,omitempty"`
-	CreateTime    *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	Revision   int64                  `protobuf:"varint,15,opt,name=revision,proto3" json:"revision,omitempty"`
+	CreateTime *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	// Energy that the tenant drew beyond what it held, in the slot or after it, joules. It costs the penalty price.
+	OverrunJoules int64 `protobuf:"varint,17,opt,name=overrun_joules,json=overrunJoules,proto3" json:"overrun_joules,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -277,6 +279,13 @@ func (x *Lease) GetCreateTime() *timestamppb.Timestamp {
 		return x.CreateTime
 	}
 	return nil
+}
+
+func (x *Lease) GetOverrunJoules() int64 {
+	if x != nil {
+		return x.OverrunJoules
+	}
+	return 0
 }
 
 type CreateLeaseRequest struct {
@@ -647,7 +656,7 @@ var File_hashlease_v1_lease_proto protoreflect.FileDescriptor
 
 const file_hashlease_v1_lease_proto_rawDesc = "" +
 	"\n" +
-	"\x18hashlease/v1/lease.proto\x12\fhashlease.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa5\x05\n" +
+	"\x18hashlease/v1/lease.proto\x12\fhashlease.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcc\x05\n" +
 	"\x05Lease\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04site\x18\x02 \x01(\tR\x04site\x12\x16\n" +
@@ -670,7 +679,8 @@ const file_hashlease_v1_lease_proto_rawDesc = "" +
 	"freedWatts\x12\x1a\n" +
 	"\brevision\x18\x0f \x01(\x03R\brevision\x12;\n" +
 	"\vcreate_time\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"createTime\"\x83\x01\n" +
+	"createTime\x12%\n" +
+	"\x0eoverrun_joules\x18\x11 \x01(\x03R\roverrunJoules\"\x83\x01\n" +
 	"\x12CreateLeaseRequest\x12)\n" +
 	"\x05lease\x18\x01 \x01(\v2\x13.hashlease.v1.LeaseR\x05lease\x12\x1d\n" +
 	"\n" +
