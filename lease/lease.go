@@ -69,7 +69,7 @@ type Lease struct {
 	Proven     bool          `json:"proven,omitempty"` // what the newest proof said
 	Drawn      unit.Watts    `json:"drawn,omitempty"`
 	Delivered  unit.Joules   `json:"delivered,omitempty"` // at the tenant's meter, within the slot
-	Overrun    unit.Joules   `json:"overrun,omitempty"`   // drawn beyond what it held, in the slot or after it
+	Overrun    unit.Joules   `json:"overrun,omitempty"`   // drawn beyond what it held, also after the slot
 	Freed      unit.Watts    `json:"freed,omitempty"`     // mining freed for it, at the meter
 	MeasuredAt time.Time     `json:"measured_at,omitzero"`
 	ReadAt     time.Time     `json:"read_at,omitzero"`     // of the reading that last moved it

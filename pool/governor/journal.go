@@ -32,7 +32,7 @@ type durable struct {
 	Held         []fleet.Cap                  `json:"held,omitempty"`     // ended, tenant not confirmed off
 	Off          []string                     `json:"off,omitempty"`      // claims confirmed off
 	Joules       map[string]float64           `json:"joules,omitempty"`   // delivered, per claim
-	Overruns     map[string]float64           `json:"overruns,omitempty"` // drawn beyond what was held, per claim
+	Overruns     map[string]float64           `json:"overruns,omitempty"` // likewise, beyond what was held
 	Meters       map[string]fleet.Reading     `json:"meters,omitempty"`   // last accounted, per tenant meter
 	Stops        map[fleet.SiteID]Stop        `json:"stops,omitempty"`    // emergency stops in force
 }
@@ -88,11 +88,7 @@ func (g *Governor) load(ctx context.Context) error {
 	for _, c := range g.saved.Curtailments {
 		g.addCurtailment(c)
 	}
-	for id, stop := range g.saved.Stops {
-		if st := g.siteNamed(id); st != nil {
-			st.stop = &stop
-		}
-	}
+	g.loadStops()
 	for _, c := range g.saved.Held {
 		if g.byFeeder[c.Feeder] != nil {
 			g.claims[c.Claim] = g.newClaim(c)

@@ -35,9 +35,8 @@ func held(claims []*claim, tenant string, t time.Time) (sum unit.Watts) {
 	return sum
 }
 
-// overruns notes who draws more than it holds by fresh readings, and tells people when that begins and ends. A
-// single reading proves nothing: meters average over their interval, and one that ends after the window shows
-// what was drawn within it.
+// overruns notes who draws more than it holds by fresh readings, and tells people when that begins and
+// ends. A reading covers the time since the one before it, so that what was held then counts too.
 func (g *Governor) overruns(f *feeder, claims []*claim, now time.Time) {
 	for _, d := range f.now.tenants {
 		at := f.tenantReadAt(d.Tenant)
@@ -60,7 +59,8 @@ func (g *Governor) overruns(f *feeder, claims []*claim, now time.Time) {
 		case !over && was:
 			delete(f.overrun, d.Tenant)
 			g.event(now, Event{Feeder: f.ID, Message: fmt.Sprintf(
-				"tenant %s draws no more than it holds again, after %.0f s", d.Tenant, at.Sub(o.Since).Seconds())})
+				"tenant %s draws no more than it holds again, after %.0f s",
+				d.Tenant, at.Sub(o.Since).Seconds())})
 			continue
 		case !over:
 			continue
@@ -82,9 +82,9 @@ func (f *feeder) barred(tenant string) string {
 	return ""
 }
 
-// overdrawn parts energy that a tenant drew between two readings into what its claims allowed and what they did
-// not. What was not goes to the claims that were in force by their watts, or else to the one that
-// ended last: it is the one that was overstayed.
+// overdrawn parts energy that a tenant drew between two readings into what its claims allowed, which it
+// returns, and what they did not. That is laid to the claims that were in force, by their watts, or else to
+// the one that ended last: it is the one that was overstayed.
 func overdrawn(claims []*claim, tenant string, from, to time.Time, joules float64) (allowed float64) {
 	may, span := 0.0, to.Sub(from).Seconds()
 	for _, c := range claims {

@@ -12,8 +12,8 @@ import (
 	"github.com/hashlease/hashlease/storage/mem"
 )
 
-// Ensure that a tenant pays the joules that it draws beyond its lease apart from those that it was sold, in its
-// window and after it, also across a restart, and one who keeps to it none.
+// Ensure that joules which a tenant draws beyond its lease are told apart from those that it was sold, in its
+// window and after it, also across a restart, and that one who keeps to it has none.
 func TestGovernor_LaysExcessToTheTenant(t *testing.T) {
 	for name, c := range map[string]struct {
 		draw            func(into time.Duration) unit.Watts // since the window began
@@ -67,7 +67,8 @@ func TestGovernor_LaysExcessToTheTenant(t *testing.T) {
 				}
 				warned := false
 				for _, e := range g.Events(0) {
-					warned = warned || e.Level == governor.Warn && strings.HasPrefix(e.Message, "OVERRUN: tenant acme")
+					named := strings.HasPrefix(e.Message, "OVERRUN: tenant acme")
+					warned = warned || named && e.Level == governor.Warn
 				}
 				if warned != c.warned {
 					t.Errorf("an overrun was told: %v", warned)

@@ -110,7 +110,11 @@ func (g *Governor) proveFeeder(f *feeder, claims []*claim, now time.Time) {
 				r.grant(&c.cap)
 			}
 		default:
-			g.proveFree(f, c, r, now)
+			if barred := f.barred(c.cap.Tenant); barred != "" && (!c.free || now.Before(c.cap.From)) {
+				c.free, c.proof.Reason = false, barred
+			} else {
+				g.proveFree(f, c, r)
+			}
 			if c.free {
 				r.grant(&c.cap)
 			}
@@ -127,7 +131,7 @@ func (g *Governor) proveFeeder(f *feeder, claims []*claim, now time.Time) {
 // proveFree judges whether the claim's room is there. A first proof needs readings newer than the
 // last reduction, and room for returns that are still under way; afterwards two
 // readings in a row must stand against it.
-func (g *Governor) proveFree(f *feeder, c *claim, r *room, now time.Time) {
+func (g *Governor) proveFree(f *feeder, c *claim, r *room) {
 	if !f.now.fresh {
 		c.free, c.proof.Reason = false, f.now.trouble
 		return
@@ -142,10 +146,7 @@ func (g *Governor) proveFree(f *feeder, c *claim, r *room, now time.Time) {
 	}
 	over := outside + r.with(&c.cap) - (f.Limit - f.Reserve)
 	newer := f.now.at.After(f.reducedAt) && f.now.at.After(c.cap.Begins()) && g.ready
-	barred := f.barred(c.cap.Tenant)
 	switch {
-	case barred != "" && (!c.free || now.Before(c.cap.From)):
-		c.free, c.proof.Reason = false, barred
 	case over <= 0 && (c.free || newer):
 		c.free, c.failed, c.proof.Reason = true, 0, ""
 	case over <= 0:

@@ -71,8 +71,8 @@ func (g *Governor) Stop(ctx context.Context, id fleet.SiteID, reason string) (St
 		if before != nil {
 			return reached, nil // it was durable before
 		}
-		g.event(time.Now(), Event{Level: Warn, Site: id, Message: "the emergency stop is in force but could not " +
-			"be written down: a restart would forget it"})
+		g.event(time.Now(), Event{Level: Warn, Site: id, Message: "the emergency stop is in force " +
+			"but could not be written down: a restart would forget it"})
 		return reached, fmt.Errorf("the stop is in force, but a restart would forget it: noting it: %w", err)
 	}
 	return reached, nil
@@ -118,6 +118,15 @@ func (g *Governor) siteNamed(id fleet.SiteID) *site {
 		return g.sites[i]
 	}
 	return nil
+}
+
+// loadStops puts stops in force again that were before the start.
+func (g *Governor) loadStops() {
+	for id, stop := range g.saved.Stops {
+		if st := g.siteNamed(id); st != nil {
+			st.stop = &stop
+		}
+	}
 }
 
 // reach says whom a stop of the site tells.
@@ -202,7 +211,9 @@ func (f *feeder) wakePinned() {
 	for _, w := range f.workers {
 		if w.Pinned && w.ordered() && w.reduced() {
 			full := w.Curve.Full()
-			w.want = fleet.Setpoint{Worker: w.ID, Mode: fleet.Free, Watts: full.Watts, Hashrate: full.Hashrate}
+			w.want = fleet.Setpoint{
+				Worker: w.ID, Mode: fleet.Free, Watts: full.Watts, Hashrate: full.Hashrate,
+			}
 		}
 	}
 }

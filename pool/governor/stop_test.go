@@ -24,8 +24,8 @@ func (s *sim) asleep() (sum unit.Watts) {
 }
 
 // Ensure that an emergency stop brings every machine of a site to its minimum, pinned ones and ones that
-// have just woken too, before anything is known of tenants, that neither a restart nor time ends
-// it, that who comes back is told too, and that only a person ends it.
+// have just woken too, before anything is known of tenants, that neither a restart nor time ends it, that
+// who comes back is told too, and that only a person ends it.
 func TestGovernor_StopsASiteUntilResumed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSim(t, 20)
@@ -49,7 +49,9 @@ func TestGovernor_StopsASiteUntilResumed(t *testing.T) {
 			t.Errorf("%d orders were written for 19 machines", n)
 		}
 		s.connect(away)
-		s.until("who comes back is down", 15*time.Second, func() bool { return s.miningTruth() <= s.asleep() })
+		s.until("who comes back is down", 15*time.Second, func() bool {
+			return s.miningTruth() <= s.asleep()
+		})
 		setCaps(t, g, 1)
 		s.run(time.Hour)
 		stop()
@@ -98,7 +100,8 @@ func TestGovernor_StopSaysWhatItCannotReach(t *testing.T) {
 			}
 		}
 		for _, reason := range []string{strings.Repeat("x", governor.MaxReason+1), "a\x1b[31m"} {
-			if _, err := g.Stop(t.Context(), "s1", reason); err == nil || !strings.Contains(err.Error(), "reason") {
+			_, err := g.Stop(t.Context(), "s1", reason)
+			if err == nil || !strings.Contains(err.Error(), "reason") {
 				t.Errorf("reason %.10q gives %v", reason, err)
 			}
 		}
