@@ -119,6 +119,7 @@ type listed struct {
 	Dialect, Device, Address   string
 	ExtranoncePrefix           string `json:"extranonce_prefix"`
 	PoolPercent                int    `json:"pool_percent"`
+	Difficulty                 float64
 }
 
 func (s *site) channelsOf(worker string) (all []listed) {
