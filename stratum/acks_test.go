@@ -3,8 +3,11 @@ package stratum
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
+	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -84,6 +87,109 @@ func TestAcks_AreOneForACommit(t *testing.T) {
 			t.Errorf("got %+v, want all 100 in one", m)
 		}
 	})
+}
+
+// countedWrites is a connection that counts what would be system calls.
+type countedWrites struct {
+	net.Conn
+	n atomic.Int64
+}
+
+func (c *countedWrites) tryWrite(p []byte) (int, error) { return c.Write(p) }
+
+func (c *countedWrites) Write(p []byte) (int, error) {
+	c.n.Add(1)
+	return c.Conn.Write(p)
+}
+
+// burster is a miner of either dialect.
+type burster struct {
+	submit  func(n uint32)    // a share, by its nonce
+	answers func(n ...uint32) // fails unless these are accepted, by what comes next
+}
+
+func (b *bench) burstV1(near net.Conn) burster {
+	c := newV1Client(b.tb, near)
+	c.join("test", "a.b", "x")
+	return burster{
+		submit: func(n uint32) { c.submit(fmt.Sprint(n), "a.b", n) },
+		answers: func(all ...uint32) {
+			for _, n := range all {
+				if l := c.hear(); string(l.ID) != fmt.Sprint(n) || !l.accepted() {
+					b.tb.Errorf("share %d is answered by %v", n, l)
+				}
+			}
+		},
+	}
+}
+
+func (b *bench) burstV2(near net.Conn) burster {
+	c, err := stratumtest.NewClient(near, nil)
+	if err != nil {
+		b.tb.Fatal(err)
+	}
+	if _, err := c.Setup(sv2.RequiresStandardJobs); err != nil {
+		b.tb.Fatal(err)
+	}
+	channel, job := b.openOn(c, "a.b")
+	return burster{
+		submit: func(n uint32) {
+			if err := c.Send(share(channel, job, n)); err != nil {
+				b.tb.Fatal(err)
+			}
+		},
+		answers: func(all ...uint32) {
+			m := next[sv2.SubmitSharesSuccess](b.tb, c)
+			if int(m.Accepted) != len(all) || m.LastSequence != all[len(all)-1] {
+				b.tb.Errorf("%d shares are answered by %+v", len(all), m)
+			}
+		},
+	}
+}
+
+// Ensure that shares which become durable together cost each connection one write, in both dialects: V2 says
+// it in one message, V1 in one for each share.
+func TestAcks_AreOneWriteForACommit(t *testing.T) {
+	burst := make([]uint32, 50)
+	for i := range burst {
+		burst[i] = uint32(i + 2)
+	}
+	change := func(c *Config) {
+		c.AckEvery, c.Gather = 1, 10*time.Millisecond
+		c.MaxDifficulty = c.MinDifficulty // the target stays
+	}
+	for name, begin := range map[string]func(*bench, net.Conn) burster{
+		"V1": (*bench).burstV1, "V2": (*bench).burstV2,
+	} {
+		t.Run(name, func(t *testing.T) {
+			onV1(t, change, func(b *bench) {
+				wires, peers := make([]*countedWrites, 3), make([]burster, 3)
+				for i := range wires {
+					near, far := net.Pipe()
+					defer near.Close()
+					wires[i] = &countedWrites{Conn: far}
+					b.ln.conns <- wires[i]
+					peers[i] = begin(b, near)
+				}
+				for _, p := range peers { // the next commit is a beat later
+					p.submit(1)
+					p.answers(1)
+				}
+				for i, p := range peers {
+					wires[i].n.Store(0)
+					for _, n := range burst {
+						p.submit(n)
+					}
+				}
+				for i, p := range peers {
+					p.answers(burst...)
+					if n := wires[i].n.Load(); n != 1 {
+						b.tb.Errorf("connection %d: %d writes for %d shares of a commit", i, n, len(burst))
+					}
+				}
+			})
+		})
+	}
 }
 
 // Ensure that fractions of a difficulty are carried into the next batch and none is lost (SV2-158).
