@@ -38,6 +38,10 @@ type dialect interface {
 	rejectLocked(id, sequence uint32, r pool.Reject)
 	// closedLocked says why a channel ends.
 	closedLocked(id uint32, reason string)
+	// showsLocked reports whether the dialect has a message for the people at the miner.
+	showsLocked() bool
+	// showLocked sends one, where there is.
+	showLocked(text string)
 	// awayLocked tells the peer to come back later.
 	awayLocked()
 	// lookLocked does what is due every second.
@@ -117,6 +121,10 @@ func (d v2) rejectLocked(id, sequence uint32, r pool.Reject) {
 func (d v2) closedLocked(id uint32, reason string) {
 	sendLocked(d.session, sv2.CloseChannel{ChannelID: id, Reason: reason})
 }
+
+func (d v2) showsLocked() bool { return false }
+
+func (d v2) showLocked(string) {}
 
 func (d v2) awayLocked() { sendLocked(d.session, sv2.Reconnect{}) }
 

@@ -176,11 +176,7 @@ func (s *session) flushLocked() {
 	if s.cause != nil || s.parting {
 		return
 	}
-	limit := outboxLimit + len(s.channels)*outboxLimitChannel
-	if s.srv.backlog.Load() > int64(s.srv.cfg.MaxBacklog) {
-		limit = outboxScarce + len(s.channels)*outboxScarceChannel
-	}
-	spawn, err := s.out.flush(limit)
+	spawn, err := s.out.flush(s.outboxLimitLocked())
 	s.countBacklogLocked()
 	if err != nil {
 		s.closeLocked(err)
@@ -189,6 +185,23 @@ func (s *session) flushLocked() {
 	if spawn {
 		s.writer.Go(s.writeSlowly)
 	}
+}
+
+// outboxLimitLocked is how much may wait for the peer.
+func (s *session) outboxLimitLocked() int {
+	if s.srv.backlog.Load() > int64(s.srv.cfg.MaxBacklog) {
+		return outboxScarce + len(s.channels)*outboxScarceChannel
+	}
+	return outboxLimit + len(s.channels)*outboxLimitChannel
+}
+
+// fitsLocked reports whether n bytes more may wait for the peer.
+func (s *session) fitsLocked(n int) bool {
+	held := s.out.writing
+	if s.out.pending != nil {
+		held += len(*s.out.pending)
+	}
+	return held+n <= s.outboxLimitLocked()
 }
 
 // countBacklogLocked keeps the server's sum of what waits for slow readers. What the writer of a session

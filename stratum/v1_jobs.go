@@ -218,9 +218,13 @@ func (d *v1) prefixLocked(c *channel) {
 	}
 }
 
-func (d *v1) closedLocked(_ uint32, reason string) {
+func (d *v1) closedLocked(_ uint32, reason string) { d.showLocked(reason) }
+
+func (d *v1) showsLocked() bool { return true }
+
+func (d *v1) showLocked(text string) {
 	if out := d.outLocked(); out != nil {
-		*out = sv1.AppendShowMessage(*out, reason)
+		*out = sv1.AppendShowMessage(*out, text)
 	}
 }
 

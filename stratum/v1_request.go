@@ -173,7 +173,5 @@ func (d *v1) begin(now time.Time) (message string) {
 func (d *v1) say(text string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if out := d.outLocked(); out != nil {
-		*out = sv1.AppendShowMessage(*out, text)
-	}
+	d.showLocked(text)
 }

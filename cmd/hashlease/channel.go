@@ -11,10 +11,11 @@ import (
 )
 
 type channelCmd struct {
-	List   channelListCmd   `cmd:"" help:"Show the open mining channels."`
-	Prefix channelPrefixCmd `cmd:"" help:"Give a channel another extranonce prefix, and a job under it."`
-	Payout channelPayoutCmd `cmd:"" help:"Let a solo miner's coinbase pay another address from now on."`
-	Close  channelCloseCmd  `cmd:"" help:"Close a channel; its miner may open another one."`
+	List    channelListCmd    `cmd:"" help:"Show the open mining channels."`
+	Message channelMessageCmd `cmd:"" help:"Show a line to the people at miners of Stratum V1."`
+	Prefix  channelPrefixCmd  `cmd:"" help:"Give a channel another extranonce prefix, and a job under it."`
+	Payout  channelPayoutCmd  `cmd:"" help:"Let a solo miner's coinbase pay another address from now on."`
+	Close   channelCloseCmd   `cmd:"" help:"Close a channel; its miner may open another one."`
 }
 
 // channelPage is how many channels are asked for at once.

@@ -68,6 +68,21 @@ func (s *scripted) CloseChannel(
 	return &hashleasev1.CloseChannelResponse{}, nil
 }
 
+func (s *scripted) ShowMessage(
+	_ context.Context, r *hashleasev1.ShowMessageRequest,
+) (*hashleasev1.ShowMessageResponse, error) {
+	s.message = r
+	switch {
+	case r.GetAll():
+		return &hashleasev1.ShowMessageResponse{Told: 200, Unreachable: 1, Behind: 3}, nil
+	case r.GetWorker() == "acme":
+		return &hashleasev1.ShowMessageResponse{Told: 1}, nil
+	case r.GetChannel() == "sessions/7/channels/1":
+		return &hashleasev1.ShowMessageResponse{Unreachable: 1}, nil
+	}
+	return nil, status.Error(codes.NotFound, "nobody mines under this name")
+}
+
 // Ensure that channels are shown page by page up to the limit, and that the rest is told of.
 func TestChannelList_ShowsPagesUpToTheLimit(t *testing.T) {
 	d := newDesk(t)
@@ -106,6 +121,27 @@ func TestChannel_IsSteeredByItsListedName(t *testing.T) {
 	}
 	d.want(exitUsage, "", "--pool-percent is 100",
 		"channel", "payout", "7/1", "tb1x", "--pool-percent", "100")
+}
+
+// Ensure that a message goes to whom the flags name, that the counts are told, and that a message which
+// reached nobody is a failure.
+func TestChannelMessage_TellsWhoWasTold(t *testing.T) {
+	d := newDesk(t)
+	d.want(exitOK, "200 miners were told.\n1 channel is of Stratum V2, which has no message for people.\n"+
+		"3 miners were left out: too much waits for it to be read already.\n", "",
+		"channel", "message", "--all", "fans stop at 22:00")
+	if m := d.srv.message; !m.GetAll() || m.GetText() != "fans stop at 22:00" {
+		t.Errorf("asked %v", m)
+	}
+	d.want(exitOK, "1 miner was told.\n", "", "channel", "message", "--worker", "acme", "hello")
+	d.want(exitOK, `{"told":"1","unreachable":"0","behind":"0"}`, "",
+		"channel", "message", "--worker", "acme", "hello", "--json")
+	d.want(exitFailed, "0 miners were told.\n1 channel is of Stratum V2", "",
+		"channel", "message", "--channel", "7/1", "hello")
+	d.want(exitFailed, `"unreachable":"1"`, "",
+		"channel", "message", "--channel", "sessions/7/channels/1", "hello", "--json")
+	d.want(exitRefused, "", "sending the message: nobody mines under this name",
+		"channel", "message", "--worker", "other.x", "hello")
 }
 
 const (
@@ -201,12 +237,49 @@ func TestProgram_SteersChannels(t *testing.T) {
 	}
 	s.refuse("close this one", "channel", "payout", s.channelsOf("north.asic-001")[0].Name, soloSecond)
 	s.refuse("payout address", "channel", "payout", name, "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4")
+	s.showsMessages(name)
 	s.command("channel", "close", name, "--reason", "rack moves")
 	if m := awaitMessage[sv2.CloseChannel](t, c); m.Reason != "rack moves" {
 		t.Errorf("the miner was told %q", m.Reason)
 	}
 	s.refuse("see hashlease channel list", "channel", "prefix", name)
 	s.stop()
+}
+
+// showsMessages tells miners of both dialects something; channel is one of Stratum V2.
+func (s *site) showsMessages(channel string) {
+	s.t.Helper()
+	old, err := stratumtest.DialV1(s.t.Context(), s.listen[0], nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer old.Close()
+	if err := old.Send(`{"id":1,"method":"mining.subscribe","params":[]}`,
+		`{"id":2,"method":"mining.authorize","params":["field.old","x"]}`); err != nil {
+		s.t.Fatal(err)
+	}
+	if _, err := old.AwaitReply("2", time.Minute); err != nil {
+		s.t.Fatal(err)
+	}
+	for _, to := range [][]string{
+		{"--all"}, {"--worker", "field"}, {"--channel", s.channelsOf("field")[0].Name},
+	} {
+		s.command(append([]string{"channel", "message", "fans stop at 22:00"}, to...)...)
+		m, err := old.AwaitMethod("client.show_message", time.Minute)
+		if err != nil || string(m.Params[0]) != `"fans stop at 22:00"` {
+			s.t.Errorf("%v: a miner was told %+v, error %v", to, m, err)
+		}
+	}
+	s.refuse("printable ASCII", "channel", "message", "--all", "two\nlines")
+	s.refuse("see hashlease channel list", "channel", "message", "--worker", "nobody", "hello")
+	var out, errs bytes.Buffer
+	code := Main(s.t.Context(), []string{
+		"channel", "message", "--channel", channel, "hello",
+		"--server", s.listen[1], "--ca", s.caFile(), "--key", s.keys.admin,
+	}, strings.NewReader(""), &out, &errs)
+	if code != exitFailed || !strings.Contains(out.String(), "1 channel is of Stratum V2") {
+		s.t.Errorf("to a miner of Stratum V2: exit status %d: %s%s", code, &out, &errs)
+	}
 }
 
 // allowSolo lets miners name whom their blocks pay, in the configuration on disk.

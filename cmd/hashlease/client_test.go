@@ -41,7 +41,8 @@ type scripted struct {
 	off      *hashleasev1.ConfirmLeaseOffRequest
 	status   *hashleasev1.GetStatusResponse
 	reason   string // of CloseChannel
-	clock    error  // the answer to AcceptClock
+	message  *hashleasev1.ShowMessageRequest
+	clock    error // the answer to AcceptClock
 	key      string
 }
 

@@ -46,7 +46,7 @@ func (s *server) openGRPC(context.Context) (err error) {
 		Shares: s.credits.Totals, Blocks: s.blocks.List, Status: s.status, Curtail: s.curtail,
 		SetArm: s.setArm, ConfirmOff: s.confirmOff, AcceptClock: s.acceptClock,
 		Channels: s.channels, Payout: s.payout, RenewPrefix: s.renewPrefix, SetPayout: s.setPayout,
-		CloseChannel: s.closeChannel,
+		CloseChannel: s.closeChannel, ShowMessage: s.showMessage,
 	})
 	if err != nil {
 		return err

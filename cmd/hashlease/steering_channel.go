@@ -95,6 +95,18 @@ func (s *server) closeChannel(id poolrpc.ChannelID, reason string) error {
 	return refusedByStratum(s.stratum.CloseChannel(id.Session, id.Channel, reason))
 }
 
+func (s *server) showMessage(to poolrpc.Audience, text string) (*hashleasev1.ShowMessageResponse, error) {
+	said, err := s.stratum.Say(stratum.Scope{
+		All: to.All, Worker: to.Worker, Session: to.Channel.Session, Channel: to.Channel.Channel,
+	}, text)
+	if err != nil {
+		return nil, refusedByStratum(err)
+	}
+	return &hashleasev1.ShowMessageResponse{
+		Told: int64(said.Told), Unreachable: int64(said.Unreachable), Behind: int64(said.Behind),
+	}, nil
+}
+
 // channel shows one that was changed just now.
 func (s *server) channel(id poolrpc.ChannelID) (*hashleasev1.Channel, error) {
 	all := s.stratum.Channels()
@@ -112,6 +124,8 @@ func refusedByStratum(err error) error {
 	case errors.Is(err, stratum.ErrNotOpen):
 		return poolrpc.As(poolrpc.ErrUnknown, fmt.Errorf(
 			"%w: it has closed, or its miner came back under another name: see hashlease channel list", err))
+	case errors.Is(err, stratum.ErrNobody):
+		return poolrpc.As(poolrpc.ErrUnknown, fmt.Errorf("%w: see hashlease channel list", err))
 	case errors.Is(err, stratum.ErrAccount):
 		return poolrpc.As(poolrpc.ErrState, fmt.Errorf(
 			"%w: close this one, and let the miner name the new payout when it comes back", err))

@@ -16,13 +16,15 @@ import (
 const ClosedByOperator = "closed-by-operator"
 
 const (
-	maxReason  = 255 // bytes: a string of Stratum V2
+	maxReason  = 255 // bytes: a string of Stratum V2, and a message is no longer
 	maxPercent = 99  // for the pool: with all of it the miner would be one of the pool's
 )
 
 const (
 	acceptedChannel = `"sessions/{session}/channels/{channel}" is accepted, as ListChannels names it`
 	acceptedReason  = "1 to 255 bytes of printable ASCII are accepted"
+	acceptedWorker  = "account or account.worker of 1 to 255 letters, digits, - _ : . is accepted"
+	acceptedScope   = "one of channel, worker and all (true) is accepted"
 )
 
 // ChannelID names an open channel.
@@ -46,6 +48,13 @@ type OpenChannel struct {
 	ID      ChannelID
 	Worker  pool.WorkerID
 	Message func() *hashleasev1.Channel
+}
+
+// Audience is whose miners are meant: one channel's, a worker's or an account's, or all.
+type Audience struct {
+	All     bool
+	Worker  string    // or account; empty: no one's
+	Channel ChannelID // if it is neither of these
 }
 
 // parseChannel reads what ChannelID.String writes.
@@ -167,6 +176,46 @@ func (s *Service) CloseChannel(
 		return nil, answer(ctx, "CloseChannel", err)
 	}
 	return &hashleasev1.CloseChannelResponse{}, nil
+}
+
+// ShowMessage sends a line to the people at miners. Those of Stratum V2 are counted alone.
+func (s *Service) ShowMessage(
+	ctx context.Context, req *hashleasev1.ShowMessageRequest,
+) (*hashleasev1.ShowMessageResponse, error) {
+	var v invalid
+	to := v.audience(req)
+	if t := req.GetText(); t == "" || len(t) > maxReason || !printable(t) {
+		v.add("text", acceptedReason)
+	}
+	if err := v.err(); err != nil {
+		return nil, err
+	}
+	res, err := s.cfg.ShowMessage(to, req.GetText())
+	if err != nil {
+		return nil, answer(ctx, "ShowMessage", err)
+	}
+	return res, nil
+}
+
+// audience reads a request's scope.
+func (v *invalid) audience(req *hashleasev1.ShowMessageRequest) Audience {
+	switch scope := req.GetScope().(type) {
+	case *hashleasev1.ShowMessageRequest_Channel:
+		id, ok := parseChannel(scope.Channel)
+		if !ok {
+			v.add("channel", acceptedChannel)
+		}
+		return Audience{Channel: id}
+	case *hashleasev1.ShowMessageRequest_Worker:
+		if _, _, err := pool.ParseIdentity(scope.Worker); err != nil {
+			v.add("worker", acceptedWorker)
+		}
+		return Audience{Worker: scope.Worker}
+	}
+	if !req.GetAll() {
+		v.add("scope", acceptedScope)
+	}
+	return Audience{All: req.GetAll()}
 }
 
 func printable(s string) bool {

@@ -144,3 +144,91 @@ func TestService_SteersChannels(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+func toChannel(name string) *hashleasev1.ShowMessageRequest {
+	return &hashleasev1.ShowMessageRequest{Scope: &hashleasev1.ShowMessageRequest_Channel{Channel: name}}
+}
+
+func toWorker(name string) *hashleasev1.ShowMessageRequest {
+	return &hashleasev1.ShowMessageRequest{Scope: &hashleasev1.ShowMessageRequest_Worker{Worker: name}}
+}
+
+func toAll(all bool) *hashleasev1.ShowMessageRequest {
+	return &hashleasev1.ShowMessageRequest{Scope: &hashleasev1.ShowMessageRequest_All{All: all}}
+}
+
+// Ensure a message reaches whom its scope names, and that its counts and refusals come back.
+func TestService_ShowsMessages(t *testing.T) {
+	cfg := config()
+	var told poolrpc.Audience
+	var said string
+	cfg.ShowMessage = func(to poolrpc.Audience, text string) (*hashleasev1.ShowMessageResponse, error) {
+		told, said = to, text
+		if to.Worker == "nobody" {
+			return nil, poolrpc.As(poolrpc.ErrUnknown, errors.New("nobody mines under this name"))
+		}
+		return &hashleasev1.ShowMessageResponse{Told: 3, Unreachable: 2, Behind: 1}, nil
+	}
+	client := dial(t, cfg)
+	for _, v := range []struct {
+		req  *hashleasev1.ShowMessageRequest
+		want poolrpc.Audience
+	}{
+		{toChannel("sessions/7/channels/1"), poolrpc.Audience{
+			Channel: poolrpc.ChannelID{Session: 7, Channel: 1},
+		}},
+		{toWorker("acme.rig"), poolrpc.Audience{Worker: "acme.rig"}},
+		{toWorker("acme"), poolrpc.Audience{Worker: "acme"}},
+		{toAll(true), poolrpc.Audience{All: true}},
+	} {
+		v.req.Text = "fans are changed at 22:00"
+		res, err := client.ShowMessage(t.Context(), v.req)
+		if err != nil || told != v.want || said != v.req.GetText() {
+			t.Errorf("%v: told %+v %q, error %v", v.req, told, said, err)
+		}
+		if res.GetTold() != 3 || res.GetUnreachable() != 2 || res.GetBehind() != 1 {
+			t.Errorf("%v: counts %v", v.req, res)
+		}
+	}
+	nobody := toWorker("nobody")
+	nobody.Text = "hello"
+	_, err := client.ShowMessage(t.Context(), nobody)
+	st := status.Convert(err)
+	if st.Code() != codes.NotFound || st.Message() != "nobody mines under this name" {
+		t.Errorf("error %v", err)
+	}
+}
+
+// Ensure every faulty field of a message is named with what is accepted, and that nobody is told.
+func TestService_NamesFaultyFieldsOfMessages(t *testing.T) {
+	cfg := config()
+	cfg.ShowMessage = func(to poolrpc.Audience, text string) (*hashleasev1.ShowMessageResponse, error) {
+		t.Errorf("%+v was told %q", to, text)
+		return nil, nil
+	}
+	client := dial(t, cfg)
+	for _, v := range []struct {
+		req  *hashleasev1.ShowMessageRequest
+		text string
+		want string
+	}{
+		{&hashleasev1.ShowMessageRequest{}, "hello", "scope"},
+		{toAll(false), "hello", "scope"},
+		{toChannel("7/1"), "hello", "channel"},
+		{toChannel(""), "hello", "channel"},
+		{toWorker(""), "hello", "worker"},
+		{toWorker("a\x1b.b"), "hello", "worker"},
+		{toWorker(strings.Repeat("x", 256)), "hello", "worker"},
+		{toAll(true), "", "text"},
+		{toAll(true), strings.Repeat("x", 256), "text"},
+		{toAll(true), "two\nlines", "text"},
+		{toAll(true), "smörgås", "text"},
+		{toWorker("."), "\x7f", "worker text"},
+	} {
+		v.req.Text = v.text
+		_, err := client.ShowMessage(t.Context(), v.req)
+		if got := strings.Join(violations(t, err), " "); got != v.want {
+			t.Errorf("%v: faults %q, want %q", v.req, got, v.want)
+		}
+	}
+}

@@ -63,6 +63,8 @@ type Config struct {
 	SetPayout func(id ChannelID, p pool.Payout) (*hashleasev1.Channel, error)
 	// CloseChannel ends a channel and tells its miner why.
 	CloseChannel func(id ChannelID, reason string) error
+	// ShowMessage sends a line to the people at the miners of an audience, and counts these.
+	ShowMessage func(to Audience, text string) (*hashleasev1.ShowMessageResponse, error)
 }
 
 // Service is the operator's gRPC service.
@@ -91,6 +93,7 @@ func New(cfg Config) (*Service, error) {
 	need("RenewPrefix", cfg.RenewPrefix != nil)
 	need("SetPayout", cfg.SetPayout != nil)
 	need("CloseChannel", cfg.CloseChannel != nil)
+	need("ShowMessage", cfg.ShowMessage != nil)
 	if len(errs) > 0 {
 		return nil, fmt.Errorf("configuring the operator service: %w", errors.Join(errs...))
 	}

@@ -62,6 +62,9 @@ func config() poolrpc.Config {
 			}, nil
 		},
 		CloseChannel: func(poolrpc.ChannelID, string) error { return nil },
+		ShowMessage: func(poolrpc.Audience, string) (*hashleasev1.ShowMessageResponse, error) {
+			return &hashleasev1.ShowMessageResponse{}, nil
+		},
 	}
 }
 
@@ -120,7 +123,7 @@ func TestNew_NamesEveryMissingFunction(t *testing.T) {
 	_, err := poolrpc.New(poolrpc.Config{})
 	for _, field := range []string{
 		"Shares", "Blocks", "Status", "Curtail", "SetArm", "ConfirmOff", "AcceptClock",
-		"Channels", "Payout", "RenewPrefix", "SetPayout", "CloseChannel",
+		"Channels", "Payout", "RenewPrefix", "SetPayout", "CloseChannel", "ShowMessage",
 	} {
 		if err == nil || !strings.Contains(err.Error(), field) {
 			t.Errorf("error %v does not name %s", err, field)

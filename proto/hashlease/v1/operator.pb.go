@@ -2245,6 +2245,184 @@ func (*CloseChannelResponse) Descriptor() ([]byte, []int) {
 	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{29}
 }
 
+type ShowMessageRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whose miners; one of them is needed.
+	//
+	// Types that are valid to be assigned to Scope:
+	//
+	//	*ShowMessageRequest_Channel
+	//	*ShowMessageRequest_Worker
+	//	*ShowMessageRequest_All
+	Scope isShowMessageRequest_Scope `protobuf_oneof:"scope"`
+	// 1 to 255 bytes of printable ASCII.
+	Text          string `protobuf:"bytes,4,opt,name=text,proto3" json:"text,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ShowMessageRequest) Reset() {
+	*x = ShowMessageRequest{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ShowMessageRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ShowMessageRequest) ProtoMessage() {}
+
+func (x *ShowMessageRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ShowMessageRequest.ProtoReflect.Descriptor instead.
+func (*ShowMessageRequest) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *ShowMessageRequest) GetScope() isShowMessageRequest_Scope {
+	if x != nil {
+		return x.Scope
+	}
+	return nil
+}
+
+func (x *ShowMessageRequest) GetChannel() string {
+	if x != nil {
+		if x, ok := x.Scope.(*ShowMessageRequest_Channel); ok {
+			return x.Channel
+		}
+	}
+	return ""
+}
+
+func (x *ShowMessageRequest) GetWorker() string {
+	if x != nil {
+		if x, ok := x.Scope.(*ShowMessageRequest_Worker); ok {
+			return x.Worker
+		}
+	}
+	return ""
+}
+
+func (x *ShowMessageRequest) GetAll() bool {
+	if x != nil {
+		if x, ok := x.Scope.(*ShowMessageRequest_All); ok {
+			return x.All
+		}
+	}
+	return false
+}
+
+func (x *ShowMessageRequest) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+type isShowMessageRequest_Scope interface {
+	isShowMessageRequest_Scope()
+}
+
+type ShowMessageRequest_Channel struct {
+	// "sessions/{session}/channels/{channel}".
+	Channel string `protobuf:"bytes,1,opt,name=channel,proto3,oneof"`
+}
+
+type ShowMessageRequest_Worker struct {
+	// "account.worker", or an account: every connection that it is authorized on.
+	Worker string `protobuf:"bytes,2,opt,name=worker,proto3,oneof"`
+}
+
+type ShowMessageRequest_All struct {
+	// True: every open channel.
+	All bool `protobuf:"varint,3,opt,name=all,proto3,oneof"`
+}
+
+func (*ShowMessageRequest_Channel) isShowMessageRequest_Scope() {}
+
+func (*ShowMessageRequest_Worker) isShowMessageRequest_Scope() {}
+
+func (*ShowMessageRequest_All) isShowMessageRequest_Scope() {}
+
+// ShowMessageResponse counts the channels in scope. Whether a miner shows what it was sent, and to whom, is
+// up to its firmware.
+type ShowMessageResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Those whose miner was sent the line.
+	Told int64 `protobuf:"varint,1,opt,name=told,proto3" json:"told,omitempty"`
+	// Those of Stratum V2, which has no message for people.
+	Unreachable int64 `protobuf:"varint,2,opt,name=unreachable,proto3" json:"unreachable,omitempty"`
+	// Those of Stratum V1 that were left out, because as much as may wait for a miner that does not read waits
+	// for them already.
+	Behind        int64 `protobuf:"varint,3,opt,name=behind,proto3" json:"behind,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ShowMessageResponse) Reset() {
+	*x = ShowMessageResponse{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ShowMessageResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ShowMessageResponse) ProtoMessage() {}
+
+func (x *ShowMessageResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ShowMessageResponse.ProtoReflect.Descriptor instead.
+func (*ShowMessageResponse) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *ShowMessageResponse) GetTold() int64 {
+	if x != nil {
+		return x.Told
+	}
+	return 0
+}
+
+func (x *ShowMessageResponse) GetUnreachable() int64 {
+	if x != nil {
+		return x.Unreachable
+	}
+	return 0
+}
+
+func (x *ShowMessageResponse) GetBehind() int64 {
+	if x != nil {
+		return x.Behind
+	}
+	return 0
+}
+
 var File_hashlease_v1_operator_proto protoreflect.FileDescriptor
 
 const file_hashlease_v1_operator_proto_rawDesc = "" +
@@ -2424,7 +2602,17 @@ const file_hashlease_v1_operator_proto_rawDesc = "" +
 	"\x13CloseChannelRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"\x16\n" +
-	"\x14CloseChannelResponse*H\n" +
+	"\x14CloseChannelResponse\"{\n" +
+	"\x12ShowMessageRequest\x12\x1a\n" +
+	"\achannel\x18\x01 \x01(\tH\x00R\achannel\x12\x18\n" +
+	"\x06worker\x18\x02 \x01(\tH\x00R\x06worker\x12\x12\n" +
+	"\x03all\x18\x03 \x01(\bH\x00R\x03all\x12\x12\n" +
+	"\x04text\x18\x04 \x01(\tR\x04textB\a\n" +
+	"\x05scope\"c\n" +
+	"\x13ShowMessageResponse\x12\x12\n" +
+	"\x04told\x18\x01 \x01(\x03R\x04told\x12 \n" +
+	"\vunreachable\x18\x02 \x01(\x03R\vunreachable\x12\x16\n" +
+	"\x06behind\x18\x03 \x01(\x03R\x06behind*H\n" +
 	"\x03Arm\x12\x13\n" +
 	"\x0fARM_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vARM_OBSERVE\x10\x01\x12\x0e\n" +
@@ -2434,7 +2622,7 @@ const file_hashlease_v1_operator_proto_rawDesc = "" +
 	"\vChannelKind\x12\x1c\n" +
 	"\x18CHANNEL_KIND_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15CHANNEL_KIND_STANDARD\x10\x01\x12\x19\n" +
-	"\x15CHANNEL_KIND_EXTENDED\x10\x022\x94\a\n" +
+	"\x15CHANNEL_KIND_EXTENDED\x10\x022\xe8\a\n" +
 	"\x0fOperatorService\x12O\n" +
 	"\n" +
 	"ListShares\x12\x1f.hashlease.v1.ListSharesRequest\x1a .hashlease.v1.ListSharesResponse\x12O\n" +
@@ -2448,7 +2636,8 @@ const file_hashlease_v1_operator_proto_rawDesc = "" +
 	"\fListChannels\x12!.hashlease.v1.ListChannelsRequest\x1a\".hashlease.v1.ListChannelsResponse\x12T\n" +
 	"\x12RenewChannelPrefix\x12'.hashlease.v1.RenewChannelPrefixRequest\x1a\x15.hashlease.v1.Channel\x12P\n" +
 	"\x10SetChannelPayout\x12%.hashlease.v1.SetChannelPayoutRequest\x1a\x15.hashlease.v1.Channel\x12U\n" +
-	"\fCloseChannel\x12!.hashlease.v1.CloseChannelRequest\x1a\".hashlease.v1.CloseChannelResponseB?Z=github.com/hashlease/hashlease/proto/hashlease/v1;hashleasev1b\x06proto3"
+	"\fCloseChannel\x12!.hashlease.v1.CloseChannelRequest\x1a\".hashlease.v1.CloseChannelResponse\x12R\n" +
+	"\vShowMessage\x12 .hashlease.v1.ShowMessageRequest\x1a!.hashlease.v1.ShowMessageResponseB?Z=github.com/hashlease/hashlease/proto/hashlease/v1;hashleasev1b\x06proto3"
 
 var (
 	file_hashlease_v1_operator_proto_rawDescOnce sync.Once
@@ -2463,7 +2652,7 @@ func file_hashlease_v1_operator_proto_rawDescGZIP() []byte {
 }
 
 var file_hashlease_v1_operator_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_hashlease_v1_operator_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
+var file_hashlease_v1_operator_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
 var file_hashlease_v1_operator_proto_goTypes = []any{
 	(Arm)(0),                          // 0: hashlease.v1.Arm
 	(ChannelKind)(0),                  // 1: hashlease.v1.ChannelKind
@@ -2497,43 +2686,45 @@ var file_hashlease_v1_operator_proto_goTypes = []any{
 	(*SetChannelPayoutRequest)(nil),   // 29: hashlease.v1.SetChannelPayoutRequest
 	(*CloseChannelRequest)(nil),       // 30: hashlease.v1.CloseChannelRequest
 	(*CloseChannelResponse)(nil),      // 31: hashlease.v1.CloseChannelResponse
-	nil,                               // 32: hashlease.v1.PoolStatus.SharesRejectedEntry
-	nil,                               // 33: hashlease.v1.StratumPort.ConnectionsEntry
-	nil,                               // 34: hashlease.v1.StratumPort.ConnectionsOpenedEntry
-	(*timestamppb.Timestamp)(nil),     // 35: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),       // 36: google.protobuf.Duration
-	(*Lease)(nil),                     // 37: hashlease.v1.Lease
+	(*ShowMessageRequest)(nil),        // 32: hashlease.v1.ShowMessageRequest
+	(*ShowMessageResponse)(nil),       // 33: hashlease.v1.ShowMessageResponse
+	nil,                               // 34: hashlease.v1.PoolStatus.SharesRejectedEntry
+	nil,                               // 35: hashlease.v1.StratumPort.ConnectionsEntry
+	nil,                               // 36: hashlease.v1.StratumPort.ConnectionsOpenedEntry
+	(*timestamppb.Timestamp)(nil),     // 37: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),       // 38: google.protobuf.Duration
+	(*Lease)(nil),                     // 39: hashlease.v1.Lease
 }
 var file_hashlease_v1_operator_proto_depIdxs = []int32{
 	4,  // 0: hashlease.v1.ListSharesResponse.workers:type_name -> hashlease.v1.WorkerShares
-	35, // 1: hashlease.v1.WorkerShares.last_time:type_name -> google.protobuf.Timestamp
+	37, // 1: hashlease.v1.WorkerShares.last_time:type_name -> google.protobuf.Timestamp
 	7,  // 2: hashlease.v1.ListBlocksResponse.blocks:type_name -> hashlease.v1.Block
-	35, // 3: hashlease.v1.Block.found_time:type_name -> google.protobuf.Timestamp
-	36, // 4: hashlease.v1.CurtailSiteRequest.duration:type_name -> google.protobuf.Duration
+	37, // 3: hashlease.v1.Block.found_time:type_name -> google.protobuf.Timestamp
+	38, // 4: hashlease.v1.CurtailSiteRequest.duration:type_name -> google.protobuf.Duration
 	10, // 5: hashlease.v1.CurtailSiteResponse.preview:type_name -> hashlease.v1.CurtailPreview
 	12, // 6: hashlease.v1.CurtailSiteResponse.progress:type_name -> hashlease.v1.CurtailProgress
 	11, // 7: hashlease.v1.CurtailPreview.workers:type_name -> hashlease.v1.CurtailedWorker
-	35, // 8: hashlease.v1.CurtailProgress.time:type_name -> google.protobuf.Timestamp
+	37, // 8: hashlease.v1.CurtailProgress.time:type_name -> google.protobuf.Timestamp
 	0,  // 9: hashlease.v1.SetArmRequest.arm:type_name -> hashlease.v1.Arm
 	0,  // 10: hashlease.v1.SetArmResponse.arm:type_name -> hashlease.v1.Arm
-	35, // 11: hashlease.v1.GetStatusResponse.time:type_name -> google.protobuf.Timestamp
+	37, // 11: hashlease.v1.GetStatusResponse.time:type_name -> google.protobuf.Timestamp
 	18, // 12: hashlease.v1.GetStatusResponse.pool:type_name -> hashlease.v1.PoolStatus
 	21, // 13: hashlease.v1.GetStatusResponse.feeders:type_name -> hashlease.v1.FeederStatus
 	17, // 14: hashlease.v1.GetStatusResponse.leases:type_name -> hashlease.v1.LeaseBookStatus
-	35, // 15: hashlease.v1.LeaseBookStatus.time:type_name -> google.protobuf.Timestamp
-	32, // 16: hashlease.v1.PoolStatus.shares_rejected:type_name -> hashlease.v1.PoolStatus.SharesRejectedEntry
+	37, // 15: hashlease.v1.LeaseBookStatus.time:type_name -> google.protobuf.Timestamp
+	34, // 16: hashlease.v1.PoolStatus.shares_rejected:type_name -> hashlease.v1.PoolStatus.SharesRejectedEntry
 	20, // 17: hashlease.v1.PoolStatus.tip_to_last_job:type_name -> hashlease.v1.Latency
 	20, // 18: hashlease.v1.PoolStatus.share_to_ack:type_name -> hashlease.v1.Latency
 	19, // 19: hashlease.v1.PoolStatus.ports:type_name -> hashlease.v1.StratumPort
-	33, // 20: hashlease.v1.StratumPort.connections:type_name -> hashlease.v1.StratumPort.ConnectionsEntry
-	34, // 21: hashlease.v1.StratumPort.connections_opened:type_name -> hashlease.v1.StratumPort.ConnectionsOpenedEntry
+	35, // 20: hashlease.v1.StratumPort.connections:type_name -> hashlease.v1.StratumPort.ConnectionsEntry
+	36, // 21: hashlease.v1.StratumPort.connections_opened:type_name -> hashlease.v1.StratumPort.ConnectionsOpenedEntry
 	0,  // 22: hashlease.v1.FeederStatus.arm:type_name -> hashlease.v1.Arm
-	35, // 23: hashlease.v1.FeederStatus.reading_time:type_name -> google.protobuf.Timestamp
-	35, // 24: hashlease.v1.AcceptClockResponse.time:type_name -> google.protobuf.Timestamp
+	37, // 23: hashlease.v1.FeederStatus.reading_time:type_name -> google.protobuf.Timestamp
+	37, // 24: hashlease.v1.AcceptClockResponse.time:type_name -> google.protobuf.Timestamp
 	27, // 25: hashlease.v1.ListChannelsResponse.channels:type_name -> hashlease.v1.Channel
 	1,  // 26: hashlease.v1.Channel.kind:type_name -> hashlease.v1.ChannelKind
-	35, // 27: hashlease.v1.Channel.open_time:type_name -> google.protobuf.Timestamp
-	35, // 28: hashlease.v1.Channel.last_share_time:type_name -> google.protobuf.Timestamp
+	37, // 27: hashlease.v1.Channel.open_time:type_name -> google.protobuf.Timestamp
+	37, // 28: hashlease.v1.Channel.last_share_time:type_name -> google.protobuf.Timestamp
 	2,  // 29: hashlease.v1.OperatorService.ListShares:input_type -> hashlease.v1.ListSharesRequest
 	5,  // 30: hashlease.v1.OperatorService.ListBlocks:input_type -> hashlease.v1.ListBlocksRequest
 	8,  // 31: hashlease.v1.OperatorService.CurtailSite:input_type -> hashlease.v1.CurtailSiteRequest
@@ -2545,19 +2736,21 @@ var file_hashlease_v1_operator_proto_depIdxs = []int32{
 	28, // 37: hashlease.v1.OperatorService.RenewChannelPrefix:input_type -> hashlease.v1.RenewChannelPrefixRequest
 	29, // 38: hashlease.v1.OperatorService.SetChannelPayout:input_type -> hashlease.v1.SetChannelPayoutRequest
 	30, // 39: hashlease.v1.OperatorService.CloseChannel:input_type -> hashlease.v1.CloseChannelRequest
-	3,  // 40: hashlease.v1.OperatorService.ListShares:output_type -> hashlease.v1.ListSharesResponse
-	6,  // 41: hashlease.v1.OperatorService.ListBlocks:output_type -> hashlease.v1.ListBlocksResponse
-	9,  // 42: hashlease.v1.OperatorService.CurtailSite:output_type -> hashlease.v1.CurtailSiteResponse
-	14, // 43: hashlease.v1.OperatorService.SetArm:output_type -> hashlease.v1.SetArmResponse
-	16, // 44: hashlease.v1.OperatorService.GetStatus:output_type -> hashlease.v1.GetStatusResponse
-	37, // 45: hashlease.v1.OperatorService.ConfirmLeaseOff:output_type -> hashlease.v1.Lease
-	24, // 46: hashlease.v1.OperatorService.AcceptClock:output_type -> hashlease.v1.AcceptClockResponse
-	26, // 47: hashlease.v1.OperatorService.ListChannels:output_type -> hashlease.v1.ListChannelsResponse
-	27, // 48: hashlease.v1.OperatorService.RenewChannelPrefix:output_type -> hashlease.v1.Channel
-	27, // 49: hashlease.v1.OperatorService.SetChannelPayout:output_type -> hashlease.v1.Channel
-	31, // 50: hashlease.v1.OperatorService.CloseChannel:output_type -> hashlease.v1.CloseChannelResponse
-	40, // [40:51] is the sub-list for method output_type
-	29, // [29:40] is the sub-list for method input_type
+	32, // 40: hashlease.v1.OperatorService.ShowMessage:input_type -> hashlease.v1.ShowMessageRequest
+	3,  // 41: hashlease.v1.OperatorService.ListShares:output_type -> hashlease.v1.ListSharesResponse
+	6,  // 42: hashlease.v1.OperatorService.ListBlocks:output_type -> hashlease.v1.ListBlocksResponse
+	9,  // 43: hashlease.v1.OperatorService.CurtailSite:output_type -> hashlease.v1.CurtailSiteResponse
+	14, // 44: hashlease.v1.OperatorService.SetArm:output_type -> hashlease.v1.SetArmResponse
+	16, // 45: hashlease.v1.OperatorService.GetStatus:output_type -> hashlease.v1.GetStatusResponse
+	39, // 46: hashlease.v1.OperatorService.ConfirmLeaseOff:output_type -> hashlease.v1.Lease
+	24, // 47: hashlease.v1.OperatorService.AcceptClock:output_type -> hashlease.v1.AcceptClockResponse
+	26, // 48: hashlease.v1.OperatorService.ListChannels:output_type -> hashlease.v1.ListChannelsResponse
+	27, // 49: hashlease.v1.OperatorService.RenewChannelPrefix:output_type -> hashlease.v1.Channel
+	27, // 50: hashlease.v1.OperatorService.SetChannelPayout:output_type -> hashlease.v1.Channel
+	31, // 51: hashlease.v1.OperatorService.CloseChannel:output_type -> hashlease.v1.CloseChannelResponse
+	33, // 52: hashlease.v1.OperatorService.ShowMessage:output_type -> hashlease.v1.ShowMessageResponse
+	41, // [41:53] is the sub-list for method output_type
+	29, // [29:41] is the sub-list for method input_type
 	29, // [29:29] is the sub-list for extension type_name
 	29, // [29:29] is the sub-list for extension extendee
 	0,  // [0:29] is the sub-list for field type_name
@@ -2573,13 +2766,18 @@ func file_hashlease_v1_operator_proto_init() {
 		(*CurtailSiteResponse_Preview)(nil),
 		(*CurtailSiteResponse_Progress)(nil),
 	}
+	file_hashlease_v1_operator_proto_msgTypes[30].OneofWrappers = []any{
+		(*ShowMessageRequest_Channel)(nil),
+		(*ShowMessageRequest_Worker)(nil),
+		(*ShowMessageRequest_All)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_hashlease_v1_operator_proto_rawDesc), len(file_hashlease_v1_operator_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   33,
+			NumMessages:   35,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

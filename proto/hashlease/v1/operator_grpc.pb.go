@@ -32,6 +32,7 @@ const (
 	OperatorService_RenewChannelPrefix_FullMethodName = "/hashlease.v1.OperatorService/RenewChannelPrefix"
 	OperatorService_SetChannelPayout_FullMethodName   = "/hashlease.v1.OperatorService/SetChannelPayout"
 	OperatorService_CloseChannel_FullMethodName       = "/hashlease.v1.OperatorService/CloseChannel"
+	OperatorService_ShowMessage_FullMethodName        = "/hashlease.v1.OperatorService/ShowMessage"
 )
 
 // OperatorServiceClient is the client API for OperatorService service.
@@ -67,6 +68,9 @@ type OperatorServiceClient interface {
 	// CloseChannel ends a channel with a reason that its miner may read. What it submitted is credited.
 	// Nothing keeps the miner from opening another one.
 	CloseChannel(ctx context.Context, in *CloseChannelRequest, opts ...grpc.CallOption) (*CloseChannelResponse, error)
+	// ShowMessage sends a line to the people at the miners of the channels in scope, by client.show_message of
+	// Stratum V1. Stratum V2 has no such message: its channels in scope are counted, and hear nothing.
+	ShowMessage(ctx context.Context, in *ShowMessageRequest, opts ...grpc.CallOption) (*ShowMessageResponse, error)
 }
 
 type operatorServiceClient struct {
@@ -196,6 +200,16 @@ func (c *operatorServiceClient) CloseChannel(ctx context.Context, in *CloseChann
 	return out, nil
 }
 
+func (c *operatorServiceClient) ShowMessage(ctx context.Context, in *ShowMessageRequest, opts ...grpc.CallOption) (*ShowMessageResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ShowMessageResponse)
+	err := c.cc.Invoke(ctx, OperatorService_ShowMessage_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // OperatorServiceServer is the server API for OperatorService service.
 // All implementations must embed UnimplementedOperatorServiceServer
 // for forward compatibility.
@@ -229,6 +243,9 @@ type OperatorServiceServer interface {
 	// CloseChannel ends a channel with a reason that its miner may read. What it submitted is credited.
 	// Nothing keeps the miner from opening another one.
 	CloseChannel(context.Context, *CloseChannelRequest) (*CloseChannelResponse, error)
+	// ShowMessage sends a line to the people at the miners of the channels in scope, by client.show_message of
+	// Stratum V1. Stratum V2 has no such message: its channels in scope are counted, and hear nothing.
+	ShowMessage(context.Context, *ShowMessageRequest) (*ShowMessageResponse, error)
 	mustEmbedUnimplementedOperatorServiceServer()
 }
 
@@ -271,6 +288,9 @@ func (UnimplementedOperatorServiceServer) SetChannelPayout(context.Context, *Set
 }
 func (UnimplementedOperatorServiceServer) CloseChannel(context.Context, *CloseChannelRequest) (*CloseChannelResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CloseChannel not implemented")
+}
+func (UnimplementedOperatorServiceServer) ShowMessage(context.Context, *ShowMessageRequest) (*ShowMessageResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ShowMessage not implemented")
 }
 func (UnimplementedOperatorServiceServer) mustEmbedUnimplementedOperatorServiceServer() {}
 func (UnimplementedOperatorServiceServer) testEmbeddedByValue()                         {}
@@ -484,6 +504,24 @@ func _OperatorService_CloseChannel_Handler(srv interface{}, ctx context.Context,
 	return interceptor(ctx, in, info, handler)
 }
 
+func _OperatorService_ShowMessage_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ShowMessageRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OperatorServiceServer).ShowMessage(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OperatorService_ShowMessage_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OperatorServiceServer).ShowMessage(ctx, req.(*ShowMessageRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // OperatorService_ServiceDesc is the grpc.ServiceDesc for OperatorService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -530,6 +568,10 @@ var OperatorService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "CloseChannel",
 			Handler:    _OperatorService_CloseChannel_Handler,
+		},
+		{
+			MethodName: "ShowMessage",
+			Handler:    _OperatorService_ShowMessage_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{
