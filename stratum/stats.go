@@ -33,7 +33,7 @@ type counters struct {
 // Stats are the server's figures at one moment.
 type Stats struct {
 	Sessions, Channels int
-	Handshakes         uint64 // completed
+	Handshakes         uint64 // completed; of Stratum V1, first lines
 	HandshakesFailed   uint64
 	ConnectionsRefused uint64 // over a bound, or draining
 	Throttled          uint64 // frames after which a session that spent too much was made to wait

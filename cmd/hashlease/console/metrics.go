@@ -114,8 +114,10 @@ func (s sink) stratum(f *frame) {
 	s.gauge("stratum_channels", "Open mining channels.", float64(st.Channels))
 	s.gauge("stratum_hashrate_hashes_per_second", "Measured hashrate, not multiplied by any scale.",
 		float64(st.Hashrate))
-	s.count("stratum_handshakes_total", "Completed Noise handshakes.", st.Handshakes)
-	s.count("stratum_handshakes_failed_total", "Failed Noise handshakes.", st.HandshakesFailed)
+	s.count("stratum_handshakes_total", "Connections that began to speak Stratum V1 or V2.", st.Handshakes)
+	s.count("stratum_handshakes_failed_total",
+		"Connections that ended before: what came was no handshake, or of a dialect that the port has not.",
+		st.HandshakesFailed)
 	s.count("stratum_connections_refused_total", "Connections over a bound.", st.ConnectionsRefused)
 	s.count("stratum_shares_submitted_total", "Shares read.", st.Submitted)
 	s.count("stratum_shares_accepted_total", "Shares found valid.", st.Accepted)
