@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/hashlease/hashlease/pool"
 	"github.com/hashlease/hashlease/stratum"
 )
 
@@ -89,7 +90,7 @@ type firmwareView struct {
 	Hashrate float64 `json:"hashrate"`
 	Accepted uint64  `json:"accepted"`
 	Rejected uint64  `json:"rejected"`
-	Power    int     `json:"power"` // channels that speak the power extension
+	Steered  int     `json:"steered"` // channels of workers that take orders
 }
 
 func (f *firmwareView) share() float64 {
@@ -98,7 +99,7 @@ func (f *firmwareView) share() float64 {
 
 func (c *Console) firmwareOf(f *frame) []firmwareView {
 	type key struct{ vendor, firmware string }
-	sums := map[key]*firmwareView{}
+	sums, takes := map[key]*firmwareView{}, steered(f)
 	for i := range f.channels {
 		ch := &f.channels[i]
 		k := key{clip(ch.Device.Vendor), clip(ch.Device.Firmware)}
@@ -108,6 +109,9 @@ func (c *Console) firmwareOf(f *frame) []firmwareView {
 			sums[k] = v
 		}
 		v.add(ch, c.cfg.Scale)
+		if takes(ch) {
+			v.Steered++
+		}
 	}
 	out := make([]firmwareView, 0, len(sums))
 	for _, v := range sums {
@@ -130,8 +134,24 @@ func (f *firmwareView) add(ch *stratum.ChannelStats, scale float64) {
 	f.Hashrate += float64(ch.Hashrate) * scale
 	f.Accepted += ch.Accepted
 	f.Rejected += ch.Rejected
-	if ch.Power {
-		f.Power++
+}
+
+// steered tells which channels the governor can order about, in whatever way: their connection speaks the
+// power extension, an agent of their site does, or they are reached out of band. A channel of a proxy
+// is of all who are known to mine behind it.
+func steered(f *frame) func(*stratum.ChannelStats) bool {
+	reached := map[pool.WorkerID]bool{}
+	for s := range f.power.Sites {
+		for i := range f.power.Sites[s].Feeders {
+			for k := range f.power.Sites[s].Feeders[i].Workers {
+				w := &f.power.Sites[s].Feeders[i].Workers[k]
+				reached[w.ID] = w.Reachable
+			}
+		}
+	}
+	return func(ch *stratum.ChannelStats) bool {
+		unreached := func(n stratum.WorkerStats) bool { return !reached[n.Worker] }
+		return reached[ch.Worker] || len(ch.Named) > 0 && !slices.ContainsFunc(ch.Named, unreached)
 	}
 }
 

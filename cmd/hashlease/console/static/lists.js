@@ -45,7 +45,8 @@ export function firmware(list) {
     hashrate(f.hashrate),
     { text: f.accepted + f.rejected ? percent((100 * f.rejected) / (f.accepted + f.rejected)) : '–',
       title: `${count(f.rejected)} of ${count(f.accepted + f.rejected)}` },
-    { text: f.power ? count(f.power) : 'no', title: 'channels that speak the power extension' },
+    { text: f.steered ? count(f.steered) : 'no',
+      title: 'channels of workers that take orders: from the pool itself, from an agent of their site, or out of band' },
   ]), 'no miner is connected');
 }
 
