@@ -30,7 +30,7 @@ type loadCmd struct {
 	Tips        int           `default:"5" help:"New tips; figures are their medians."`
 	Stock       int           `default:"10000" help:"Handshake keys made ahead for a storm of reconnects."`
 	Dir         string        `type:"existingdir" placeholder:"DIR" help:"For journals; else the system's."`
-	Profile     bool          `help:"Keep CPU and heap profiles of the server, and its journals, in --dir."`
+	Profile     bool          `help:"Tell where the server's time went; profiles and journals stay in --dir."`
 
 	JSON bool   `help:"Print one JSON object, nothing for people."`
 	Into string `type:"existingfile" placeholder:"FILE" help:"Also replace the table between FILE's markers."`

@@ -55,6 +55,8 @@ type Config struct {
 
 	Command  string    // told in the result
 	Progress io.Writer // a line for each step; nil: silence
+
+	profiles *[]Profile // where Run keeps those that it made
 }
 
 // Proxies are connections with many channels.

@@ -115,7 +115,10 @@ func TestRun_MeasuresStratumV1(t *testing.T) {
 	if c := row.Connect; c.Rate <= 0 || c.Took.Count != 20 {
 		t.Errorf("connects: %+v", c)
 	}
-	if n := strings.Count(load.Text(&res), "\n| "); n < 20 {
+	if len(res.Profiles) != 1 || res.Profiles[0].Shares == 0 || len(res.Profiles[0].Phases) != 9 {
+		t.Errorf("profiles: %+v", res.Profiles)
+	}
+	if n := strings.Count(load.Text(&res), "\n| "); n < 29 {
 		t.Errorf("%d lines are in\n%s", n, load.Text(&res))
 	}
 }

@@ -27,6 +27,7 @@ type Result struct {
 	Extended  []Shares   `json:"extended,omitempty"`  // on extended channels, by rate
 	Sustained *Storm     `json:"sustained,omitempty"` // a storm without a stock
 	Channels  []Channels `json:"channels,omitempty"`
+	Profiles  []Profile  `json:"profiles,omitempty"` // of each server, with Config.Profile
 }
 
 // Row is what was measured with so many connections.
@@ -61,6 +62,7 @@ func Run(ctx context.Context, cfg Config) (res Result, err error) {
 	}
 	defer debug.SetGCPercent(debug.SetGCPercent(400)) // this process has memory to spare, and no time
 	res = Result{Command: cfg.Command, Time: time.Now().UTC(), Machine: describe()}
+	cfg.profiles = &res.Profiles
 	defer func() { res.Seconds = time.Since(res.Time).Seconds() }()
 	if cfg.Dialect == DialectV1 {
 		return res, cfg.v1Rows(ctx, &res)
@@ -283,11 +285,32 @@ func (c *Config) with(ctx context.Context, ackEvery, stock int, measure func(*ru
 		return fmt.Errorf("reading the server's key: %w", err)
 	}
 	r.crowd.authority = &key
-	if err := r.profile("cpu.pprof", opProfile); err != nil {
+	if err := r.profile(cpuProfile, opProfile); err != nil {
 		return err
 	}
-	return errors.Join(measure(r), r.profile("heap.pprof", opHeap), r.profile("", opProfile))
+	return errors.Join(measure(r), r.profile("heap.pprof", opHeap), r.endProfile())
 }
+
+// endProfile ends the CPU profile and sums it up.
+func (r *run) endProfile() error {
+	if err := r.profile("", opProfile); err != nil || !r.cfg.Profile {
+		return err
+	}
+	p, err := readProfile(filepath.Join(r.dir, cpuProfile))
+	if err != nil {
+		return err
+	}
+	a, err := r.child.order(order{Op: opState})
+	if err != nil {
+		return err
+	}
+	p.Shares = a.Durable
+	*r.cfg.profiles = append(*r.cfg.profiles, p)
+	return nil
+}
+
+// cpuProfile is the name of a server's CPU profile.
+const cpuProfile = "cpu.pprof"
 
 // profile gives an order about a profile, if any is wanted.
 func (r *run) profile(name, op string) error {

@@ -101,12 +101,20 @@ func Text(res *Result) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Measured %s on %s, server and load on the same cores, in %.0f s, by `%s`.\n\n",
 		res.Time.Format("2006-01-02 15:04 UTC"), res.Machine, res.Seconds, res.Command)
-	if b.WriteString(v1Text(res)); len(res.V1) > 0 {
-		return b.String()
+	if b.WriteString(v1Text(res)); len(res.V1) == 0 {
+		writeV2(&b, res)
 	}
+	for i := range res.Profiles {
+		writeProfile(&b, &res.Profiles[i])
+	}
+	return b.String()
+}
+
+// writeV2 is what was measured of Stratum V2.
+func writeV2(b *strings.Builder, res *Result) {
 	b.WriteString("| connections | goal |")
 	for i := range res.Rows {
-		fmt.Fprintf(&b, " %d |", res.Rows[i].Connections)
+		fmt.Fprintf(b, " %d |", res.Rows[i].Connections)
 	}
 	b.WriteString("\n|---|---:|" + strings.Repeat("---:|", len(res.Rows)) + "\n")
 	for i := range lines {
@@ -114,27 +122,26 @@ func Text(res *Result) string {
 	}
 	b.WriteString("\n")
 	if s := res.Sustained; s != nil {
-		fmt.Fprintf(&b, "Without a stock, key generation counted: %.3f ms of server CPU per handshake, "+
+		fmt.Fprintf(b, "Without a stock, key generation counted: %.3f ms of server CPU per handshake, "+
 			"%.0f/s per core (floor 1,540 to 1,750); %.0f/s on both cores shared with the load; "+
 			"connected miners' share to ack p99 %.1f ms.\n\n",
 			s.CPU, s.PerCore, s.Rate, s.ShareDuring.P99)
 	}
 	if len(res.Extended) > 0 {
-		fmt.Fprintf(&b, "Extended channels, whose miners roll the extranonce (%d levels of the merkle tree "+
+		fmt.Fprintf(b, "Extended channels, whose miners roll the extranonce (%d levels of the merkle tree "+
 			"are hashed for each share), %d connections, acknowledging every %d:\n\n",
 			res.Extended[0].Levels, res.Extended[0].Connections, res.Extended[0].AckEvery)
-		writeSteps(&b, res.Extended)
+		writeSteps(b, res.Extended)
 	}
 	for i := range res.Knees {
-		writeKnee(&b, &res.Knees[i])
+		writeKnee(b, &res.Knees[i])
 	}
 	for _, c := range res.Channels {
-		fmt.Fprintf(&b, "%d connections of %d channels each: %.2f KiB of resident memory per further "+
+		fmt.Fprintf(b, "%d connections of %d channels each: %.2f KiB of resident memory per further "+
 			"channel (goal 1), %.2f after FreeOSMemory; a tip in %.1f messages per connection, first after "+
 			"%.1f ms, last after %.1f ms.\n\n",
 			c.Connections, c.Channels, c.Grown/1024, c.Freed/1024, c.Tip.Messages, c.Tip.First, c.Tip.Last)
 	}
-	return b.String()
 }
 
 func writeKnee(b *strings.Builder, k *Knee) {
