@@ -352,7 +352,7 @@ func (s *server) close() error {
 
 // Bounds of an orderly end.
 const (
-	drainLimit = 20 * time.Second
+	drainLimit = 20 * time.Second       // beside the time that miners are sent away over
 	callLimit  = 250 * time.Millisecond // for calls in flight; streams have no end of their own
 )
 
@@ -390,7 +390,8 @@ func (s *server) run(ctx context.Context) error {
 	case <-ctx.Done():
 	case <-rooms.Done(): // a room failed
 	}
-	limit, cancel := context.WithTimeout(context.Background(), drainLimit)
+	within := drainLimit + time.Duration(s.cfg.Stratum.Timing.Drain)
+	limit, cancel := context.WithTimeout(context.Background(), within)
 	defer cancel()
 	err := s.drain(limit)
 	stop()

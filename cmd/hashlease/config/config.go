@@ -65,6 +65,7 @@ type Stratum struct {
 	// RequiredExtensions must be negotiated before a connection may mine; none on a port for everybody.
 	RequiredExtensions []uint16 `toml:"required_extensions"`
 	Limits             Limits   `toml:"limits"`
+	Timing             Timing   `toml:"timing"`
 
 	Ports   []Port       `toml:"port"`
 	Classes []MinerClass `toml:"class"`
@@ -175,7 +176,7 @@ func Default() Config {
 		Stratum: Stratum{
 			Listen: ":3333", AuthorityKey: "authority.key",
 			MinDifficulty: 256, MaxDifficulty: 1 << 31, SharesPerMinute: 12, SharesPerSecond: 20_000,
-			Tag: "hashlease", Limits: defaultLimits(),
+			Tag: "hashlease", Limits: defaultLimits(), Timing: defaultTiming(),
 		},
 		GRPC:    Listener{Listen: ":8443"},
 		Console: Listener{Listen: ":9443"},

@@ -28,6 +28,11 @@ func full() config.Config {
 	}
 	c.Stratum.RequiredExtensions = []uint16{2, 0x4857}
 	c.Stratum.Limits.HandshakeRate, c.Stratum.Limits.Names = 0.25, 5000
+	c.Stratum.Timing = config.Timing{
+		AckEvery: 1, AckAfter: config.Duration(100 * time.Millisecond),
+		HandshakeTimeout: config.Duration(time.Minute), OpenTimeout: config.Duration(time.Hour),
+		JobWithin: config.Duration(10 * time.Minute), Drain: 0,
+	}
 	c.Stratum.Ports = []config.Port{
 		{Listen: ":3334", Dialect: "v1", TLS: true, Certificate: "c.pem", Key: "k.pem", MinDifficulty: 1e-6},
 		{Listen: ":3335", PowersOfTwo: true, ProxyFrom: []string{"10.0.0.0/8", "192.0.2.1"}},
@@ -176,7 +181,9 @@ func TestDecode_NamesWrongValues(t *testing.T) {
 func TestValidate_ListsEveryFault(t *testing.T) {
 	c := full()
 	c.Network, c.Payout, c.Storage.Dir = "maynet", "", ""
-	c.Stratum = config.Stratum{Limits: c.Stratum.Limits, Listen: "3333", Tag: "ä", MinDifficulty: -1}
+	c.Stratum = config.Stratum{
+		Limits: c.Stratum.Limits, Timing: c.Stratum.Timing, Listen: "3333", Tag: "ä", MinDifficulty: -1,
+	}
 	c.GRPC.Listen = c.Console.Listen
 	c.Admin.KeyHash = "12"
 	c.Tenants = append(c.Tenants,

@@ -51,6 +51,7 @@ func (s *Stratum) Server() stratum.Config {
 	c.MaxAllChannels, c.MaxChannels = l.Channels, l.ChannelsPerConnection
 	c.MaxAccountChannels, c.MaxAddressChannels = l.ChannelsPerAccount, l.ChannelsPerAddress
 	c.MaxAllNames, c.MaxNames, c.MaxBacklog = l.Names, l.NamesPerChannel, l.Backlog
+	s.Timing.apply(&c)
 	return c
 }
 

@@ -63,6 +63,7 @@ func (v *validation) pool(c *Config) {
 	s := &c.Stratum
 	v.difficulty(s)
 	v.limits(s)
+	v.timing(&s.Timing)
 	v.ports(s)
 	// The script is checked with the payout; here it only has to be there.
 	if err := (pool.CoinbaseConfig{Script: []byte{0}, Tag: s.Tag}).Validate(); err != nil {
