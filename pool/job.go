@@ -1,10 +1,6 @@
 package pool
 
-import (
-	"sync"
-
-	"github.com/btcsuite/btcd/chainhash/v2"
-)
+import "github.com/btcsuite/btcd/chainhash/v2"
 
 // Job is a template with a coinbase: what miners hash, but for the extranonce. It is
 // immutable. Assembler makes jobs; a job without a template can be judged but gives
@@ -35,15 +31,12 @@ func (j *Job) AppendCoinbase(dst, prefix, roll []byte) []byte {
 // CoinbaseSize is the size of the coinbase that miners see, extranonce and all.
 func (j *Job) CoinbaseSize() int { return len(j.Prefix) + ExtranonceSize + len(j.Suffix) }
 
-// coinbases lends what coinbases are built in, so that an idle channel holds none.
-var coinbases = sync.Pool{New: func() any { return new([]byte) }}
-
 // Root is the merkle root for a full extranonce in two parts.
 func (j *Job) Root(prefix, roll []byte) chainhash.Hash {
-	b, _ := coinbases.Get().(*[]byte) // the pool holds nothing else
-	*b = j.AppendCoinbase((*b)[:0], prefix, roll)
-	root := foldPath(doubleHash(*b), j.Path)
-	coinbases.Put(b)
+	h := borrowHasher()
+	h.text = j.AppendCoinbase(h.text[:0], prefix, roll)
+	root := h.foldPath(h.hashText(), j.Path)
+	hashers.Put(h)
 	return root
 }
 

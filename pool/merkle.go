@@ -1,10 +1,6 @@
 package pool
 
-import (
-	"crypto/sha256"
-
-	"github.com/btcsuite/btcd/chainhash/v2"
-)
+import "github.com/btcsuite/btcd/chainhash/v2"
 
 // merklePath are the hashes that, folded in order onto the coinbase's id with the
 // running hash on the left, give the merkle root (sv2-spec 05 §5.3.16).
@@ -18,6 +14,8 @@ func merklePath(txs []Tx) []chainhash.Hash {
 		level[i+1] = txs[i].ID
 	}
 	path := make([]chainhash.Hash, 0, 16)
+	h := borrowHasher()
+	defer hashers.Put(h)
 	for len(level) > 1 {
 		path = append(path, level[1])
 		if len(level)%2 == 1 {
@@ -25,29 +23,9 @@ func merklePath(txs []Tx) []chainhash.Hash {
 		}
 		half := len(level) / 2
 		for i := 1; i < half; i++ {
-			level[i] = hashPair(&level[2*i], &level[2*i+1])
+			level[i] = h.hashPair(&level[2*i], &level[2*i+1])
 		}
 		level = level[:half]
 	}
 	return path
-}
-
-// foldPath is the merkle root above a coinbase id.
-func foldPath(root chainhash.Hash, path []chainhash.Hash) chainhash.Hash {
-	for i := range path {
-		root = hashPair(&root, &path[i])
-	}
-	return root
-}
-
-func hashPair(left, right *chainhash.Hash) chainhash.Hash {
-	var pair [64]byte
-	copy(pair[:32], left[:])
-	copy(pair[32:], right[:])
-	return doubleHash(pair[:])
-}
-
-func doubleHash(b []byte) chainhash.Hash {
-	first := sha256.Sum256(b)
-	return sha256.Sum256(first[:])
 }

@@ -32,7 +32,7 @@ func TestMerklePath_IsThatOfMainnet(t *testing.T) {
 		for _, p := range f.Path {
 			path = append(path, fromHex(t, p))
 		}
-		if got := foldPath(fromHex(t, f.Coinbase), path); got != fromHex(t, f.Root) {
+		if got := newHasher().foldPath(fromHex(t, f.Coinbase), path); got != fromHex(t, f.Root) {
 			t.Errorf("root %x, want %s", got[:], f.Root)
 		}
 	}
