@@ -40,8 +40,9 @@ type scripted struct {
 	arm      *hashleasev1.SetArmRequest
 	off      *hashleasev1.ConfirmLeaseOffRequest
 	status   *hashleasev1.GetStatusResponse
-	reason   string // of CloseChannel
 	message  *hashleasev1.ShowMessageRequest
+	reason   string // of CloseChannel and StopSite, and what DeleteLimit names
+	limit    *hashleasev1.Limit
 	clock    error // the answer to AcceptClock
 	key      string
 }

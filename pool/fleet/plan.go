@@ -24,6 +24,8 @@ type FeederState struct {
 	// Excess is metered mining beyond what the workers' states add up to; below 0 if unknown
 	// workers evidently draw less than their full power.
 	Excess unit.Watts
+	// Ceiling bounds all that the feeder takes, from outside and without a reserve; 0: none.
+	Ceiling unit.Watts
 	// SleepFirst asks for the quick way: machines that can pause are not capped.
 	SleepFirst bool
 }
@@ -111,7 +113,11 @@ func (f *FeederState) Claimed(caps []Cap, now time.Time) unit.Watts {
 
 // Bound is what mining may draw on the feeder while claimed watts are claimed.
 func (f *FeederState) Bound(claimed unit.Watts) unit.Watts {
-	return f.Feeder.Limit - f.Feeder.Reserve - f.Base - claimed
+	most := f.Feeder.Limit - f.Feeder.Reserve
+	if f.Ceiling > 0 {
+		most = min(most, f.Ceiling)
+	}
+	return most - f.Base - claimed
 }
 
 // MakePlan chooses who gives way so that each feeder's mining fits under its bound at the least

@@ -39,6 +39,8 @@ type feeder struct {
 	calmSince time.Time // since when every claim is proven; the last change of that
 	history   sampleRing
 	capacity  capacity
+	ceiling   unit.Watts // by limits from outside; 0: none
+	advice    advice     // while it is not armed to act
 
 	overrun  map[string]Overrun   // by tenant: who draws more than it holds
 	judgedAt map[string]time.Time // by tenant: the reading behind that

@@ -35,8 +35,9 @@ type Governor struct {
 	ready    bool // SetCaps was called since the start
 	revision fleet.Revision
 	claims   map[string]*claim
-	seq      uint64 // of proofs and capacities
-	sending  int    // orders on their way
+	limits   []Limit // from outside, those that are over too
+	seq      uint64  // of proofs and capacities
+	sending  int     // orders on their way
 	sends    sync.WaitGroup
 	counts   struct{ orders, refreshes, failures uint64 }
 	events   eventRing
@@ -159,6 +160,9 @@ func (g *Governor) step(now time.Time) {
 	if g.ready || g.stopped() {
 		g.replan(caps, now)
 	}
+	for _, f := range g.feeders {
+		f.advice.passTime(f, now)
+	}
 	g.prove(now)
 	g.declare(now)
 	for _, f := range g.feeders {
@@ -173,7 +177,7 @@ func (g *Governor) step(now time.Time) {
 
 // replan makes the plan and turns it into orders where the arm allows.
 func (g *Governor) replan(caps []fleet.Cap, now time.Time) {
-	snap := g.snapshot(now)
+	snap := g.snapshot(caps, now)
 	plan := g.planner.Plan(&snap, caps, now)
 	for _, w := range g.workers {
 		w.want = w.present()
@@ -193,6 +197,9 @@ func (g *Governor) replan(caps []fleet.Cap, now time.Time) {
 		}
 		g.noteShort(f, now)
 		read := f.now.read || now.Sub(g.started) > g.cfg.Stale
+		if f.arm != fleet.Act && g.ready {
+			f.advise(snap.MsatPerHash)
+		}
 		if f.arm == fleet.Act && (stopped || g.ready && read) {
 			g.order(f, caps, now)
 		}
@@ -200,12 +207,14 @@ func (g *Governor) replan(caps []fleet.Cap, now time.Time) {
 }
 
 // snapshot is what the planner is shown. Feeders and workers keep the configuration's order.
-func (g *Governor) snapshot(now time.Time) fleet.Snapshot {
+func (g *Governor) snapshot(caps []fleet.Cap, now time.Time) fleet.Snapshot {
 	snap := fleet.Snapshot{MsatPerHash: g.price()}
+	g.spreadLimits(caps, now)
 	for _, f := range g.feeders {
 		snap.Feeders = append(snap.Feeders, fleet.FeederState{
 			Feeder: &f.Feeder, Base: f.base, Tenants: f.now.tenants,
 			Margin: f.margin(&g.cfg), Keep: f.permille(g.cfg.KeepPermille), Excess: f.excess,
+			Ceiling:    f.ceiling,
 			SleepFirst: now.Sub(f.calmSince) < g.cfg.Reoptimise,
 		})
 	}

@@ -34,7 +34,9 @@ type durable struct {
 	Joules       map[string]float64           `json:"joules,omitempty"`   // delivered, per claim
 	Overruns     map[string]float64           `json:"overruns,omitempty"` // likewise, beyond what was held
 	Meters       map[string]fleet.Reading     `json:"meters,omitempty"`   // last accounted, per tenant meter
-	Stops        map[fleet.SiteID]Stop        `json:"stops,omitempty"`    // emergency stops in force
+	Limits       []Limit                      `json:"limits,omitempty"`   // from outside
+	LimitCounter uint64                       `json:"limit_counter,omitempty"`
+	Stops        map[fleet.SiteID]Stop        `json:"stops,omitempty"` // emergency stops in force
 }
 
 // curtailment is an operator's wish in force.
@@ -59,7 +61,7 @@ func (d *durable) confirm(name string) {
 func (d *durable) clone() durable {
 	n := *d
 	n.Arms, n.Joules, n.Meters = maps.Clone(d.Arms), maps.Clone(d.Joules), maps.Clone(d.Meters)
-	n.Overruns = maps.Clone(d.Overruns)
+	n.Overruns, n.Limits = maps.Clone(d.Overruns), slices.Clone(d.Limits)
 	n.Curtailments, n.Held, n.Off = slices.Clone(d.Curtailments), slices.Clone(d.Held), slices.Clone(d.Off)
 	return n
 }
@@ -89,6 +91,9 @@ func (g *Governor) load(ctx context.Context) error {
 		g.addCurtailment(c)
 	}
 	g.loadStops()
+	g.limits = slices.DeleteFunc(slices.Clone(g.saved.Limits), func(l Limit) bool {
+		return g.siteNamed(l.Site) == nil
+	})
 	for _, c := range g.saved.Held {
 		if g.byFeeder[c.Feeder] != nil {
 			g.claims[c.Claim] = g.newClaim(c)
@@ -225,7 +230,7 @@ func (g *Governor) SetArm(ctx context.Context, id fleet.FeederID, a fleet.Arm) e
 	}
 	g.mu.Lock()
 	if f.arm != a {
-		f.arm = a
+		f.arm, f.advice = a, advice{}
 		g.event(time.Now(), Event{Feeder: id, Message: "armed to " + a.String()})
 	}
 	g.mu.Unlock()

@@ -26,7 +26,8 @@ type Status struct {
 type SiteStatus struct {
 	ID      fleet.SiteID
 	Name    string
-	Stop    *Stop // the emergency stop in force; nil if there is none
+	Stop    *Stop  // the emergency stop in force; nil if there is none
+	Limit   *Limit // the lowest in force from outside on the whole site; nil if there is none
 	Feeders []FeederStatus
 }
 
@@ -175,6 +176,7 @@ func (g *Governor) Status() Status {
 			stop := *st.stop
 			out.Stop = &stop
 		}
+		out.Limit = g.lowestLimit(st.ID, "", now)
 		for _, f := range st.feeders {
 			out.Feeders = append(out.Feeders, g.feederStatus(f, caps, now))
 		}
@@ -190,7 +192,8 @@ func (g *Governor) feederStatus(f *feeder, caps []fleet.Cap, now time.Time) Feed
 		Claimed: f.claimed(caps, now), Planned: f.plan.Planned, Short: f.plan.Short,
 		Excess: f.excess, Full: f.full, Cost: f.plan.Cost, ReadingAt: f.now.at, Fresh: f.now.fresh,
 	}
-	s.Bound = f.Limit - f.Reserve - f.base - s.Claimed
+	state := fleet.FeederState{Feeder: &f.Feeder, Base: f.base, Ceiling: f.ceiling}
+	s.Bound = state.Bound(s.Claimed)
 	s.Tenants, s.Overruns = f.tenantStatus(caps, now), f.overrunList()
 	for _, w := range f.workers {
 		ws := w.status(now)

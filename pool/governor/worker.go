@@ -63,7 +63,8 @@ type worker struct {
 	asserts    int
 	assertedAt time.Time
 
-	want fleet.Setpoint // by the newest plan
+	want    fleet.Setpoint // by the newest plan
+	advised fleet.Setpoint // the same by the plan before it, while its feeder is not armed to act
 }
 
 // workMark is a point in a worker's share counters.
@@ -78,7 +79,7 @@ func newWorker(w fleet.Worker, a fleet.Actuator) *worker {
 	n := &worker{Worker: w, outOfBand: a, lapse: lapseOf(w.ID), reported: -1, settled: true}
 	n.confirmed = n.full()
 	n.order = fleet.Setpoint{Worker: w.ID, Watts: n.full(), Hashrate: w.Curve.Full().Hashrate}
-	n.want = n.order
+	n.want, n.advised = n.order, n.order
 	return n
 }
 

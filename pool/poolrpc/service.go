@@ -65,6 +65,8 @@ type Config struct {
 	CloseChannel func(id ChannelID, reason string) error
 	// ShowMessage sends a line to the people at the miners of an audience, and counts these.
 	ShowMessage func(to Audience, text string) (*hashleasev1.ShowMessageResponse, error)
+	// Power is what can be done about a site's power besides.
+	Power Power
 }
 
 // Service is the operator's gRPC service.
@@ -94,6 +96,7 @@ func New(cfg Config) (*Service, error) {
 	need("SetPayout", cfg.SetPayout != nil)
 	need("CloseChannel", cfg.CloseChannel != nil)
 	need("ShowMessage", cfg.ShowMessage != nil)
+	cfg.Power.check(need)
 	if len(errs) > 0 {
 		return nil, fmt.Errorf("configuring the operator service: %w", errors.Join(errs...))
 	}

@@ -65,6 +65,7 @@ func config() poolrpc.Config {
 		ShowMessage: func(poolrpc.Audience, string) (*hashleasev1.ShowMessageResponse, error) {
 			return &hashleasev1.ShowMessageResponse{}, nil
 		},
+		Power: power(),
 	}
 }
 
@@ -124,6 +125,7 @@ func TestNew_NamesEveryMissingFunction(t *testing.T) {
 	for _, field := range []string{
 		"Shares", "Blocks", "Status", "Curtail", "SetArm", "ConfirmOff", "AcceptClock",
 		"Channels", "Payout", "RenewPrefix", "SetPayout", "CloseChannel", "ShowMessage",
+		"Power.Stop", "Power.Resume", "Power.SetLimit", "Power.ClearLimit", "Power.Limits", "Power.Advice",
 	} {
 		if err == nil || !strings.Contains(err.Error(), field) {
 			t.Errorf("error %v does not name %s", err, field)

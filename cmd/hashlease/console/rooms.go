@@ -43,6 +43,7 @@ type reader struct {
 	figures func() *figures
 	history func(fleet.FeederID) []governor.Sample
 	totals  func() []ledger.WorkerTotal
+	actions actions
 }
 
 // roomsOf reads the real rooms.
@@ -52,6 +53,7 @@ func roomsOf(cfg *Config) reader {
 		figures: func() *figures { return look(&rooms) },
 		history: rooms.Governor.History,
 		totals:  rooms.Shares.Totals,
+		actions: actionsOf(rooms.Governor),
 	}
 }
 

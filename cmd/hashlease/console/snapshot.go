@@ -99,7 +99,20 @@ type leaseCount struct {
 type siteView struct {
 	ID      string       `json:"id"`
 	Name    string       `json:"name"`
+	Stop    *stopView    `json:"stop,omitempty"`  // the emergency stop in force
+	Limit   *limitView   `json:"limit,omitempty"` // the lowest in force from outside
 	Feeders []feederView `json:"feeders"`
+}
+
+type stopView struct {
+	At     int64  `json:"at"`
+	Reason string `json:"reason,omitempty"`
+}
+
+type limitView struct {
+	Watts  int64  `json:"watts"`
+	Until  int64  `json:"until"`
+	Reason string `json:"reason,omitempty"`
 }
 
 type feederView struct {
@@ -139,6 +152,12 @@ func (c *Console) snapshot(f *frame) snapshot {
 	known := 0
 	for _, site := range f.power.Sites {
 		sv := siteView{ID: string(site.ID), Name: site.Name}
+		if site.Stop != nil {
+			sv.Stop = &stopView{site.Stop.At.UnixMilli(), site.Stop.Reason}
+		}
+		if l := site.Limit; l != nil {
+			sv.Limit = &limitView{int64(l.Watts), l.Until.UnixMilli(), l.Reason}
+		}
 		for i := range site.Feeders {
 			sv.Feeders = append(sv.Feeders, s.addFeeder(f, &site.Feeders[i], &known))
 		}

@@ -2423,6 +2423,782 @@ func (x *ShowMessageResponse) GetBehind() int64 {
 	return 0
 }
 
+type StopSiteRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "sites/{site}".
+	Site string `protobuf:"bytes,1,opt,name=site,proto3" json:"site,omitempty"`
+	// Up to 200 bytes, for people.
+	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StopSiteRequest) Reset() {
+	*x = StopSiteRequest{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StopSiteRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StopSiteRequest) ProtoMessage() {}
+
+func (x *StopSiteRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StopSiteRequest.ProtoReflect.Descriptor instead.
+func (*StopSiteRequest) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *StopSiteRequest) GetSite() string {
+	if x != nil {
+		return x.Site
+	}
+	return ""
+}
+
+func (x *StopSiteRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// StopSiteResponse is whom the stop reaches.
+type StopSiteResponse struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	StopTime *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=stop_time,json=stopTime,proto3" json:"stop_time,omitempty"`
+	// Workers that are told to go to their minimum.
+	Workers int32 `protobuf:"varint,2,opt,name=workers,proto3" json:"workers,omitempty"`
+	// Workers out of reach: they are told when they come back.
+	WorkersAway int32 `protobuf:"varint,3,opt,name=workers_away,json=workersAway,proto3" json:"workers_away,omitempty"`
+	// Mining's metered draw when it was ordered.
+	MiningWatts int64 `protobuf:"varint,4,opt,name=mining_watts,json=miningWatts,proto3" json:"mining_watts,omitempty"`
+	// What mining draws at most once all that were told have obeyed.
+	LeftoverWatts int64 `protobuf:"varint,5,opt,name=leftover_watts,json=leftoverWatts,proto3" json:"leftover_watts,omitempty"`
+	// Feeders that are not armed to act and go on: "sites/{site}/feeders/{feeder}".
+	UnarmedFeeders []string `protobuf:"bytes,6,rep,name=unarmed_feeders,json=unarmedFeeders,proto3" json:"unarmed_feeders,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *StopSiteResponse) Reset() {
+	*x = StopSiteResponse{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StopSiteResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StopSiteResponse) ProtoMessage() {}
+
+func (x *StopSiteResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StopSiteResponse.ProtoReflect.Descriptor instead.
+func (*StopSiteResponse) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *StopSiteResponse) GetStopTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StopTime
+	}
+	return nil
+}
+
+func (x *StopSiteResponse) GetWorkers() int32 {
+	if x != nil {
+		return x.Workers
+	}
+	return 0
+}
+
+func (x *StopSiteResponse) GetWorkersAway() int32 {
+	if x != nil {
+		return x.WorkersAway
+	}
+	return 0
+}
+
+func (x *StopSiteResponse) GetMiningWatts() int64 {
+	if x != nil {
+		return x.MiningWatts
+	}
+	return 0
+}
+
+func (x *StopSiteResponse) GetLeftoverWatts() int64 {
+	if x != nil {
+		return x.LeftoverWatts
+	}
+	return 0
+}
+
+func (x *StopSiteResponse) GetUnarmedFeeders() []string {
+	if x != nil {
+		return x.UnarmedFeeders
+	}
+	return nil
+}
+
+type ResumeSiteRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "sites/{site}".
+	Site          string `protobuf:"bytes,1,opt,name=site,proto3" json:"site,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResumeSiteRequest) Reset() {
+	*x = ResumeSiteRequest{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResumeSiteRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResumeSiteRequest) ProtoMessage() {}
+
+func (x *ResumeSiteRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResumeSiteRequest.ProtoReflect.Descriptor instead.
+func (*ResumeSiteRequest) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *ResumeSiteRequest) GetSite() string {
+	if x != nil {
+		return x.Site
+	}
+	return ""
+}
+
+type ResumeSiteResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResumeSiteResponse) Reset() {
+	*x = ResumeSiteResponse{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResumeSiteResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResumeSiteResponse) ProtoMessage() {}
+
+func (x *ResumeSiteResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResumeSiteResponse.ProtoReflect.Descriptor instead.
+func (*ResumeSiteResponse) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{35}
+}
+
+// Limit is a cap from outside on all that a site or a feeder takes.
+type Limit struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "limits/{number}"; given by the server.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// "sites/{site}" or "sites/{site}/feeders/{feeder}".
+	On    string `protobuf:"bytes,2,opt,name=on,proto3" json:"on,omitempty"`
+	Watts int64  `protobuf:"varint,3,opt,name=watts,proto3" json:"watts,omitempty"`
+	// Now if absent.
+	StartTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
+	// Exclusive; at most 366 days after the start.
+	EndTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
+	// Up to 200 bytes, for people.
+	Reason string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Set by the server: whether its window runs, and what is taken where it applies.
+	InForce      bool  `protobuf:"varint,7,opt,name=in_force,json=inForce,proto3" json:"in_force,omitempty"`
+	MeteredWatts int64 `protobuf:"varint,8,opt,name=metered_watts,json=meteredWatts,proto3" json:"metered_watts,omitempty"`
+	// Base load and tenants, which do not give way to it.
+	FixedWatts int64 `protobuf:"varint,9,opt,name=fixed_watts,json=fixedWatts,proto3" json:"fixed_watts,omitempty"`
+	// Whether the readings behind that are fresh.
+	Fresh         bool `protobuf:"varint,10,opt,name=fresh,proto3" json:"fresh,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Limit) Reset() {
+	*x = Limit{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Limit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Limit) ProtoMessage() {}
+
+func (x *Limit) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Limit.ProtoReflect.Descriptor instead.
+func (*Limit) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *Limit) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Limit) GetOn() string {
+	if x != nil {
+		return x.On
+	}
+	return ""
+}
+
+func (x *Limit) GetWatts() int64 {
+	if x != nil {
+		return x.Watts
+	}
+	return 0
+}
+
+func (x *Limit) GetStartTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartTime
+	}
+	return nil
+}
+
+func (x *Limit) GetEndTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndTime
+	}
+	return nil
+}
+
+func (x *Limit) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Limit) GetInForce() bool {
+	if x != nil {
+		return x.InForce
+	}
+	return false
+}
+
+func (x *Limit) GetMeteredWatts() int64 {
+	if x != nil {
+		return x.MeteredWatts
+	}
+	return 0
+}
+
+func (x *Limit) GetFixedWatts() int64 {
+	if x != nil {
+		return x.FixedWatts
+	}
+	return 0
+}
+
+func (x *Limit) GetFresh() bool {
+	if x != nil {
+		return x.Fresh
+	}
+	return false
+}
+
+type CreateLimitRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// on, watts and end_time are needed, start_time and reason optional, the rest is refused.
+	Limit         *Limit `protobuf:"bytes,1,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateLimitRequest) Reset() {
+	*x = CreateLimitRequest{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateLimitRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateLimitRequest) ProtoMessage() {}
+
+func (x *CreateLimitRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateLimitRequest.ProtoReflect.Descriptor instead.
+func (*CreateLimitRequest) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *CreateLimitRequest) GetLimit() *Limit {
+	if x != nil {
+		return x.Limit
+	}
+	return nil
+}
+
+type DeleteLimitRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "limits/{number}".
+	Name          string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteLimitRequest) Reset() {
+	*x = DeleteLimitRequest{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteLimitRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteLimitRequest) ProtoMessage() {}
+
+func (x *DeleteLimitRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteLimitRequest.ProtoReflect.Descriptor instead.
+func (*DeleteLimitRequest) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *DeleteLimitRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type DeleteLimitResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteLimitResponse) Reset() {
+	*x = DeleteLimitResponse{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteLimitResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteLimitResponse) ProtoMessage() {}
+
+func (x *DeleteLimitResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteLimitResponse.ProtoReflect.Descriptor instead.
+func (*DeleteLimitResponse) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{39}
+}
+
+type ListLimitsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListLimitsRequest) Reset() {
+	*x = ListLimitsRequest{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListLimitsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListLimitsRequest) ProtoMessage() {}
+
+func (x *ListLimitsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListLimitsRequest.ProtoReflect.Descriptor instead.
+func (*ListLimitsRequest) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{40}
+}
+
+type ListLimitsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Limits        []*Limit               `protobuf:"bytes,1,rep,name=limits,proto3" json:"limits,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListLimitsResponse) Reset() {
+	*x = ListLimitsResponse{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListLimitsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListLimitsResponse) ProtoMessage() {}
+
+func (x *ListLimitsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListLimitsResponse.ProtoReflect.Descriptor instead.
+func (*ListLimitsResponse) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *ListLimitsResponse) GetLimits() []*Limit {
+	if x != nil {
+		return x.Limits
+	}
+	return nil
+}
+
+type ListAdviceRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAdviceRequest) Reset() {
+	*x = ListAdviceRequest{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAdviceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAdviceRequest) ProtoMessage() {}
+
+func (x *ListAdviceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAdviceRequest.ProtoReflect.Descriptor instead.
+func (*ListAdviceRequest) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{42}
+}
+
+type ListAdviceResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Feeders       []*Advice              `protobuf:"bytes,1,rep,name=feeders,proto3" json:"feeders,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAdviceResponse) Reset() {
+	*x = ListAdviceResponse{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAdviceResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAdviceResponse) ProtoMessage() {}
+
+func (x *ListAdviceResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAdviceResponse.ProtoReflect.Descriptor instead.
+func (*ListAdviceResponse) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *ListAdviceResponse) GetFeeders() []*Advice {
+	if x != nil {
+		return x.Feeders
+	}
+	return nil
+}
+
+// Advice is what would have been done on a feeder that is not armed to act, since it was disarmed or since the
+// start of the server.
+type Advice struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "sites/{site}/feeders/{feeder}".
+	Feeder    string                 `protobuf:"bytes,1,opt,name=feeder,proto3" json:"feeder,omitempty"`
+	Arm       Arm                    `protobuf:"varint,2,opt,name=arm,proto3,enum=hashlease.v1.Arm" json:"arm,omitempty"`
+	SinceTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=since_time,json=sinceTime,proto3" json:"since_time,omitempty"`
+	// Workers that would be told something now.
+	Workers []*CurtailedWorker `protobuf:"bytes,4,rep,name=workers,proto3" json:"workers,omitempty"`
+	// What they would free, and the income an hour that this would give up, millisatoshi.
+	FreedWatts      int64 `protobuf:"varint,5,opt,name=freed_watts,json=freedWatts,proto3" json:"freed_watts,omitempty"`
+	CostMsatPerHour int64 `protobuf:"varint,6,opt,name=cost_msat_per_hour,json=costMsatPerHour,proto3" json:"cost_msat_per_hour,omitempty"`
+	// By how much mining could not be kept below its bound even so.
+	ShortWatts int64 `protobuf:"varint,7,opt,name=short_watts,json=shortWatts,proto3" json:"short_watts,omitempty"`
+	// Since since_time: seconds that metered mining was above what it may draw, and by how much at most.
+	OverSeconds float64 `protobuf:"fixed64,8,opt,name=over_seconds,json=overSeconds,proto3" json:"over_seconds,omitempty"`
+	OverWatts   int64   `protobuf:"varint,9,opt,name=over_watts,json=overWatts,proto3" json:"over_watts,omitempty"`
+	// Energy that mining would not have drawn, income that this would have cost, orders that would have left.
+	SavedJoules   int64  `protobuf:"varint,10,opt,name=saved_joules,json=savedJoules,proto3" json:"saved_joules,omitempty"`
+	ForegoneMsat  int64  `protobuf:"varint,11,opt,name=foregone_msat,json=foregoneMsat,proto3" json:"foregone_msat,omitempty"`
+	Orders        uint64 `protobuf:"varint,12,opt,name=orders,proto3" json:"orders,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Advice) Reset() {
+	*x = Advice{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Advice) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Advice) ProtoMessage() {}
+
+func (x *Advice) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Advice.ProtoReflect.Descriptor instead.
+func (*Advice) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *Advice) GetFeeder() string {
+	if x != nil {
+		return x.Feeder
+	}
+	return ""
+}
+
+func (x *Advice) GetArm() Arm {
+	if x != nil {
+		return x.Arm
+	}
+	return Arm_ARM_UNSPECIFIED
+}
+
+func (x *Advice) GetSinceTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.SinceTime
+	}
+	return nil
+}
+
+func (x *Advice) GetWorkers() []*CurtailedWorker {
+	if x != nil {
+		return x.Workers
+	}
+	return nil
+}
+
+func (x *Advice) GetFreedWatts() int64 {
+	if x != nil {
+		return x.FreedWatts
+	}
+	return 0
+}
+
+func (x *Advice) GetCostMsatPerHour() int64 {
+	if x != nil {
+		return x.CostMsatPerHour
+	}
+	return 0
+}
+
+func (x *Advice) GetShortWatts() int64 {
+	if x != nil {
+		return x.ShortWatts
+	}
+	return 0
+}
+
+func (x *Advice) GetOverSeconds() float64 {
+	if x != nil {
+		return x.OverSeconds
+	}
+	return 0
+}
+
+func (x *Advice) GetOverWatts() int64 {
+	if x != nil {
+		return x.OverWatts
+	}
+	return 0
+}
+
+func (x *Advice) GetSavedJoules() int64 {
+	if x != nil {
+		return x.SavedJoules
+	}
+	return 0
+}
+
+func (x *Advice) GetForegoneMsat() int64 {
+	if x != nil {
+		return x.ForegoneMsat
+	}
+	return 0
+}
+
+func (x *Advice) GetOrders() uint64 {
+	if x != nil {
+		return x.Orders
+	}
+	return 0
+}
+
 var File_hashlease_v1_operator_proto protoreflect.FileDescriptor
 
 const file_hashlease_v1_operator_proto_rawDesc = "" +
@@ -2612,7 +3388,63 @@ const file_hashlease_v1_operator_proto_rawDesc = "" +
 	"\x13ShowMessageResponse\x12\x12\n" +
 	"\x04told\x18\x01 \x01(\x03R\x04told\x12 \n" +
 	"\vunreachable\x18\x02 \x01(\x03R\vunreachable\x12\x16\n" +
-	"\x06behind\x18\x03 \x01(\x03R\x06behind*H\n" +
+	"\x06behind\x18\x03 \x01(\x03R\x06behind\"=\n" +
+	"\x0fStopSiteRequest\x12\x12\n" +
+	"\x04site\x18\x01 \x01(\tR\x04site\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"\xfb\x01\n" +
+	"\x10StopSiteResponse\x127\n" +
+	"\tstop_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\bstopTime\x12\x18\n" +
+	"\aworkers\x18\x02 \x01(\x05R\aworkers\x12!\n" +
+	"\fworkers_away\x18\x03 \x01(\x05R\vworkersAway\x12!\n" +
+	"\fmining_watts\x18\x04 \x01(\x03R\vminingWatts\x12%\n" +
+	"\x0eleftover_watts\x18\x05 \x01(\x03R\rleftoverWatts\x12'\n" +
+	"\x0funarmed_feeders\x18\x06 \x03(\tR\x0eunarmedFeeders\"'\n" +
+	"\x11ResumeSiteRequest\x12\x12\n" +
+	"\x04site\x18\x01 \x01(\tR\x04site\"\x14\n" +
+	"\x12ResumeSiteResponse\"\xc2\x02\n" +
+	"\x05Limit\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x0e\n" +
+	"\x02on\x18\x02 \x01(\tR\x02on\x12\x14\n" +
+	"\x05watts\x18\x03 \x01(\x03R\x05watts\x129\n" +
+	"\n" +
+	"start_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x125\n" +
+	"\bend_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x12\x16\n" +
+	"\x06reason\x18\x06 \x01(\tR\x06reason\x12\x19\n" +
+	"\bin_force\x18\a \x01(\bR\ainForce\x12#\n" +
+	"\rmetered_watts\x18\b \x01(\x03R\fmeteredWatts\x12\x1f\n" +
+	"\vfixed_watts\x18\t \x01(\x03R\n" +
+	"fixedWatts\x12\x14\n" +
+	"\x05fresh\x18\n" +
+	" \x01(\bR\x05fresh\"?\n" +
+	"\x12CreateLimitRequest\x12)\n" +
+	"\x05limit\x18\x01 \x01(\v2\x13.hashlease.v1.LimitR\x05limit\"(\n" +
+	"\x12DeleteLimitRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"\x15\n" +
+	"\x13DeleteLimitResponse\"\x13\n" +
+	"\x11ListLimitsRequest\"A\n" +
+	"\x12ListLimitsResponse\x12+\n" +
+	"\x06limits\x18\x01 \x03(\v2\x13.hashlease.v1.LimitR\x06limits\"\x13\n" +
+	"\x11ListAdviceRequest\"D\n" +
+	"\x12ListAdviceResponse\x12.\n" +
+	"\afeeders\x18\x01 \x03(\v2\x14.hashlease.v1.AdviceR\afeeders\"\xca\x03\n" +
+	"\x06Advice\x12\x16\n" +
+	"\x06feeder\x18\x01 \x01(\tR\x06feeder\x12#\n" +
+	"\x03arm\x18\x02 \x01(\x0e2\x11.hashlease.v1.ArmR\x03arm\x129\n" +
+	"\n" +
+	"since_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tsinceTime\x127\n" +
+	"\aworkers\x18\x04 \x03(\v2\x1d.hashlease.v1.CurtailedWorkerR\aworkers\x12\x1f\n" +
+	"\vfreed_watts\x18\x05 \x01(\x03R\n" +
+	"freedWatts\x12+\n" +
+	"\x12cost_msat_per_hour\x18\x06 \x01(\x03R\x0fcostMsatPerHour\x12\x1f\n" +
+	"\vshort_watts\x18\a \x01(\x03R\n" +
+	"shortWatts\x12!\n" +
+	"\fover_seconds\x18\b \x01(\x01R\voverSeconds\x12\x1d\n" +
+	"\n" +
+	"over_watts\x18\t \x01(\x03R\toverWatts\x12!\n" +
+	"\fsaved_joules\x18\n" +
+	" \x01(\x03R\vsavedJoules\x12#\n" +
+	"\rforegone_msat\x18\v \x01(\x03R\fforegoneMsat\x12\x16\n" +
+	"\x06orders\x18\f \x01(\x04R\x06orders*H\n" +
 	"\x03Arm\x12\x13\n" +
 	"\x0fARM_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vARM_OBSERVE\x10\x01\x12\x0e\n" +
@@ -2622,7 +3454,7 @@ const file_hashlease_v1_operator_proto_rawDesc = "" +
 	"\vChannelKind\x12\x1c\n" +
 	"\x18CHANNEL_KIND_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15CHANNEL_KIND_STANDARD\x10\x01\x12\x19\n" +
-	"\x15CHANNEL_KIND_EXTENDED\x10\x022\xe8\a\n" +
+	"\x15CHANNEL_KIND_EXTENDED\x10\x022\xc0\v\n" +
 	"\x0fOperatorService\x12O\n" +
 	"\n" +
 	"ListShares\x12\x1f.hashlease.v1.ListSharesRequest\x1a .hashlease.v1.ListSharesResponse\x12O\n" +
@@ -2637,7 +3469,16 @@ const file_hashlease_v1_operator_proto_rawDesc = "" +
 	"\x12RenewChannelPrefix\x12'.hashlease.v1.RenewChannelPrefixRequest\x1a\x15.hashlease.v1.Channel\x12P\n" +
 	"\x10SetChannelPayout\x12%.hashlease.v1.SetChannelPayoutRequest\x1a\x15.hashlease.v1.Channel\x12U\n" +
 	"\fCloseChannel\x12!.hashlease.v1.CloseChannelRequest\x1a\".hashlease.v1.CloseChannelResponse\x12R\n" +
-	"\vShowMessage\x12 .hashlease.v1.ShowMessageRequest\x1a!.hashlease.v1.ShowMessageResponseB?Z=github.com/hashlease/hashlease/proto/hashlease/v1;hashleasev1b\x06proto3"
+	"\vShowMessage\x12 .hashlease.v1.ShowMessageRequest\x1a!.hashlease.v1.ShowMessageResponse\x12I\n" +
+	"\bStopSite\x12\x1d.hashlease.v1.StopSiteRequest\x1a\x1e.hashlease.v1.StopSiteResponse\x12O\n" +
+	"\n" +
+	"ResumeSite\x12\x1f.hashlease.v1.ResumeSiteRequest\x1a .hashlease.v1.ResumeSiteResponse\x12D\n" +
+	"\vCreateLimit\x12 .hashlease.v1.CreateLimitRequest\x1a\x13.hashlease.v1.Limit\x12R\n" +
+	"\vDeleteLimit\x12 .hashlease.v1.DeleteLimitRequest\x1a!.hashlease.v1.DeleteLimitResponse\x12O\n" +
+	"\n" +
+	"ListLimits\x12\x1f.hashlease.v1.ListLimitsRequest\x1a .hashlease.v1.ListLimitsResponse\x12O\n" +
+	"\n" +
+	"ListAdvice\x12\x1f.hashlease.v1.ListAdviceRequest\x1a .hashlease.v1.ListAdviceResponseB?Z=github.com/hashlease/hashlease/proto/hashlease/v1;hashleasev1b\x06proto3"
 
 var (
 	file_hashlease_v1_operator_proto_rawDescOnce sync.Once
@@ -2652,7 +3493,7 @@ func file_hashlease_v1_operator_proto_rawDescGZIP() []byte {
 }
 
 var file_hashlease_v1_operator_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_hashlease_v1_operator_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
+var file_hashlease_v1_operator_proto_msgTypes = make([]protoimpl.MessageInfo, 48)
 var file_hashlease_v1_operator_proto_goTypes = []any{
 	(Arm)(0),                          // 0: hashlease.v1.Arm
 	(ChannelKind)(0),                  // 1: hashlease.v1.ChannelKind
@@ -2688,72 +3529,106 @@ var file_hashlease_v1_operator_proto_goTypes = []any{
 	(*CloseChannelResponse)(nil),      // 31: hashlease.v1.CloseChannelResponse
 	(*ShowMessageRequest)(nil),        // 32: hashlease.v1.ShowMessageRequest
 	(*ShowMessageResponse)(nil),       // 33: hashlease.v1.ShowMessageResponse
-	nil,                               // 34: hashlease.v1.PoolStatus.SharesRejectedEntry
-	nil,                               // 35: hashlease.v1.StratumPort.ConnectionsEntry
-	nil,                               // 36: hashlease.v1.StratumPort.ConnectionsOpenedEntry
-	(*timestamppb.Timestamp)(nil),     // 37: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),       // 38: google.protobuf.Duration
-	(*Lease)(nil),                     // 39: hashlease.v1.Lease
+	(*StopSiteRequest)(nil),           // 34: hashlease.v1.StopSiteRequest
+	(*StopSiteResponse)(nil),          // 35: hashlease.v1.StopSiteResponse
+	(*ResumeSiteRequest)(nil),         // 36: hashlease.v1.ResumeSiteRequest
+	(*ResumeSiteResponse)(nil),        // 37: hashlease.v1.ResumeSiteResponse
+	(*Limit)(nil),                     // 38: hashlease.v1.Limit
+	(*CreateLimitRequest)(nil),        // 39: hashlease.v1.CreateLimitRequest
+	(*DeleteLimitRequest)(nil),        // 40: hashlease.v1.DeleteLimitRequest
+	(*DeleteLimitResponse)(nil),       // 41: hashlease.v1.DeleteLimitResponse
+	(*ListLimitsRequest)(nil),         // 42: hashlease.v1.ListLimitsRequest
+	(*ListLimitsResponse)(nil),        // 43: hashlease.v1.ListLimitsResponse
+	(*ListAdviceRequest)(nil),         // 44: hashlease.v1.ListAdviceRequest
+	(*ListAdviceResponse)(nil),        // 45: hashlease.v1.ListAdviceResponse
+	(*Advice)(nil),                    // 46: hashlease.v1.Advice
+	nil,                               // 47: hashlease.v1.PoolStatus.SharesRejectedEntry
+	nil,                               // 48: hashlease.v1.StratumPort.ConnectionsEntry
+	nil,                               // 49: hashlease.v1.StratumPort.ConnectionsOpenedEntry
+	(*timestamppb.Timestamp)(nil),     // 50: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),       // 51: google.protobuf.Duration
+	(*Lease)(nil),                     // 52: hashlease.v1.Lease
 }
 var file_hashlease_v1_operator_proto_depIdxs = []int32{
 	4,  // 0: hashlease.v1.ListSharesResponse.workers:type_name -> hashlease.v1.WorkerShares
-	37, // 1: hashlease.v1.WorkerShares.last_time:type_name -> google.protobuf.Timestamp
+	50, // 1: hashlease.v1.WorkerShares.last_time:type_name -> google.protobuf.Timestamp
 	7,  // 2: hashlease.v1.ListBlocksResponse.blocks:type_name -> hashlease.v1.Block
-	37, // 3: hashlease.v1.Block.found_time:type_name -> google.protobuf.Timestamp
-	38, // 4: hashlease.v1.CurtailSiteRequest.duration:type_name -> google.protobuf.Duration
+	50, // 3: hashlease.v1.Block.found_time:type_name -> google.protobuf.Timestamp
+	51, // 4: hashlease.v1.CurtailSiteRequest.duration:type_name -> google.protobuf.Duration
 	10, // 5: hashlease.v1.CurtailSiteResponse.preview:type_name -> hashlease.v1.CurtailPreview
 	12, // 6: hashlease.v1.CurtailSiteResponse.progress:type_name -> hashlease.v1.CurtailProgress
 	11, // 7: hashlease.v1.CurtailPreview.workers:type_name -> hashlease.v1.CurtailedWorker
-	37, // 8: hashlease.v1.CurtailProgress.time:type_name -> google.protobuf.Timestamp
+	50, // 8: hashlease.v1.CurtailProgress.time:type_name -> google.protobuf.Timestamp
 	0,  // 9: hashlease.v1.SetArmRequest.arm:type_name -> hashlease.v1.Arm
 	0,  // 10: hashlease.v1.SetArmResponse.arm:type_name -> hashlease.v1.Arm
-	37, // 11: hashlease.v1.GetStatusResponse.time:type_name -> google.protobuf.Timestamp
+	50, // 11: hashlease.v1.GetStatusResponse.time:type_name -> google.protobuf.Timestamp
 	18, // 12: hashlease.v1.GetStatusResponse.pool:type_name -> hashlease.v1.PoolStatus
 	21, // 13: hashlease.v1.GetStatusResponse.feeders:type_name -> hashlease.v1.FeederStatus
 	17, // 14: hashlease.v1.GetStatusResponse.leases:type_name -> hashlease.v1.LeaseBookStatus
-	37, // 15: hashlease.v1.LeaseBookStatus.time:type_name -> google.protobuf.Timestamp
-	34, // 16: hashlease.v1.PoolStatus.shares_rejected:type_name -> hashlease.v1.PoolStatus.SharesRejectedEntry
+	50, // 15: hashlease.v1.LeaseBookStatus.time:type_name -> google.protobuf.Timestamp
+	47, // 16: hashlease.v1.PoolStatus.shares_rejected:type_name -> hashlease.v1.PoolStatus.SharesRejectedEntry
 	20, // 17: hashlease.v1.PoolStatus.tip_to_last_job:type_name -> hashlease.v1.Latency
 	20, // 18: hashlease.v1.PoolStatus.share_to_ack:type_name -> hashlease.v1.Latency
 	19, // 19: hashlease.v1.PoolStatus.ports:type_name -> hashlease.v1.StratumPort
-	35, // 20: hashlease.v1.StratumPort.connections:type_name -> hashlease.v1.StratumPort.ConnectionsEntry
-	36, // 21: hashlease.v1.StratumPort.connections_opened:type_name -> hashlease.v1.StratumPort.ConnectionsOpenedEntry
+	48, // 20: hashlease.v1.StratumPort.connections:type_name -> hashlease.v1.StratumPort.ConnectionsEntry
+	49, // 21: hashlease.v1.StratumPort.connections_opened:type_name -> hashlease.v1.StratumPort.ConnectionsOpenedEntry
 	0,  // 22: hashlease.v1.FeederStatus.arm:type_name -> hashlease.v1.Arm
-	37, // 23: hashlease.v1.FeederStatus.reading_time:type_name -> google.protobuf.Timestamp
-	37, // 24: hashlease.v1.AcceptClockResponse.time:type_name -> google.protobuf.Timestamp
+	50, // 23: hashlease.v1.FeederStatus.reading_time:type_name -> google.protobuf.Timestamp
+	50, // 24: hashlease.v1.AcceptClockResponse.time:type_name -> google.protobuf.Timestamp
 	27, // 25: hashlease.v1.ListChannelsResponse.channels:type_name -> hashlease.v1.Channel
 	1,  // 26: hashlease.v1.Channel.kind:type_name -> hashlease.v1.ChannelKind
-	37, // 27: hashlease.v1.Channel.open_time:type_name -> google.protobuf.Timestamp
-	37, // 28: hashlease.v1.Channel.last_share_time:type_name -> google.protobuf.Timestamp
-	2,  // 29: hashlease.v1.OperatorService.ListShares:input_type -> hashlease.v1.ListSharesRequest
-	5,  // 30: hashlease.v1.OperatorService.ListBlocks:input_type -> hashlease.v1.ListBlocksRequest
-	8,  // 31: hashlease.v1.OperatorService.CurtailSite:input_type -> hashlease.v1.CurtailSiteRequest
-	13, // 32: hashlease.v1.OperatorService.SetArm:input_type -> hashlease.v1.SetArmRequest
-	15, // 33: hashlease.v1.OperatorService.GetStatus:input_type -> hashlease.v1.GetStatusRequest
-	22, // 34: hashlease.v1.OperatorService.ConfirmLeaseOff:input_type -> hashlease.v1.ConfirmLeaseOffRequest
-	23, // 35: hashlease.v1.OperatorService.AcceptClock:input_type -> hashlease.v1.AcceptClockRequest
-	25, // 36: hashlease.v1.OperatorService.ListChannels:input_type -> hashlease.v1.ListChannelsRequest
-	28, // 37: hashlease.v1.OperatorService.RenewChannelPrefix:input_type -> hashlease.v1.RenewChannelPrefixRequest
-	29, // 38: hashlease.v1.OperatorService.SetChannelPayout:input_type -> hashlease.v1.SetChannelPayoutRequest
-	30, // 39: hashlease.v1.OperatorService.CloseChannel:input_type -> hashlease.v1.CloseChannelRequest
-	32, // 40: hashlease.v1.OperatorService.ShowMessage:input_type -> hashlease.v1.ShowMessageRequest
-	3,  // 41: hashlease.v1.OperatorService.ListShares:output_type -> hashlease.v1.ListSharesResponse
-	6,  // 42: hashlease.v1.OperatorService.ListBlocks:output_type -> hashlease.v1.ListBlocksResponse
-	9,  // 43: hashlease.v1.OperatorService.CurtailSite:output_type -> hashlease.v1.CurtailSiteResponse
-	14, // 44: hashlease.v1.OperatorService.SetArm:output_type -> hashlease.v1.SetArmResponse
-	16, // 45: hashlease.v1.OperatorService.GetStatus:output_type -> hashlease.v1.GetStatusResponse
-	39, // 46: hashlease.v1.OperatorService.ConfirmLeaseOff:output_type -> hashlease.v1.Lease
-	24, // 47: hashlease.v1.OperatorService.AcceptClock:output_type -> hashlease.v1.AcceptClockResponse
-	26, // 48: hashlease.v1.OperatorService.ListChannels:output_type -> hashlease.v1.ListChannelsResponse
-	27, // 49: hashlease.v1.OperatorService.RenewChannelPrefix:output_type -> hashlease.v1.Channel
-	27, // 50: hashlease.v1.OperatorService.SetChannelPayout:output_type -> hashlease.v1.Channel
-	31, // 51: hashlease.v1.OperatorService.CloseChannel:output_type -> hashlease.v1.CloseChannelResponse
-	33, // 52: hashlease.v1.OperatorService.ShowMessage:output_type -> hashlease.v1.ShowMessageResponse
-	41, // [41:53] is the sub-list for method output_type
-	29, // [29:41] is the sub-list for method input_type
-	29, // [29:29] is the sub-list for extension type_name
-	29, // [29:29] is the sub-list for extension extendee
-	0,  // [0:29] is the sub-list for field type_name
+	50, // 27: hashlease.v1.Channel.open_time:type_name -> google.protobuf.Timestamp
+	50, // 28: hashlease.v1.Channel.last_share_time:type_name -> google.protobuf.Timestamp
+	50, // 29: hashlease.v1.StopSiteResponse.stop_time:type_name -> google.protobuf.Timestamp
+	50, // 30: hashlease.v1.Limit.start_time:type_name -> google.protobuf.Timestamp
+	50, // 31: hashlease.v1.Limit.end_time:type_name -> google.protobuf.Timestamp
+	38, // 32: hashlease.v1.CreateLimitRequest.limit:type_name -> hashlease.v1.Limit
+	38, // 33: hashlease.v1.ListLimitsResponse.limits:type_name -> hashlease.v1.Limit
+	46, // 34: hashlease.v1.ListAdviceResponse.feeders:type_name -> hashlease.v1.Advice
+	0,  // 35: hashlease.v1.Advice.arm:type_name -> hashlease.v1.Arm
+	50, // 36: hashlease.v1.Advice.since_time:type_name -> google.protobuf.Timestamp
+	11, // 37: hashlease.v1.Advice.workers:type_name -> hashlease.v1.CurtailedWorker
+	2,  // 38: hashlease.v1.OperatorService.ListShares:input_type -> hashlease.v1.ListSharesRequest
+	5,  // 39: hashlease.v1.OperatorService.ListBlocks:input_type -> hashlease.v1.ListBlocksRequest
+	8,  // 40: hashlease.v1.OperatorService.CurtailSite:input_type -> hashlease.v1.CurtailSiteRequest
+	13, // 41: hashlease.v1.OperatorService.SetArm:input_type -> hashlease.v1.SetArmRequest
+	15, // 42: hashlease.v1.OperatorService.GetStatus:input_type -> hashlease.v1.GetStatusRequest
+	22, // 43: hashlease.v1.OperatorService.ConfirmLeaseOff:input_type -> hashlease.v1.ConfirmLeaseOffRequest
+	23, // 44: hashlease.v1.OperatorService.AcceptClock:input_type -> hashlease.v1.AcceptClockRequest
+	25, // 45: hashlease.v1.OperatorService.ListChannels:input_type -> hashlease.v1.ListChannelsRequest
+	28, // 46: hashlease.v1.OperatorService.RenewChannelPrefix:input_type -> hashlease.v1.RenewChannelPrefixRequest
+	29, // 47: hashlease.v1.OperatorService.SetChannelPayout:input_type -> hashlease.v1.SetChannelPayoutRequest
+	30, // 48: hashlease.v1.OperatorService.CloseChannel:input_type -> hashlease.v1.CloseChannelRequest
+	32, // 49: hashlease.v1.OperatorService.ShowMessage:input_type -> hashlease.v1.ShowMessageRequest
+	34, // 50: hashlease.v1.OperatorService.StopSite:input_type -> hashlease.v1.StopSiteRequest
+	36, // 51: hashlease.v1.OperatorService.ResumeSite:input_type -> hashlease.v1.ResumeSiteRequest
+	39, // 52: hashlease.v1.OperatorService.CreateLimit:input_type -> hashlease.v1.CreateLimitRequest
+	40, // 53: hashlease.v1.OperatorService.DeleteLimit:input_type -> hashlease.v1.DeleteLimitRequest
+	42, // 54: hashlease.v1.OperatorService.ListLimits:input_type -> hashlease.v1.ListLimitsRequest
+	44, // 55: hashlease.v1.OperatorService.ListAdvice:input_type -> hashlease.v1.ListAdviceRequest
+	3,  // 56: hashlease.v1.OperatorService.ListShares:output_type -> hashlease.v1.ListSharesResponse
+	6,  // 57: hashlease.v1.OperatorService.ListBlocks:output_type -> hashlease.v1.ListBlocksResponse
+	9,  // 58: hashlease.v1.OperatorService.CurtailSite:output_type -> hashlease.v1.CurtailSiteResponse
+	14, // 59: hashlease.v1.OperatorService.SetArm:output_type -> hashlease.v1.SetArmResponse
+	16, // 60: hashlease.v1.OperatorService.GetStatus:output_type -> hashlease.v1.GetStatusResponse
+	52, // 61: hashlease.v1.OperatorService.ConfirmLeaseOff:output_type -> hashlease.v1.Lease
+	24, // 62: hashlease.v1.OperatorService.AcceptClock:output_type -> hashlease.v1.AcceptClockResponse
+	26, // 63: hashlease.v1.OperatorService.ListChannels:output_type -> hashlease.v1.ListChannelsResponse
+	27, // 64: hashlease.v1.OperatorService.RenewChannelPrefix:output_type -> hashlease.v1.Channel
+	27, // 65: hashlease.v1.OperatorService.SetChannelPayout:output_type -> hashlease.v1.Channel
+	31, // 66: hashlease.v1.OperatorService.CloseChannel:output_type -> hashlease.v1.CloseChannelResponse
+	33, // 67: hashlease.v1.OperatorService.ShowMessage:output_type -> hashlease.v1.ShowMessageResponse
+	35, // 68: hashlease.v1.OperatorService.StopSite:output_type -> hashlease.v1.StopSiteResponse
+	37, // 69: hashlease.v1.OperatorService.ResumeSite:output_type -> hashlease.v1.ResumeSiteResponse
+	38, // 70: hashlease.v1.OperatorService.CreateLimit:output_type -> hashlease.v1.Limit
+	41, // 71: hashlease.v1.OperatorService.DeleteLimit:output_type -> hashlease.v1.DeleteLimitResponse
+	43, // 72: hashlease.v1.OperatorService.ListLimits:output_type -> hashlease.v1.ListLimitsResponse
+	45, // 73: hashlease.v1.OperatorService.ListAdvice:output_type -> hashlease.v1.ListAdviceResponse
+	56, // [56:74] is the sub-list for method output_type
+	38, // [38:56] is the sub-list for method input_type
+	38, // [38:38] is the sub-list for extension type_name
+	38, // [38:38] is the sub-list for extension extendee
+	0,  // [0:38] is the sub-list for field type_name
 }
 
 func init() { file_hashlease_v1_operator_proto_init() }
@@ -2777,7 +3652,7 @@ func file_hashlease_v1_operator_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_hashlease_v1_operator_proto_rawDesc), len(file_hashlease_v1_operator_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   35,
+			NumMessages:   48,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

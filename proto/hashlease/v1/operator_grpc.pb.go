@@ -33,6 +33,12 @@ const (
 	OperatorService_SetChannelPayout_FullMethodName   = "/hashlease.v1.OperatorService/SetChannelPayout"
 	OperatorService_CloseChannel_FullMethodName       = "/hashlease.v1.OperatorService/CloseChannel"
 	OperatorService_ShowMessage_FullMethodName        = "/hashlease.v1.OperatorService/ShowMessage"
+	OperatorService_StopSite_FullMethodName           = "/hashlease.v1.OperatorService/StopSite"
+	OperatorService_ResumeSite_FullMethodName         = "/hashlease.v1.OperatorService/ResumeSite"
+	OperatorService_CreateLimit_FullMethodName        = "/hashlease.v1.OperatorService/CreateLimit"
+	OperatorService_DeleteLimit_FullMethodName        = "/hashlease.v1.OperatorService/DeleteLimit"
+	OperatorService_ListLimits_FullMethodName         = "/hashlease.v1.OperatorService/ListLimits"
+	OperatorService_ListAdvice_FullMethodName         = "/hashlease.v1.OperatorService/ListAdvice"
 )
 
 // OperatorServiceClient is the client API for OperatorService service.
@@ -71,6 +77,19 @@ type OperatorServiceClient interface {
 	// ShowMessage sends a line to the people at the miners of the channels in scope, by client.show_message of
 	// Stratum V1. Stratum V2 has no such message: its channels in scope are counted, and hear nothing.
 	ShowMessage(ctx context.Context, in *ShowMessageRequest, opts ...grpc.CallOption) (*ShowMessageResponse, error)
+	// StopSite brings all mining of a site to its minimum at once, until ResumeSite. Feeders that are not armed to
+	// act are listed and left alone; if none is armed it is refused.
+	StopSite(ctx context.Context, in *StopSiteRequest, opts ...grpc.CallOption) (*StopSiteResponse, error)
+	// ResumeSite ends a site's emergency stop; its workers return as returns always do.
+	ResumeSite(ctx context.Context, in *ResumeSiteRequest, opts ...grpc.CallOption) (*ResumeSiteResponse, error)
+	// CreateLimit caps from outside what a site or a feeder takes over a window. Mining gives way to it.
+	CreateLimit(ctx context.Context, in *CreateLimitRequest, opts ...grpc.CallOption) (*Limit, error)
+	// DeleteLimit ends a limit.
+	DeleteLimit(ctx context.Context, in *DeleteLimitRequest, opts ...grpc.CallOption) (*DeleteLimitResponse, error)
+	// ListLimits gives the limits that are not over, by their begin.
+	ListLimits(ctx context.Context, in *ListLimitsRequest, opts ...grpc.CallOption) (*ListLimitsResponse, error)
+	// ListAdvice says what would have been done on feeders that are not armed to act, and what it would have saved.
+	ListAdvice(ctx context.Context, in *ListAdviceRequest, opts ...grpc.CallOption) (*ListAdviceResponse, error)
 }
 
 type operatorServiceClient struct {
@@ -210,6 +229,66 @@ func (c *operatorServiceClient) ShowMessage(ctx context.Context, in *ShowMessage
 	return out, nil
 }
 
+func (c *operatorServiceClient) StopSite(ctx context.Context, in *StopSiteRequest, opts ...grpc.CallOption) (*StopSiteResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(StopSiteResponse)
+	err := c.cc.Invoke(ctx, OperatorService_StopSite_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *operatorServiceClient) ResumeSite(ctx context.Context, in *ResumeSiteRequest, opts ...grpc.CallOption) (*ResumeSiteResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ResumeSiteResponse)
+	err := c.cc.Invoke(ctx, OperatorService_ResumeSite_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *operatorServiceClient) CreateLimit(ctx context.Context, in *CreateLimitRequest, opts ...grpc.CallOption) (*Limit, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Limit)
+	err := c.cc.Invoke(ctx, OperatorService_CreateLimit_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *operatorServiceClient) DeleteLimit(ctx context.Context, in *DeleteLimitRequest, opts ...grpc.CallOption) (*DeleteLimitResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DeleteLimitResponse)
+	err := c.cc.Invoke(ctx, OperatorService_DeleteLimit_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *operatorServiceClient) ListLimits(ctx context.Context, in *ListLimitsRequest, opts ...grpc.CallOption) (*ListLimitsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListLimitsResponse)
+	err := c.cc.Invoke(ctx, OperatorService_ListLimits_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *operatorServiceClient) ListAdvice(ctx context.Context, in *ListAdviceRequest, opts ...grpc.CallOption) (*ListAdviceResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListAdviceResponse)
+	err := c.cc.Invoke(ctx, OperatorService_ListAdvice_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // OperatorServiceServer is the server API for OperatorService service.
 // All implementations must embed UnimplementedOperatorServiceServer
 // for forward compatibility.
@@ -246,6 +325,19 @@ type OperatorServiceServer interface {
 	// ShowMessage sends a line to the people at the miners of the channels in scope, by client.show_message of
 	// Stratum V1. Stratum V2 has no such message: its channels in scope are counted, and hear nothing.
 	ShowMessage(context.Context, *ShowMessageRequest) (*ShowMessageResponse, error)
+	// StopSite brings all mining of a site to its minimum at once, until ResumeSite. Feeders that are not armed to
+	// act are listed and left alone; if none is armed it is refused.
+	StopSite(context.Context, *StopSiteRequest) (*StopSiteResponse, error)
+	// ResumeSite ends a site's emergency stop; its workers return as returns always do.
+	ResumeSite(context.Context, *ResumeSiteRequest) (*ResumeSiteResponse, error)
+	// CreateLimit caps from outside what a site or a feeder takes over a window. Mining gives way to it.
+	CreateLimit(context.Context, *CreateLimitRequest) (*Limit, error)
+	// DeleteLimit ends a limit.
+	DeleteLimit(context.Context, *DeleteLimitRequest) (*DeleteLimitResponse, error)
+	// ListLimits gives the limits that are not over, by their begin.
+	ListLimits(context.Context, *ListLimitsRequest) (*ListLimitsResponse, error)
+	// ListAdvice says what would have been done on feeders that are not armed to act, and what it would have saved.
+	ListAdvice(context.Context, *ListAdviceRequest) (*ListAdviceResponse, error)
 	mustEmbedUnimplementedOperatorServiceServer()
 }
 
@@ -291,6 +383,24 @@ func (UnimplementedOperatorServiceServer) CloseChannel(context.Context, *CloseCh
 }
 func (UnimplementedOperatorServiceServer) ShowMessage(context.Context, *ShowMessageRequest) (*ShowMessageResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ShowMessage not implemented")
+}
+func (UnimplementedOperatorServiceServer) StopSite(context.Context, *StopSiteRequest) (*StopSiteResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method StopSite not implemented")
+}
+func (UnimplementedOperatorServiceServer) ResumeSite(context.Context, *ResumeSiteRequest) (*ResumeSiteResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ResumeSite not implemented")
+}
+func (UnimplementedOperatorServiceServer) CreateLimit(context.Context, *CreateLimitRequest) (*Limit, error) {
+	return nil, status.Error(codes.Unimplemented, "method CreateLimit not implemented")
+}
+func (UnimplementedOperatorServiceServer) DeleteLimit(context.Context, *DeleteLimitRequest) (*DeleteLimitResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DeleteLimit not implemented")
+}
+func (UnimplementedOperatorServiceServer) ListLimits(context.Context, *ListLimitsRequest) (*ListLimitsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListLimits not implemented")
+}
+func (UnimplementedOperatorServiceServer) ListAdvice(context.Context, *ListAdviceRequest) (*ListAdviceResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListAdvice not implemented")
 }
 func (UnimplementedOperatorServiceServer) mustEmbedUnimplementedOperatorServiceServer() {}
 func (UnimplementedOperatorServiceServer) testEmbeddedByValue()                         {}
@@ -522,6 +632,114 @@ func _OperatorService_ShowMessage_Handler(srv interface{}, ctx context.Context, 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _OperatorService_StopSite_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(StopSiteRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OperatorServiceServer).StopSite(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OperatorService_StopSite_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OperatorServiceServer).StopSite(ctx, req.(*StopSiteRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _OperatorService_ResumeSite_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ResumeSiteRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OperatorServiceServer).ResumeSite(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OperatorService_ResumeSite_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OperatorServiceServer).ResumeSite(ctx, req.(*ResumeSiteRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _OperatorService_CreateLimit_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CreateLimitRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OperatorServiceServer).CreateLimit(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OperatorService_CreateLimit_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OperatorServiceServer).CreateLimit(ctx, req.(*CreateLimitRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _OperatorService_DeleteLimit_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DeleteLimitRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OperatorServiceServer).DeleteLimit(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OperatorService_DeleteLimit_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OperatorServiceServer).DeleteLimit(ctx, req.(*DeleteLimitRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _OperatorService_ListLimits_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListLimitsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OperatorServiceServer).ListLimits(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OperatorService_ListLimits_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OperatorServiceServer).ListLimits(ctx, req.(*ListLimitsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _OperatorService_ListAdvice_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListAdviceRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OperatorServiceServer).ListAdvice(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OperatorService_ListAdvice_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OperatorServiceServer).ListAdvice(ctx, req.(*ListAdviceRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // OperatorService_ServiceDesc is the grpc.ServiceDesc for OperatorService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -572,6 +790,30 @@ var OperatorService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ShowMessage",
 			Handler:    _OperatorService_ShowMessage_Handler,
+		},
+		{
+			MethodName: "StopSite",
+			Handler:    _OperatorService_StopSite_Handler,
+		},
+		{
+			MethodName: "ResumeSite",
+			Handler:    _OperatorService_ResumeSite_Handler,
+		},
+		{
+			MethodName: "CreateLimit",
+			Handler:    _OperatorService_CreateLimit_Handler,
+		},
+		{
+			MethodName: "DeleteLimit",
+			Handler:    _OperatorService_DeleteLimit_Handler,
+		},
+		{
+			MethodName: "ListLimits",
+			Handler:    _OperatorService_ListLimits_Handler,
+		},
+		{
+			MethodName: "ListAdvice",
+			Handler:    _OperatorService_ListAdvice_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

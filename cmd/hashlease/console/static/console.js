@@ -3,6 +3,7 @@ import { follow } from './stream.js';
 import { tiles } from './tiles.js';
 import { chart } from './chart.js';
 import { feeders } from './feeders.js';
+import { sites } from './sites.js';
 import { fleet } from './fleet.js';
 import { workers } from './workers.js';
 import { leases, timeline } from './leases.js';
@@ -12,6 +13,7 @@ follow({
   now(s) {
     tiles(s);
     chart(s);
+    sites(s);
     feeders(s);
     fleet(s);
     workers(s);
