@@ -52,6 +52,8 @@ func TestBrowser_ShowsALeaseBecomeActive(t *testing.T) {
 	b.picture("console-390.png", 390, 844)
 	b.wait("nothing is wider than a phone", 5*time.Second, `document.documentElement.scrollWidth <= 390`)
 
+	b.stopAndResume()
+
 	b.do("logging out", chromedp.Click(chromedp.CSS("form[action='/logout'] button")),
 		chromedp.WaitVisible(chromedp.CSS("#key")))
 	b.quiet()
@@ -262,6 +264,28 @@ func (b *browser) search() {
 		const rows = document.querySelectorAll('#worker-rows tbody tr');
 		return rows.length === 1 && rows[0].cells[0].textContent === 'north.asic-007';
 	})()`)
+}
+
+// stopAndResume presses the emergency stop, sees the fleet asleep, and lets it mine again.
+func (b *browser) stopAndResume() {
+	b.Helper()
+	first := chromedp.CSS("#sites button")
+	b.do("pressing the emergency stop", chromedp.ScrollIntoView(first), chromedp.Click(first),
+		chromedp.WaitVisible(chromedp.CSS("#ask-yes")))
+	b.picture("stop-390.png", 390, 844)
+	b.do("saying yes", chromedp.SendKeys(chromedp.CSS("#ask-reason"), "smoke in hall 2"),
+		chromedp.Click(chromedp.CSS("#ask-yes")))
+	b.wait("the site says that it is stopped, and why", 10*time.Second, `
+		document.querySelector('#sites li').dataset.stopped === 'yes' &&
+		document.querySelector('#sites li').textContent.includes('smoke in hall 2')`)
+	b.wait("no machine runs in full", 30*time.Second, `
+		/^[0-3] of/.test(document.getElementById('t-workers').textContent)`)
+	b.picture("stopped-1440.png", 1440, 2400)
+	b.do("resuming", chromedp.ScrollIntoView(first), chromedp.Click(first),
+		chromedp.WaitVisible(chromedp.CSS("#ask-yes")), chromedp.Click(chromedp.CSS("#ask-yes")))
+	b.wait("the site mines again", 60*time.Second, `
+		document.querySelector('#sites li').dataset.stopped === 'no' &&
+		Number.parseInt(document.getElementById('t-workers').textContent, 10) > 5`)
 }
 
 // picture keeps a screenshot in the directory that SCREENSHOTS names, if it does.
