@@ -28,6 +28,7 @@ type checkCmd struct {
 type finding struct {
 	What  string `json:"what"`
 	OK    bool   `json:"ok"`
+	Warn  bool   `json:"warn,omitempty"` // it works, but somebody must know
 	Found string `json:"found"`
 	Fix   string `json:"fix,omitempty"`
 }
@@ -93,6 +94,7 @@ func (c *checkCmd) plan() ([]finding, []probe) {
 			})
 		}
 	}
+	findings = append(findings, warnings(&cfg)...)
 	probes := []probe{
 		{"configuration file", func(context.Context) (string, error) { return checkPrivate(c.Config) }},
 		{"payout", func(context.Context) (string, error) { return checkPayout(&cfg) }},
@@ -144,7 +146,10 @@ func printFindings(e *env, findings []finding, asJSON bool) error {
 	t := newTable(e.stdout, "RESULT", "WHAT", "FOUND", "TO FIX IT")
 	for _, f := range findings {
 		result := "FAIL"
-		if f.OK {
+		switch {
+		case f.Warn:
+			result = "WARN"
+		case f.OK:
 			result = "OK"
 		}
 		t.row(result, f.What, f.Found, f.Fix)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/btcsuite/btcd/chaincfg/v2"
 
+	"github.com/hashlease/hashlease/cmd/hashlease/config"
 	"github.com/hashlease/hashlease/pool/node"
 )
 
@@ -83,5 +84,15 @@ func TestCheck_IsContentWithARealNode(t *testing.T) {
 	if code != exitFailed || strings.Count(text, "FAIL") != 1 ||
 		!strings.Contains(text, "compare url, user") {
 		t.Errorf("with a wrong password, status %d:\n%s", code, text)
+	}
+}
+
+// Ensure that a feeder whose watts are sold unmeasured is warned of, with what to do.
+func TestWarnings_NameTrustDeclared(t *testing.T) {
+	cfg := config.Default()
+	cfg.Sites = []config.Site{{ID: "north", Feeder: []config.Feeder{{ID: "n1", TrustDeclared: true}, {ID: "n2"}}}}
+	got := warnings(&cfg)
+	if len(got) != 1 || !got[0].OK || !got[0].Warn || !strings.Contains(got[0].Fix, "site commission n1") {
+		t.Errorf("warnings %+v", got)
 	}
 }

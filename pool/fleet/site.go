@@ -66,6 +66,9 @@ type Feeder struct {
 	Notice   time.Duration // lead before a slot starts: order to proof, measured or declared
 	Restore  unit.Watts    // given back to mining a second at most; 0: the governor's default
 	Arm      Arm
+	// Trusted counts its workers by their curves and their own word without a commissioning: for
+	// simulated fleets.
+	Trusted bool
 }
 
 // Role says what a meter measures on its feeder (design decision 12).
@@ -232,7 +235,8 @@ type Proof struct {
 type Capacity struct {
 	Seq      uint64
 	Feeder   FeederID
-	Firm     unit.Watts // limit - reserve - base - what cannot be curtailed
-	Basis    string     // how it was found, for people
-	Foregone unit.Msat  // msat a kWh that mining would have earned with the cheapest such watts
+	Firm     unit.Watts    // limit - reserve - base - what cannot be curtailed
+	Notice   time.Duration // lead that it takes from order to proof, as measured; 0: as the feeder declares
+	Basis    string        // how it was found, for people
+	Foregone unit.Msat     // msat a kWh that mining would have earned with the cheapest such watts
 }

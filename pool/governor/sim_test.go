@@ -230,6 +230,7 @@ func newSim(t *testing.T, n int) *sim {
 	s.feeder = fleet.Feeder{
 		ID: "f1", Site: "s1", Limit: limit, Reserve: limit / 100,
 		Overload: fleet.Overload{Watts: 5000, For: time.Minute}, Arm: fleet.Act,
+		Trusted: true,
 	}
 	s.total = &simMeter{truth: s.truth}
 	s.mining = &simMeter{truth: s.miningTruth}

@@ -127,7 +127,9 @@ type Feeder struct {
 	Notice   Duration       `toml:"notice"`
 	Restore  unit.Watts     `toml:"restore"` // given back to mining a second; 0: 1 % of the limit
 	Arm      fleet.Arm      `toml:"arm"`
-	Meters   []Meter        `toml:"meter"`
+	// TrustDeclared sells by curves and declared times, without a commissioning.
+	TrustDeclared bool    `toml:"trust_declared"`
+	Meters        []Meter `toml:"meter"`
 }
 
 // Overload is what a feeder bears above its limit, for a bounded time.

@@ -50,6 +50,7 @@ func full() config.Config {
 			ID: "n1", Limit: 1_500_000, Reserve: 4001, Base: 12_340,
 			Overload: config.Overload{Watts: 10_000, For: config.Duration(90 * time.Second)},
 			Notice:   config.Duration(2 * time.Minute), Restore: 7 * unit.Kilowatt, Arm: fleet.Act,
+			TrustDeclared: true,
 			Meters: []config.Meter{
 				{Role: fleet.Total, URL: "http://127.0.0.1:9100/n1/total"},
 				{Role: fleet.Tenant, Tenant: "acme", URL: "https://meter.example/acme"},

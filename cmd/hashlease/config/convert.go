@@ -98,6 +98,7 @@ func (c *Config) fleetSites() []fleet.Site {
 				ID: f.ID, Site: s.ID, Limit: f.Limit, Reserve: f.Reserve, Base: f.Base,
 				Overload: fleet.Overload{Watts: f.Overload.Watts, For: time.Duration(f.Overload.For)},
 				Notice:   time.Duration(f.Notice), Restore: f.Restore, Arm: f.Arm,
+				Trusted: f.TrustDeclared,
 			})
 		}
 		sites = append(sites, site)

@@ -19,6 +19,7 @@ func FromFleet(
 				ID: f.ID, Limit: f.Limit, Reserve: f.Reserve, Base: f.Base,
 				Overload: Overload{Watts: f.Overload.Watts, For: Duration(f.Overload.For)},
 				Notice:   Duration(f.Notice), Restore: f.Restore, Arm: f.Arm, Meters: meters[f.ID],
+				TrustDeclared: f.Trusted,
 			})
 		}
 		outSites = append(outSites, site)
