@@ -90,7 +90,8 @@ func TestCheck_IsContentWithARealNode(t *testing.T) {
 // Ensure that a feeder whose watts are sold unmeasured is warned of, with what to do.
 func TestWarnings_NameTrustDeclared(t *testing.T) {
 	cfg := config.Default()
-	cfg.Sites = []config.Site{{ID: "north", Feeder: []config.Feeder{{ID: "n1", TrustDeclared: true}, {ID: "n2"}}}}
+	feeders := []config.Feeder{{ID: "n1", TrustDeclared: true}, {ID: "n2"}}
+	cfg.Sites = []config.Site{{ID: "north", Feeder: feeders}}
 	got := warnings(&cfg)
 	if len(got) != 1 || !got[0].OK || !got[0].Warn || !strings.Contains(got[0].Fix, "site commission n1") {
 		t.Errorf("warnings %+v", got)
