@@ -10,6 +10,7 @@ import (
 // Snapshot is what a plan is made from: the fleet as it is known now.
 type Snapshot struct {
 	Feeders     []FeederState
+	Branches    []BranchState // of all sites, in any order
 	Workers     []WorkerState
 	MsatPerHash float64 // 0: unknown; workers are ranked by hashrate alone
 }

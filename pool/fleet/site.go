@@ -44,9 +44,10 @@ var arms = [...]string{"observe", "advise", "act"}
 
 // Site is a place with feeders behind one owner.
 type Site struct {
-	ID      SiteID
-	Name    string
-	Feeders []Feeder
+	ID       SiteID
+	Name     string
+	Feeders  []Feeder
+	Branches []Branch // in any order; none: feeders are all there is
 }
 
 // Overload is what a feeder bears above its limit, for a bounded time.
@@ -59,6 +60,7 @@ type Overload struct {
 type Feeder struct {
 	ID       FeederID
 	Site     SiteID
+	Branch   BranchID      // what it hangs on; empty: the site's import, if one is declared
 	Limit    unit.Watts    // never passed by our act
 	Reserve  unit.Watts    // kept free below the limit for what we do not command
 	Base     unit.Watts    // declared base load: counted at least, and where no meter tells it
@@ -117,6 +119,7 @@ func (c Curve) Full() Point { return c[len(c)-1] }
 type Worker struct {
 	ID     pool.WorkerID
 	Feeder FeederID
+	Branch BranchID // the PDU below the feeder that it hangs on; empty: none
 	Model  string
 	Curve  Curve
 	Sleep  unit.Watts    // drawn while paused

@@ -27,7 +27,7 @@ const (
 // Validate checks a whole configuration and lists every fault at once, each with the name of
 // what is wrong and what is accepted. Feeder identities are unique over all sites.
 func Validate(sites []Site, workers []Worker) error {
-	v := validation{feeders: map[FeederID]*Feeder{}, largest: map[FeederID]*Worker{}}
+	v := validation{feeders: map[FeederID]*Feeder{}, largest: map[FeederID]*domain{}}
 	v.fleetSize(sites, workers)
 	seen := map[SiteID]bool{}
 	for i := range sites {
@@ -37,9 +37,11 @@ func Validate(sites []Site, workers []Worker) error {
 	for i := range workers {
 		v.worker(&workers[i], ids)
 	}
+	v.branches(sites, workers)
 	for i := range sites {
 		for j := range sites[i].Feeders {
-			v.reserve(&sites[i].Feeders[j])
+			f := &sites[i].Feeders[j]
+			v.covers(fmt.Sprintf("feeder %q", f.ID), f.Reserve, f.Overload.Watts, v.largest[f.ID])
 		}
 	}
 	return errors.Join(v.faults...)
@@ -56,7 +58,7 @@ func (c Curve) Validate() error {
 type validation struct {
 	faults  []error
 	feeders map[FeederID]*Feeder
-	largest map[FeederID]*Worker
+	largest map[FeederID]*domain
 }
 
 func (v *validation) faultf(format string, args ...any) {
@@ -103,7 +105,7 @@ func (v *validation) feeder(site SiteID, f *Feeder) {
 	if v.feeders[f.ID] != nil {
 		v.faultf("%s is there twice: identities are unique over all sites", name)
 	}
-	v.feeders[f.ID] = f
+	v.feeders[f.ID], v.largest[f.ID] = f, &domain{}
 	if f.Site != site {
 		v.faultf("%s: site is %q, but it is listed under %q", name, f.Site, site)
 	}
@@ -146,8 +148,8 @@ func (v *validation) worker(w *Worker, ids map[pool.WorkerID]bool) {
 	if w.Wear < 0 || w.Wear > 1e15 {
 		v.faultf("%s: wear is %v: 0 to 1e12 sat is accepted", name, w.Wear)
 	}
-	if l := v.largest[w.Feeder]; l == nil || l.Curve.Full().Watts < w.Curve.Full().Watts {
-		v.largest[w.Feeder] = w
+	if d := v.largest[w.Feeder]; d != nil {
+		d.grow(w.Curve.Full().Watts, name)
 	}
 }
 
@@ -175,19 +177,6 @@ func (v *validation) curve(name string, c Curve) bool {
 		}
 	}
 	return len(v.faults) == before
-}
-
-// reserve checks that the largest thing that may come back by itself is covered
-// (design promise 3).
-func (v *validation) reserve(f *Feeder) {
-	w := v.largest[f.ID]
-	if w == nil {
-		return
-	}
-	if full := w.Curve.Full().Watts; f.Reserve+f.Overload.Watts < full {
-		v.faultf("feeder %q: reserve %v and overload %v together are below %v, the full power of worker %q, "+
-			"which may wake by itself", f.ID, f.Reserve, f.Overload.Watts, full, w.ID)
-	}
 }
 
 func (v *validation) id(name, id string) {

@@ -115,11 +115,24 @@ type Site struct {
 	Name   string       `toml:"name"`
 	Tariff unit.Msat    `toml:"tariff_msat_per_kwh"` // what the site pays for power; 0: unknown
 	Feeder []Feeder     `toml:"feeder"`
+	Branch []Branch     `toml:"branch"`
+}
+
+// Branch is a part of a site with a limit of its own: a PDU, a transformer, or the whole import.
+type Branch struct {
+	ID       fleet.BranchID   `toml:"id"`
+	Kind     fleet.BranchKind `toml:"kind"`
+	Parent   fleet.BranchID   `toml:"parent"`
+	Limit    unit.Watts       `toml:"limit"`
+	Reserve  unit.Watts       `toml:"reserve"`
+	Base     unit.Watts       `toml:"base"`
+	Overload Overload         `toml:"overload"`
 }
 
 // Feeder is a metered branch with a limit.
 type Feeder struct {
 	ID       fleet.FeederID `toml:"id"`
+	Branch   fleet.BranchID `toml:"branch"` // what it hangs on; empty: the site's import, if there is one
 	Limit    unit.Watts     `toml:"limit"`
 	Reserve  unit.Watts     `toml:"reserve"`
 	Base     unit.Watts     `toml:"base"`
@@ -149,6 +162,7 @@ type Meter struct {
 type Worker struct {
 	ID     string         `toml:"id"` // account.worker
 	Feeder fleet.FeederID `toml:"feeder"`
+	Branch fleet.BranchID `toml:"branch"` // its PDU; empty: none
 	Model  string         `toml:"model"`
 	Curve  []Point        `toml:"curve"`
 	Sleep  *unit.Watts    `toml:"sleep"` // nil: the model's

@@ -46,8 +46,16 @@ func full() config.Config {
 	sleep := unit.Watts(25)
 	c.Sites = []config.Site{{
 		ID: "north", Name: "North hall", Tariff: 42_000,
+		Branch: []config.Branch{
+			{
+				ID: "grid", Kind: fleet.Import, Limit: 2_000_000, Reserve: 5000, Base: 7,
+				Overload: config.Overload{Watts: 10_000, For: config.Duration(time.Minute)},
+			},
+			{ID: "t1", Kind: fleet.Transformer, Parent: "grid", Limit: 1_600_000, Reserve: 5000},
+			{ID: "p1", Kind: fleet.PDU, Limit: 8000, Reserve: 4000},
+		},
 		Feeder: []config.Feeder{{
-			ID: "n1", Limit: 1_500_000, Reserve: 4001, Base: 12_340,
+			ID: "n1", Branch: "t1", Limit: 1_500_000, Reserve: 4001, Base: 12_340,
 			Overload: config.Overload{Watts: 10_000, For: config.Duration(90 * time.Second)},
 			Notice:   config.Duration(2 * time.Minute), Restore: 7 * unit.Kilowatt, Arm: fleet.Act,
 			TrustDeclared: true,
@@ -60,7 +68,7 @@ func full() config.Config {
 	c.Workers = []config.Worker{
 		{ID: "a.w1", Feeder: "n1", Model: "Antminer S21", MinRun: config.Duration(time.Hour), Pinned: true},
 		{
-			ID: "a.w2", Feeder: "n1", Model: "own", Sleep: &sleep, Wear: 7,
+			ID: "a.w2", Feeder: "n1", Branch: "p1", Model: "own", Sleep: &sleep, Wear: 7,
 			MinOff: config.Duration(time.Second),
 			Curve:  []config.Point{{Watts: 1800, Hashrate: 110.5e12}, {Watts: 3500, Hashrate: 200e12}},
 		},

@@ -95,10 +95,16 @@ func (c *Config) fleetSites() []fleet.Site {
 		site := fleet.Site{ID: s.ID, Name: s.Name}
 		for _, f := range s.Feeder {
 			site.Feeders = append(site.Feeders, fleet.Feeder{
-				ID: f.ID, Site: s.ID, Limit: f.Limit, Reserve: f.Reserve, Base: f.Base,
+				ID: f.ID, Site: s.ID, Branch: f.Branch, Limit: f.Limit, Reserve: f.Reserve, Base: f.Base,
 				Overload: fleet.Overload{Watts: f.Overload.Watts, For: time.Duration(f.Overload.For)},
 				Notice:   time.Duration(f.Notice), Restore: f.Restore, Arm: f.Arm,
 				Trusted: f.TrustDeclared,
+			})
+		}
+		for _, b := range s.Branch {
+			site.Branches = append(site.Branches, fleet.Branch{
+				ID: b.ID, Parent: b.Parent, Kind: b.Kind, Limit: b.Limit, Reserve: b.Reserve, Base: b.Base,
+				Overload: fleet.Overload{Watts: b.Overload.Watts, For: time.Duration(b.Overload.For)},
 			})
 		}
 		sites = append(sites, site)
@@ -127,7 +133,7 @@ func (c *Config) HashScale() float64 {
 
 func (w *Worker) fleet() (fleet.Worker, error) {
 	out := fleet.Worker{
-		ID: pool.WorkerID(w.ID), Feeder: w.Feeder, Model: w.Model,
+		ID: pool.WorkerID(w.ID), Feeder: w.Feeder, Branch: w.Branch, Model: w.Model,
 		MinRun: time.Duration(w.MinRun), MinOff: time.Duration(w.MinOff), Wear: w.Wear, Pinned: w.Pinned,
 	}
 	if len(w.Curve) > 0 {

@@ -16,10 +16,16 @@ func FromFleet(
 		site := Site{ID: s.ID, Name: s.Name}
 		for _, f := range s.Feeders {
 			site.Feeder = append(site.Feeder, Feeder{
-				ID: f.ID, Limit: f.Limit, Reserve: f.Reserve, Base: f.Base,
+				ID: f.ID, Branch: f.Branch, Limit: f.Limit, Reserve: f.Reserve, Base: f.Base,
 				Overload: Overload{Watts: f.Overload.Watts, For: Duration(f.Overload.For)},
 				Notice:   Duration(f.Notice), Restore: f.Restore, Arm: f.Arm, Meters: meters[f.ID],
 				TrustDeclared: f.Trusted,
+			})
+		}
+		for _, b := range s.Branches {
+			site.Branch = append(site.Branch, Branch{
+				ID: b.ID, Kind: b.Kind, Parent: b.Parent, Limit: b.Limit, Reserve: b.Reserve, Base: b.Base,
+				Overload: Overload{Watts: b.Overload.Watts, For: Duration(b.Overload.For)},
 			})
 		}
 		outSites = append(outSites, site)
@@ -28,7 +34,7 @@ func FromFleet(
 	for _, w := range workers {
 		sleep := w.Sleep
 		out := Worker{
-			ID: string(w.ID), Feeder: w.Feeder, Model: w.Model, Sleep: &sleep,
+			ID: string(w.ID), Feeder: w.Feeder, Branch: w.Branch, Model: w.Model, Sleep: &sleep,
 			MinRun: Duration(w.MinRun), MinOff: Duration(w.MinOff), Wear: w.Wear, Pinned: w.Pinned,
 		}
 		if m, known := fleet.ModelNamed(w.Model); !known || !slices.Equal(w.Curve, m.Curve(len(w.Curve))) {
