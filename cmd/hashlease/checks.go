@@ -20,7 +20,6 @@ import (
 	"github.com/hashlease/hashlease/cmd/hashlease/config"
 	"github.com/hashlease/hashlease/pool"
 	"github.com/hashlease/hashlease/pool/device"
-	"github.com/hashlease/hashlease/pool/fleet"
 	"github.com/hashlease/hashlease/pool/node"
 	"github.com/hashlease/hashlease/storage"
 	"github.com/hashlease/hashlease/storage/wal"
@@ -268,9 +267,11 @@ func meterProbes(cfg *config.Config) []probe {
 	for i := range cfg.Sites {
 		for _, f := range cfg.Sites[i].Feeder {
 			for _, m := range f.Meters {
-				what := strings.TrimSpace(fmt.Sprintf("meter %s %v %s", f.ID, m.Role, m.Tenant))
-				out = append(out, probe{what, func(ctx context.Context) (string, error) {
-					return checkMeter(ctx, m.URL)
+				if m.Devices {
+					continue // there is nothing to ask before miners are connected
+				}
+				out = append(out, probe{"meter " + m.Name(f.ID), func(ctx context.Context) (string, error) {
+					return checkMeter(ctx, &m)
 				}})
 			}
 		}
@@ -279,22 +280,22 @@ func meterProbes(cfg *config.Config) []probe {
 }
 
 // checkMeter reads once.
-func checkMeter(ctx context.Context, url string) (string, error) {
-	r, err := readMeter(ctx, url)
+func checkMeter(ctx context.Context, m *config.Meter) (string, error) {
+	meter, err := openMeter(m, meterFor, maxReadingAge)
+	if err != nil {
+		return "", err
+	}
+	r, err := meter.Read(ctx)
 	switch {
+	case err != nil && m.Modbus != "":
+		return "", fixf(err, "start the gateway, and compare address, unit and map with the meter's manual")
 	case errors.Is(err, device.ErrStale):
 		return "", fixf(err, "set the clocks of meter and server (NTP)")
 	case err != nil:
 		return "", fixf(err, "start the meter's interface, and compare the url with its own")
 	}
-	return r.Watts.String(), nil
-}
-
-func readMeter(ctx context.Context, url string) (fleet.Reading, error) {
-	cfg := device.HTTPMeterConfig{URL: url, Timeout: meterFor, MaxAge: maxReadingAge}
-	meter, err := device.NewHTTPMeter(cfg)
-	if err != nil {
-		return fleet.Reading{}, err
+	if m.Modbus != "" {
+		return r.Watts.String() + ", compare with the meter's display", nil
 	}
-	return meter.Read(ctx)
+	return r.Watts.String(), nil
 }

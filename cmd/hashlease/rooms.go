@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"strings"
 	"time"
 
 	"google.golang.org/grpc/credentials"
@@ -15,7 +14,6 @@ import (
 
 	"github.com/hashlease/hashlease/cmd/hashlease/console"
 	"github.com/hashlease/hashlease/lease/leaserpc"
-	"github.com/hashlease/hashlease/pool/device"
 	"github.com/hashlease/hashlease/pool/fleet"
 	"github.com/hashlease/hashlease/pool/governor"
 	"github.com/hashlease/hashlease/pool/node"
@@ -168,25 +166,6 @@ func progress(p *governor.Progress) *hashleasev1.CurtailProgress {
 		Time: timestamppb.New(p.At), BaselineWatts: int64(p.Baseline), MiningWatts: int64(p.Mining),
 		Proven: p.Proven, Seconds: p.Elapsed.Seconds(), Message: p.Message,
 	}
-}
-
-// meters are the configured branches with something to read them.
-func (s *server) meters() (list []governor.Meter, err error) {
-	for i := range s.cfg.Sites {
-		for _, f := range s.cfg.Sites[i].Feeder {
-			for _, m := range f.Meters {
-				name := strings.TrimSpace(fmt.Sprintf("%s %v %s", f.ID, m.Role, m.Tenant))
-				meter, err := device.NewHTTPMeter(device.HTTPMeterConfig{URL: m.URL})
-				if err != nil {
-					return nil, fmt.Errorf("meter %s: %w", name, err)
-				}
-				list = append(list, governor.Meter{
-					Name: name, Feeder: f.ID, Role: m.Role, Tenant: m.Tenant, Meter: meter,
-				})
-			}
-		}
-	}
-	return list, nil
 }
 
 // openConsole makes the operator's web console, under the same certificate as gRPC.

@@ -207,7 +207,7 @@ func (s *server) openGovernor(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	meters, err := s.meters()
+	meters, err := s.meters(s.registry, workers)
 	if err != nil {
 		return err
 	}

@@ -151,13 +151,6 @@ type Overload struct {
 	For   Duration   `toml:"for"`
 }
 
-// Meter is read over HTTP.
-type Meter struct {
-	Role   fleet.Role `toml:"role"`
-	Tenant string     `toml:"tenant"` // whose branch, for the role tenant
-	URL    string     `toml:"url"`
-}
-
 // Worker is a machine with a place and a curve: its model's, or its own.
 type Worker struct {
 	ID     string         `toml:"id"` // account.worker

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/hashlease/hashlease/cmd/hashlease/config"
+	"github.com/hashlease/hashlease/pool/device"
 	"github.com/hashlease/hashlease/pool/fleet"
 	"github.com/hashlease/hashlease/pool/unit"
 )
@@ -62,6 +63,16 @@ func full() config.Config {
 			Meters: []config.Meter{
 				{Role: fleet.Total, URL: "http://127.0.0.1:9100/n1/total"},
 				{Role: fleet.Tenant, Tenant: "acme", URL: "https://meter.example/acme"},
+				{Role: fleet.Base, Modbus: "192.0.2.7", Unit: 3, Map: "abb-b23"},
+				{
+					Role: fleet.Total, Modbus: "[2001:db8::1]:1502", Unit: 255,
+					Power: []config.Register{
+						{Function: 4, Address: 12, Type: device.Float32, Scale: 1000},
+						{Function: 4, Address: 14, Type: device.Int32, Swapped: true, Scale: -0.1},
+					},
+					Energy: &config.Register{Function: 3, Address: 100, Type: device.Uint64, Scale: 3600},
+				},
+				{Role: fleet.Mining, Devices: true},
 			},
 		}},
 	}}
@@ -203,7 +214,15 @@ func TestValidate_ListsEveryFault(t *testing.T) {
 	c.Nodes[2].Password = "too"
 	f := &c.Sites[0].Feeder[0]
 	f.Limit = 0
-	f.Meters = []config.Meter{{Role: fleet.Tenant, Tenant: "nobody", URL: "x"}}
+	f.Meters = []config.Meter{
+		{Role: fleet.Tenant, Tenant: "nobody", URL: "x"},
+		{Role: fleet.Base, URL: "http://x", Modbus: "y", Map: "abb"},
+		{Role: fleet.Base, Devices: true, Unit: 4},
+		{
+			Role: fleet.Base, Modbus: "h:1",
+			Power: []config.Register{{Function: 5, Type: device.Int16, Scale: 1}},
+		},
+	}
 	c.Workers[0].Model = "Antminer S1"
 	c.Simulation.HashScale = 2
 	c.Stratum.MaxDifficulty = 10
@@ -239,6 +258,11 @@ func TestValidate_ListsEveryFault(t *testing.T) {
 		`node 3: password_file: given beside password`,
 		`feeder "n1" meter 1: url: "x": http://host:port/path`,
 		`feeder "n1" meter 1: tenant: "nobody" has no [[tenant]]`,
+		`feeder "n1" meter 2: 2 of url, modbus and devices are there: exactly one`,
+		`feeder "n1" meter 2: map: "abb": one of abb-b23, schneider-iem3000, or`,
+		`feeder "n1" meter 3: devices: their sum is accepted for the role mining alone`,
+		`feeder "n1" meter 3: unit, map, power and energy are accepted only with modbus`,
+		`feeder "n1" meter 4: power: function is 5: 3`,
 		`feeder "n1": arm act needs a meter with role total or mining`,
 		`worker "a.w1": model "Antminer S1" is not known and there is no curve`,
 		`feeder "n1": limit is 0 W`,

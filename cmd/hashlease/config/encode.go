@@ -22,6 +22,8 @@ var encoder = template.Must(template.New("config.toml").Funcs(template.FuncMap{
 	"num":   writeNumber,
 	"list":  writeList,
 	"hex":   writeHex,
+
+	"register": writeRegister,
 }).Parse(layout))
 
 // Encode writes the configuration with comments. Decode reads the same back.
@@ -50,6 +52,19 @@ func quote(v any) string {
 	}
 	b.WriteByte('"')
 	return b.String()
+}
+
+// writeRegister writes an inline table. It takes a register or a pointer to one.
+func writeRegister(v any) string {
+	r, ok := v.(Register)
+	if p, is := v.(*Register); is {
+		r, ok = *p, true
+	}
+	if !ok {
+		return "{}"
+	}
+	return fmt.Sprintf("{function = %d, address = %d, type = %s, swapped = %v, scale = %s}",
+		r.Function, r.Address, quote(r.Type), r.Swapped, writeNumber(r.Scale))
 }
 
 // writeWatts writes power exactly, with the largest unit that leaves at most three decimals.

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/url"
 	"strconv"
 
 	"github.com/hashlease/hashlease/lease"
@@ -237,10 +236,7 @@ func (v *validation) feederMeters(f *Feeder) {
 	for i, m := range f.Meters {
 		name := fmt.Sprintf("feeder %q meter %d", f.ID, i+1)
 		measured = measured || m.Role == fleet.Total || m.Role == fleet.Mining
-		u, err := url.Parse(m.URL)
-		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-			v.faultf("%s: url: %q: http://host:port/path or https://... is accepted", name, m.URL)
-		}
+		v.meterAt(name, &m)
 		switch {
 		case m.Role == fleet.Tenant && !v.tenants[m.Tenant]:
 			v.faultf("%s: tenant: %q has no [[tenant]]: the id of one is accepted", name, m.Tenant)

@@ -1,0 +1,108 @@
+package config
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/hashlease/hashlease/pool/device"
+	"github.com/hashlease/hashlease/pool/fleet"
+)
+
+// Meter is one metered branch, read by one of URL (plain HTTP), Modbus and Devices.
+type Meter struct {
+	Role   fleet.Role `toml:"role"`
+	Tenant string     `toml:"tenant"` // whose branch, for the role tenant
+	URL    string     `toml:"url"`
+
+	Modbus string     `toml:"modbus"` // HOST or HOST:PORT of a Modbus TCP device or gateway
+	Unit   uint8      `toml:"unit"`   // of the meter behind it
+	Map    string     `toml:"map"`    // a known make's registers; or Power and Energy
+	Power  []Register `toml:"power"`  // summed
+	Energy *Register  `toml:"energy"`
+
+	// Devices says that the sum of what the machines say of themselves stands for the branch mining. It is a
+	// last resort: their words are 5 to 20 % off.
+	Devices bool `toml:"devices"`
+}
+
+// Register is where a meter keeps one number.
+type Register struct {
+	Function uint8               `toml:"function"` // 3 or 4
+	Address  uint16              `toml:"address"`  // as on the wire, from 0
+	Type     device.RegisterType `toml:"type"`
+	Swapped  bool                `toml:"swapped"` // least significant register first
+	Scale    float64             `toml:"scale"`   // watts, or joules, a unit
+}
+
+// Name is the meter for people.
+func (m *Meter) Name(f fleet.FeederID) string {
+	return strings.TrimSpace(fmt.Sprintf("%s %v %s", f, m.Role, m.Tenant))
+}
+
+// RegisterMap is the known map, or the meter's own.
+func (m *Meter) RegisterMap() (device.RegisterMap, error) {
+	if m.Map != "" {
+		known, ok := device.RegisterMapNamed(m.Map)
+		switch {
+		case !ok:
+			return known, fmt.Errorf("map: %q: one of %s, or power and energy in place of it, is accepted",
+				m.Map, strings.Join(device.RegisterMaps(), ", "))
+		case len(m.Power) > 0 || m.Energy != nil:
+			return known, fmt.Errorf("map: %q: power and energy are accepted only without it", m.Map)
+		}
+		return known, nil
+	}
+	own := device.RegisterMap{Name: "own"}
+	for _, r := range m.Power {
+		own.Power = append(own.Power, device.Register(r))
+	}
+	if m.Energy != nil {
+		own.Energy = device.Register(*m.Energy)
+	}
+	return own, own.Validate()
+}
+
+// meterAt checks one meter.
+func (v *validation) meterAt(name string, m *Meter) {
+	kinds := 0
+	for _, set := range []bool{m.URL != "", m.Modbus != "", m.Devices} {
+		if set {
+			kinds++
+		}
+	}
+	if kinds != 1 {
+		v.faultf("%s: %d of url, modbus and devices are there: exactly one is accepted", name, kinds)
+	}
+	v.meterURL(name, m.URL)
+	if m.Devices && m.Role != fleet.Mining {
+		v.faultf("%s: devices: their sum is accepted for the role mining alone", name)
+	}
+	v.meterRegisters(name, m)
+}
+
+func (v *validation) meterURL(name, text string) {
+	if u, err := url.Parse(text); text != "" &&
+		(err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "") {
+		v.faultf("%s: url: %q: http://host:port/path or https://... is accepted", name, text)
+	}
+}
+
+func (v *validation) meterRegisters(name string, m *Meter) {
+	if m.Modbus == "" {
+		if m.Unit != 0 || m.Map != "" || len(m.Power) > 0 || m.Energy != nil {
+			v.faultf("%s: unit, map, power and energy are accepted only with modbus", name)
+		}
+		return
+	}
+	registers, err := m.RegisterMap()
+	if err != nil {
+		v.faultf("%s: %w", name, err)
+		return
+	}
+	if _, err := device.NewModbusMeter(device.ModbusMeterConfig{
+		Address: m.Modbus, Unit: m.Unit, Map: registers,
+	}); err != nil {
+		v.faultf("%s: %w", name, err)
+	}
+}

@@ -1,0 +1,54 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/hashlease/hashlease/cmd/hashlease/config"
+	"github.com/hashlease/hashlease/pool/device"
+	"github.com/hashlease/hashlease/pool/fleet"
+	"github.com/hashlease/hashlease/pool/governor"
+)
+
+// openMeter is what reads one configured branch by the network.
+func openMeter(m *config.Meter, timeout, maxAge time.Duration) (fleet.Meter, error) {
+	if m.Modbus == "" {
+		return device.NewHTTPMeter(device.HTTPMeterConfig{URL: m.URL, Timeout: timeout, MaxAge: maxAge})
+	}
+	registers, err := m.RegisterMap()
+	if err != nil {
+		return nil, err
+	}
+	return device.NewModbusMeter(device.ModbusMeterConfig{
+		Address: m.Modbus, Unit: m.Unit, Map: registers, Timeout: timeout,
+	})
+}
+
+// meters are the configured branches with something to read them.
+func (s *server) meters(registry *fleet.Registry, workers []fleet.Worker) (list []governor.Meter, err error) {
+	for i := range s.cfg.Sites {
+		for _, f := range s.cfg.Sites[i].Feeder {
+			for _, m := range f.Meters {
+				one := governor.Meter{Name: m.Name(f.ID), Feeder: f.ID, Role: m.Role, Tenant: m.Tenant}
+				if m.Devices {
+					one.Meter = sumOf(f.ID, registry, workers)
+				} else if one.Meter, err = openMeter(&m, 0, 0); err != nil {
+					return nil, fmt.Errorf("meter %s: %w", one.Name, err)
+				}
+				list = append(list, one)
+			}
+		}
+	}
+	return list, nil
+}
+
+// sumOf is what the feeder's machines say of themselves.
+func sumOf(f fleet.FeederID, registry *fleet.Registry, workers []fleet.Worker) fleet.Meter {
+	s := &governor.SumOfDevices{Registry: registry, Permille: governor.DeratePermilleOfDevices}
+	for i := range workers {
+		if workers[i].Feeder == f {
+			s.Workers = append(s.Workers, workers[i])
+		}
+	}
+	return s
+}
