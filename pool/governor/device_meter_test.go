@@ -10,8 +10,8 @@ import (
 	"github.com/hashlease/hashlease/pool/governor"
 )
 
-// Ensure that the sum of what machines say of themselves counts the silent ones and old words in full, and adds
-// its derating to the rest.
+// Ensure that the sum of what machines say of themselves counts the silent ones and old words in full, and
+// adds its derating to the rest.
 func TestSumOfDevices_CountsTheSilentInFull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		registry := fleet.NewRegistry()
