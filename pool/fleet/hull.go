@@ -30,7 +30,7 @@ func (a *segment) less(b *segment) bool {
 
 // classes lists the options of every worker that takes orders and returns the
 // draw of all others.
-func (p *planner) classes(workers []int32, relaxed bool) unit.Watts {
+func (p *planner) classes(workers []int32) unit.Watts {
 	var fixed unit.Watts
 	for _, i := range workers {
 		st := &p.snap.Workers[i]
@@ -39,14 +39,16 @@ func (p *planner) classes(workers []int32, relaxed bool) unit.Watts {
 			continue
 		}
 		from := int32(len(p.options))
-		p.listOptions(st, relaxed)
-		c := class{state: st, from: from, to: int32(len(p.options)), present: -1, wanted: -1, chosen: from}
+		p.listOptions(st)
+		c := class{state: st, listed: from, from: from, to: int32(len(p.options)), present: -1, wanted: -1}
 		for j := c.from; j < c.to; j++ {
 			if o := &p.options[j]; o.mode == st.Mode && (o.mode != Capped || o.watts == st.Watts) {
 				c.present = j
 			}
 		}
 		c.wanted = p.optionWanted(&c)
+		c.from = p.cheapest(&c)
+		c.chosen = c.from
 		p.workers = append(p.workers, c)
 	}
 	return fixed
@@ -79,19 +81,25 @@ func (p *planner) minRunBinds(st *WorkerState) bool {
 
 // listOptions appends what a worker may be told, ascending by freed watts: full power, points of
 // its curve that it can be capped to, sleep.
-func (p *planner) listOptions(st *WorkerState, relaxed bool) {
+func (p *planner) listOptions(st *WorkerState) {
 	w := st.Worker
+	kept := p.relaxed < relaxTerms
 	if st.Mode == Paused && !st.Since.IsZero() && p.now.Sub(st.Since) < w.MinOff {
 		p.addOption(st, Paused, 0)
 		return
 	}
 	p.addOption(st, Free, 0)
+	if st.Terms.KeepFull && kept {
+		return
+	}
 	if st.Capability.CanCap {
 		p.listCaps(st)
 	} else if st.Mode == Capped {
 		p.addOption(st, Capped, st.Watts)
 	}
-	if st.Mode == Paused || st.Capability.CanPause && (relaxed || !p.minRunBinds(st)) {
+	open := p.relaxed >= relaxMinRun || !p.minRunBinds(st)
+	open = open && !(st.Terms.KeepAwake && kept)
+	if st.Mode == Paused || st.Capability.CanPause && open {
 		p.addOption(st, Paused, 0)
 	}
 }
@@ -149,11 +157,19 @@ func (p *planner) addRated(st *WorkerState, m Mode, watts unit.Watts, rate unit.
 	if price == 0 {
 		price = 1
 	}
-	lost := float64(full.Hashrate-rate) * 3600 * price
+	o := option{freed: int64(full.Watts - w.Draw(m, watts)), mode: m, watts: watts}
+	o.lost = float64(full.Hashrate-rate)*3600*price - p.tariff*float64(o.freed)
 	if m == Paused && st.Mode != Paused && p.price > 0 {
-		lost += float64(w.Wear) * p.perHour
+		perHour := p.perHour
+		if o.lost < 0 {
+			perHour = p.dearFor
+		}
+		o.lost += float64(w.Wear) * perHour
 	}
-	o := option{freed: int64(full.Watts - w.Draw(m, watts)), lost: lost, mode: m, watts: watts}
+	if st.Terms.KeepFromPrice {
+		o.lost = max(0, o.lost)
+	}
+	o.lost += p.bias(st, &o)
 	if n := len(p.options); m == Capped && p.options[n-1].mode == Capped && p.options[n-1].freed >= o.freed {
 		return // rounding made it the same as the one before
 	}

@@ -4,6 +4,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/hashlease/hashlease/pool"
 	"github.com/hashlease/hashlease/pool/unit"
 )
 
@@ -29,6 +30,10 @@ type FeederState struct {
 	Ceiling unit.Watts
 	// SleepFirst asks for the quick way: machines that can pause are not capped.
 	SleepFirst bool
+	// Tariff is what a kWh costs now, below 0 if one is paid for taking it; it counts only where the price
+	// of a hash is known. TariffFor is how long it is expected to stand; 0: not known.
+	Tariff    unit.Msat
+	TariffFor time.Duration
 }
 
 // TenantDraw is one tenant's measured draw on a feeder.
@@ -48,6 +53,7 @@ type WorkerState struct {
 	Draw       unit.Watts // what to count while it is not ordered: its full power unless better is known
 	Since      time.Time  // its last pause or wake by order; zero: long ago
 	Want       *Setpoint  // by the plan before this one, ordered or not; nil if there was none
+	Terms      Terms      // what its owner does not let us do now
 }
 
 // Plan is who gives way: the orders that differ from the present state, by feeder and worker in the
@@ -66,8 +72,12 @@ type FeederPlan struct {
 	Present unit.Watts // what the present orders lead to
 	Planned unit.Watts // what the planned ones lead to
 	Short   unit.Watts // by how much Planned and Excess cannot be brought under Bound
-	Cost    unit.Msat  // msat an hour that the plan gives up, wear included
+	Cost    unit.Msat  // msat an hour that the plan gives up, wear included, less energy not bought
 	Lost    unit.Hashrate
+
+	Stopped []pool.WorkerID // that the tariff alone would reduce, claims or not
+	Saved   unit.Msat       // msat an hour that this saves, wear included
+	Broken  []pool.WorkerID // whose owners' terms the plan breaks, to keep the bound
 }
 
 // Begins is the instant from which a claim counts.
@@ -126,8 +136,11 @@ func (f *FeederState) Bound(claimed unit.Watts) unit.Watts {
 // msat an hour), merges all hulls by slope, and solves the last few workers exactly.
 // It is a function of its arguments alone.
 //
-// Pinned and unreachable workers are left alone. MinOff always binds. MinRun binds unless the bound
-// could not be kept otherwise: a worn machine is better than an open breaker.
+// Lost income is that of the hashes less that of the energy which is not bought: machines that earn less than
+// their power costs stop by themselves, worst first, and claims are served by them before others.
+//
+// Pinned and unreachable workers are left alone. MinOff always binds. MinRun, and then owners' terms, bind
+// unless the bound could not be kept otherwise: a worn machine is better than an open breaker.
 func MakePlan(s *Snapshot, caps []Cap, now time.Time) Plan {
 	var p Planner
 	return p.Plan(s, caps, now)
@@ -174,6 +187,10 @@ type planner struct {
 	price   float64 // msat per hash, or 1 where unknown
 	perHour float64 // cycles an hour that wear is spread over
 	hours   float64 // that the longest claim in force still has
+	tariff  float64 // msat an hour that a watt costs; 0 where the price of a hash is not known
+	dearFor float64 // cycles an hour that the wear of a stop by price is spread over
+	relaxed relaxed // what gives way to the bound
+	most    int64   // that may be freed while the feeder's least heat is kept
 
 	workers []class
 	options []option
@@ -186,6 +203,7 @@ type planner struct {
 // planner.options[from:to].
 type class struct {
 	state    *WorkerState
+	listed   int32 // the first of its options; from is the cheapest
 	from, to int32
 	present  int32 // index into options, -1 if the present state is not one of them
 	wanted   int32 // the same for what the plan before this one wants
@@ -216,8 +234,10 @@ func (p *planner) feeder(workers []int32, caps []Cap) FeederPlan {
 	fp.Bound = p.f.Bound(fp.Claimed)
 	left := longestClaim(caps, p.now)
 	p.perHour, p.hours = cyclesPerHour(left), left.Hours()
+	p.setTariff(left)
 
-	fixed := p.classes(workers, false)
+	p.relaxed = relaxNothing
+	fixed := p.classes(workers)
 	full := fixed
 	for i := range p.workers {
 		full += p.workers[i].state.Worker.Curve.Full().Watts
@@ -225,8 +245,10 @@ func (p *planner) feeder(workers []int32, caps []Cap) FeederPlan {
 	fp.Full = full
 	target := fp.Bound - p.f.Margin - p.f.Excess
 	need := int64(full - target)
-	if p.choose(need) < need && p.relax(workers) {
-		p.choose(need)
+	p.most = int64(full - p.f.Feeder.Heat)
+	p.keepWarm()
+	for p.choose(need) < need && p.relax(workers) {
+		p.keepWarm()
 	}
 	slack := int64(p.f.Margin / 2)
 	for _, known := range []func(*class) int32{
@@ -244,17 +266,24 @@ func (p *planner) feeder(workers []int32, caps []Cap) FeederPlan {
 	return fp
 }
 
-// relax makes the classes again without MinRun; it reports whether that changed anything.
+// relax makes the classes again without MinRun, then without owners' terms; it reports whether that
+// changed anything.
 func (p *planner) relax(workers []int32) bool {
-	bound := false
-	for i := range p.workers {
-		bound = bound || p.minRunBinds(p.workers[i].state)
+	for p.relaxed < relaxTerms {
+		p.relaxed++
+		bound := false
+		for i := range p.workers {
+			st := p.workers[i].state
+			bound = bound || p.relaxed == relaxMinRun && p.minRunBinds(st) ||
+				p.relaxed == relaxTerms && st.Terms.bind()
+		}
+		if bound {
+			p.workers, p.options = p.workers[:0], p.options[:0]
+			p.classes(workers)
+			return true
+		}
 	}
-	if bound {
-		p.workers, p.options = p.workers[:0], p.options[:0]
-		p.classes(workers, true)
-	}
-	return bound
+	return false
 }
 
 // account sums up the choice and lists what differs from the present.
@@ -267,7 +296,8 @@ func (p *planner) account(fp *FeederPlan) {
 		w := c.state.Worker
 		chosen -= unit.Watts(o.freed)
 		present -= w.Curve.Full().Watts - w.Draw(c.state.Mode, c.state.Watts)
-		cost += o.lost
+		cost += o.lost - p.bias(c.state, o)
+		p.accountTerms(fp, c)
 		rate := w.Rate(o.mode, o.watts)
 		fp.Lost += w.Curve.Full().Hashrate - rate
 		if o.mode == c.state.Mode && (o.mode != Capped || o.watts == c.state.Watts) {
@@ -306,7 +336,7 @@ func (p *planner) keep(known func(*class) int32, need, slack int64) bool {
 		change += p.changeCost(c.state, a, b)
 		same = same && at == c.chosen
 	}
-	if same || knownFreed < need-slack {
+	if same || knownFreed < need-slack || knownFreed > max(p.most, chosenFreed) {
 		return false
 	}
 	keep := int64(p.f.Keep)
@@ -320,9 +350,9 @@ func (p *planner) keep(known func(*class) int32, need, slack int64) bool {
 	if chosenFreed > 0 {
 		slope = chosenLost / float64(chosenFreed)
 	}
-	worth := max(knownLost/20, slope*float64(keep))
+	worth := max(knownLost/20, slope*float64(keep), 0)
 	saved := knownLost - chosenLost
-	return saved <= knownLost*1e-9 ||
+	return saved <= math.Abs(knownLost)*1e-9 ||
 		knownFreed-chosenFreed < keep && (saved < worth || saved*p.hours < change)
 }
 

@@ -46,6 +46,7 @@ var arms = [...]string{"observe", "advise", "act"}
 type Site struct {
 	ID       SiteID
 	Name     string
+	Zone     *time.Location // of its clocks and its bills; nil: UTC
 	Feeders  []Feeder
 	Branches []Branch // in any order; none: feeders are all there is
 }
@@ -66,6 +67,7 @@ type Feeder struct {
 	Base     unit.Watts    // declared base load: counted at least, and where no meter tells it
 	Overload Overload      // declared allowance; covers the largest single control domain
 	Notice   time.Duration // lead before a slot starts: order to proof, measured or declared
+	Heat     unit.Watts    // of mining that is kept running for its heat, unless the limit forbids it
 	Restore  unit.Watts    // given back to mining a second at most; 0: the governor's default
 	Arm      Arm
 	// Trusted counts its workers by their curves and their own word without a commissioning: for
@@ -127,6 +129,9 @@ type Worker struct {
 	MinOff time.Duration // shortest time between a pause and the next wake
 	Wear   unit.Msat     // cost of one pause-and-wake cycle
 	Pinned bool          // the operator wants it left alone
+	// MustRun is never reduced by a price or for a claim, only if the limit could not be kept otherwise.
+	MustRun bool
+	Cycles  int // pauses within 24 h at most; 0: any number
 }
 
 // Mode is what a worker is told to do with its power.

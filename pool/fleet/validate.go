@@ -16,6 +16,7 @@ const (
 	MaxWorkers = 1_000_000
 	MaxPoints  = 64 // of one curve
 	MaxID      = 40 // bytes of a SiteID or FeederID
+	MaxCycles  = 96 // pauses of one worker within 24 h that can be told apart
 )
 
 const (
@@ -112,6 +113,7 @@ func (v *validation) feeder(site SiteID, f *Feeder) {
 	v.watts(name, "limit", f.Limit, 1, maxWatts)
 	v.watts(name, "reserve", f.Reserve, 0, max(0, f.Limit-1))
 	v.watts(name, "declared base load", f.Base, 0, max(0, f.Limit))
+	v.watts(name, "heat", f.Heat, 0, max(0, f.Limit))
 	v.watts(name, "restore", f.Restore, 0, max(0, f.Limit))
 	v.watts(name, "overload watts", f.Overload.Watts, 0, max(0, f.Limit))
 	v.span(name, "overload time", f.Overload.For)
@@ -145,6 +147,9 @@ func (v *validation) worker(w *Worker, ids map[pool.WorkerID]bool) {
 	v.watts(name, "sleep", w.Sleep, 0, w.Curve[0].Watts-1)
 	v.span(name, "min_run", w.MinRun)
 	v.span(name, "min_off", w.MinOff)
+	if w.Cycles < 0 || w.Cycles > MaxCycles {
+		v.faultf("%s: cycles a day is %d: 0 (any number) to %d is accepted", name, w.Cycles, MaxCycles)
+	}
 	if w.Wear < 0 || w.Wear > 1e15 {
 		v.faultf("%s: wear is %v: 0 to 1e12 sat is accepted", name, w.Wear)
 	}
