@@ -112,8 +112,8 @@ func (w *TariffWindow) covers(day time.Weekday, minute int) bool {
 	return w.Days[day] && minute >= w.From || w.Days[before] && minute < w.Until
 }
 
-// At is the price of a kWh at an instant, by the clock on the wall of a zone (nil: UTC). An hour that the clock
-// shows twice has one price twice; one that it passes over has none.
+// At is the price of a kWh at an instant, by the clock on the wall of a zone (nil: UTC). An hour that the
+// clock shows twice has one price twice; one that it passes over has none.
 func (t *Tariff) At(now time.Time, zone *time.Location) unit.Msat {
 	local := now.In(orUTC(zone))
 	minute := local.Hour()*60 + local.Minute()

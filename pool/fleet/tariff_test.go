@@ -14,7 +14,7 @@ import (
 
 var everyDay = [7]bool{true, true, true, true, true, true, true}
 
-func zone(t testing.TB, name string) *time.Location {
+func zone(t *testing.T, name string) *time.Location {
 	t.Helper()
 	z, err := time.LoadLocation(name)
 	if err != nil {
@@ -23,7 +23,7 @@ func zone(t testing.TB, name string) *time.Location {
 	return z
 }
 
-func at(t testing.TB, s string) time.Time {
+func at(t *testing.T, s string) time.Time {
 	t.Helper()
 	v, err := time.Parse(time.RFC3339, s)
 	if err != nil {
@@ -68,8 +68,8 @@ func TestTariff_FollowsTheClockOnTheWall(t *testing.T) {
 	}
 }
 
-// Ensure that the next change is the first minute at which the price differs, for random tariffs in zones whose
-// clocks turn by an hour, by half an hour, and never, around the turns and elsewhere.
+// Ensure that the next change is the first minute at which the price differs, for random tariffs in zones
+// whose clocks turn by an hour, by half an hour, and never, around the turns and elsewhere.
 func TestTariff_NextIsTheFirstChange(t *testing.T) {
 	zones := []*time.Location{
 		nil, zone(t, "America/Chicago"), zone(t, "Australia/Lord_Howe"), zone(t, "Asia/Kathmandu"),
