@@ -154,6 +154,7 @@ func (g *Governor) replaceCapsLocked(caps []fleet.Cap, now time.Time) {
 	for i := range caps {
 		name := caps[i].Claim
 		c := g.claims[name]
+		news := c == nil || c.cap != caps[i]
 		if c == nil || c.cap.Feeder != caps[i].Feeder || c.cap.Tenant != caps[i].Tenant {
 			c = g.newClaim(caps[i])
 		}
@@ -165,6 +166,14 @@ func (g *Governor) replaceCapsLocked(caps []fleet.Cap, now time.Time) {
 		}
 		c.cap = caps[i]
 		next[name] = c
+		if news {
+			g.noteClaim(c, "set", now)
+		}
+	}
+	for name, c := range g.claims {
+		if next[name] == nil {
+			g.noteClaim(c, "removed", now)
+		}
 	}
 	g.claims = next
 	for _, f := range g.feeders {
@@ -214,6 +223,7 @@ func (g *Governor) ConfirmOff(ctx context.Context, name string) error {
 	}
 	g.mu.Lock()
 	c.off = true
+	g.noteClaim(c, "confirmed off", time.Now())
 	g.event(time.Now(), Event{
 		Feeder: c.cap.Feeder, Claim: name, Message: "an operator confirmed that the tenant is off",
 	})

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hashlease/hashlease/pool"
+	"github.com/hashlease/hashlease/pool/audit"
 	"github.com/hashlease/hashlease/pool/fleet"
 	"github.com/hashlease/hashlease/pool/unit"
 	"github.com/hashlease/hashlease/storage"
@@ -26,6 +27,10 @@ type Config struct {
 	Journal   storage.Journal // the book's journal; nil: nothing survives a restart
 	Term      uint32          // fencing epoch of this process, carried by every order
 	Log       *slog.Logger
+
+	// Audit takes a record of everything that was done and of every reading that mattered; nil: nobody does.
+	// It is called under the governor's lock and must not block.
+	Audit func(audit.Record)
 
 	// MsatPerHash is what one hash earns now, from the live template; nil or 0: unknown, and
 	// workers are ranked by hashrate alone. It is called on every tick and must not block.

@@ -172,6 +172,11 @@ func (g *Governor) startCurtailment(
 	p.Claim = cur.name()
 	g.mu.Lock()
 	g.addCurtailment(cur)
+	for id := range claims {
+		if cl := g.claims[cur.claimName(id)]; cl != nil {
+			g.noteClaim(cl, "set", now)
+		}
+	}
 	g.event(now, Event{Site: c.Site, Claim: p.Claim, Message: fmt.Sprintf(
 		"operator curtails %v for %v", c.Watts, c.For)})
 	g.mu.Unlock()
@@ -202,6 +207,7 @@ func (g *Governor) endCurtailments(now time.Time) {
 	for name, c := range g.claims {
 		if c.operator && !now.Before(c.cap.Until) {
 			delete(g.claims, name)
+			g.noteClaim(c, "ended", now)
 			g.event(now, Event{Feeder: c.cap.Feeder, Claim: name, Message: "curtailment ended"})
 		}
 	}
@@ -268,7 +274,11 @@ func (g *Governor) raise(c *curtailment, missing unit.Watts) {
 			continue
 		}
 		share := missing * watts / max(1, sumOf(c.Claims))
-		cl.cap.Watts = min(cl.cap.Watts+max(1, share), watts+max(watts/maxExtra, 1))
+		most := min(cl.cap.Watts+max(1, share), watts+max(watts/maxExtra, 1))
+		if most != cl.cap.Watts {
+			cl.cap.Watts = most
+			g.noteClaim(cl, "set", time.Now())
+		}
 	}
 }
 

@@ -41,6 +41,7 @@ type feeder struct {
 	capacity  capacity
 	ceiling   unit.Watts // by limits from outside; 0: none
 	advice    advice     // while it is not armed to act
+	audit     witness
 
 	overrun  map[string]Overrun   // by tenant: who draws more than it holds
 	judgedAt map[string]time.Time // by tenant: the reading behind that

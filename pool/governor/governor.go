@@ -86,6 +86,7 @@ func New(ctx context.Context, cfg Config) (*Governor, error) {
 	if err := g.load(ctx); err != nil {
 		return nil, fmt.Errorf("reading the governor's journal: %w", err)
 	}
+	g.noteStart(time.Now())
 	return g, nil
 }
 
@@ -168,6 +169,7 @@ func (g *Governor) step(now time.Time) {
 	for _, f := range g.feeders {
 		f.remember(caps, now)
 	}
+	g.witness(caps, now)
 	news := g.seq > before
 	g.mu.Unlock()
 	if news {

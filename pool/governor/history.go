@@ -82,6 +82,7 @@ func (g *Governor) event(now time.Time, e Event) {
 	if f := g.byFeeder[e.Feeder]; f != nil && e.Site == "" {
 		e.Site = f.Site
 	}
+	g.noteEvent(&e)
 	if len(r.ring) < maxEvents {
 		r.ring = append(r.ring, e)
 		return

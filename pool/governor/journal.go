@@ -231,6 +231,7 @@ func (g *Governor) SetArm(ctx context.Context, id fleet.FeederID, a fleet.Arm) e
 	g.mu.Lock()
 	if f.arm != a {
 		f.arm, f.advice = a, advice{}
+		g.noteArm(f, time.Now())
 		g.event(time.Now(), Event{Feeder: id, Message: "armed to " + a.String()})
 	}
 	g.mu.Unlock()

@@ -64,6 +64,7 @@ func (g *Governor) SetLimit(ctx context.Context, l Limit) (Limit, error) {
 	if err != nil {
 		return Limit{}, fmt.Errorf("noting the limit: %w", err)
 	}
+	g.noteLimit(&l, "set", now)
 	g.takeLimits(now, Event{Site: l.Site, Feeder: l.Feeder, Message: fmt.Sprintf(
 		"limit %d from outside: %v from %s until %s%s", l.ID, l.Watts, l.From.UTC().Format(time.RFC3339),
 		l.Until.UTC().Format(time.RFC3339), because(l.Reason))})
@@ -110,6 +111,7 @@ func (g *Governor) ClearLimit(ctx context.Context, id uint64) error {
 	if err != nil {
 		return fmt.Errorf("noting that the limit is over: %w", err)
 	}
+	g.noteLimit(&l, "cleared", time.Now())
 	g.takeLimits(time.Now(), Event{Site: l.Site, Feeder: l.Feeder, Message: fmt.Sprintf(
 		"limit %d from outside is cleared", l.ID)})
 	return nil

@@ -230,6 +230,7 @@ func (g *Governor) issue(w *worker, sp fleet.Setpoint, now time.Time, delay time
 	w.orderedAt, w.dueAt, w.retryAt = now, now.Add(delay), now
 	w.sentAt, w.acked, w.ack, w.failures = time.Time{}, false, fleet.Ack{}, 0
 	w.mark(now)
+	g.noteOrder(w, now)
 }
 
 // mark notes where the share counters stand.
@@ -324,6 +325,9 @@ func (g *Governor) sent(w *worker, sp fleet.Setpoint, ack fleet.Ack, err error) 
 		err = fmt.Errorf("device acknowledged command %d, not %d", ack.Command, sp.Command)
 	}
 	current := sp.Command == w.order.Command
+	if g.cfg.Audit != nil && (err != nil || !current || !w.acked) { // not every refresh
+		g.noteSent(w, &sp, ack, err)
+	}
 	nudge := !current || g.sending == g.cfg.Sends-1
 	switch {
 	case err != nil:

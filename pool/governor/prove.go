@@ -260,5 +260,6 @@ func (g *Governor) tellProof(f *feeder, c *claim, was fleet.Proof, now time.Time
 	default:
 		return
 	}
+	g.noteProof(f, c, now)
 	g.event(now, e)
 }

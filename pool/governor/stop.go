@@ -54,6 +54,7 @@ func (g *Governor) Stop(ctx context.Context, id fleet.SiteID, reason string) (St
 	before := st.stop
 	st.stop = &stop
 	reached := g.reach(st)
+	g.noteStop(id, "stopped", reason, now)
 	g.event(now, Event{Level: Warn, Site: id, Message: "emergency stop" + because(reason) +
 		fmt.Sprintf(": %d workers go to their minimum", reached.Workers)})
 	g.mu.Unlock()
@@ -176,6 +177,7 @@ func (g *Governor) Resume(ctx context.Context, id fleet.SiteID) error {
 	}
 	g.mu.Lock()
 	st.stop = nil
+	g.noteStop(id, "resumed", "", time.Now())
 	g.event(time.Now(), Event{Site: id, Message: "emergency stop resumed: mining may return"})
 	g.mu.Unlock()
 	g.wake()

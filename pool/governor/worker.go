@@ -61,6 +61,9 @@ type worker struct {
 	stuck      bool
 	stuckUntil time.Time
 	asserts    int
+	measured   measured
+	noted      fleet.Evidence // what the log knows of
+	notedStuck bool
 	assertedAt time.Time
 
 	want    fleet.Setpoint // by the newest plan
