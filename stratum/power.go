@@ -327,5 +327,7 @@ func (s *session) report(p *powerLink, r *sv2.PowerReading, now time.Time) {
 		Source: r.Source, State: r.State, Hottest: r.Hottest,
 		Energy: unit.Joules(min(r.Energy, math.MaxInt64)), seq: r.Seq,
 	}
-	p.link.Report(fleet.Reading{Watts: p.said.Watts, Energy: p.said.Energy, At: p.said.At})
+	p.link.Report(fleet.Reading{
+		Watts: p.said.Watts, Energy: p.said.Energy, At: p.said.At, Moving: r.State == sv2.StateMoving,
+	})
 }

@@ -25,6 +25,7 @@ type cli struct {
 	Site  siteCmd  `cmd:"" default:"withargs" help:"Simulate a site: ASICs, meters, tenants. The default."`
 	Load  loadCmd  `cmd:"" help:"Measure a pool: shares, tips, memory, storms of reconnects."`
 	Chaos chaosCmd `cmd:"" help:"Let peers of many kinds misbehave beside honest miners."`
+	Shed  shedCmd  `cmd:"" help:"Measure how fast and how exactly a server frees power."`
 
 	LoadTarget loadTargetCmd `cmd:"" hidden:"" help:"The server that load measures."`
 	ChaosHorde chaosHordeCmd `cmd:"" hidden:"" help:"The peers beside the honest ones of chaos."`

@@ -204,6 +204,7 @@ type Reading struct {
 	Watts  unit.Watts
 	Energy unit.Joules // counter since the meter was installed; 0 if it has none
 	At     time.Time   // when it was measured
+	Moving bool        // a device's word only: it is on its way to what it was last ordered
 }
 
 // Cap claims watts of a feeder for somebody over a window [From, Until): mining must leave

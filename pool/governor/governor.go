@@ -202,7 +202,7 @@ func (g *Governor) replan(caps []fleet.Cap, now time.Time) {
 		if f.arm != fleet.Act && g.ready {
 			f.advise(snap.MsatPerHash)
 		}
-		if f.arm == fleet.Act && (stopped || g.ready && read) {
+		if f.arm == fleet.Act && (stopped || g.ready && read && !g.looking(f, now)) {
 			g.order(f, caps, now)
 		}
 	}

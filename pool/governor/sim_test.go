@@ -28,6 +28,9 @@ type device struct {
 	draws   unit.Watts // now
 	next    unit.Watts // after
 	at      time.Time
+	was     unit.Watts // before it turned to next
+	turned  time.Time
+	ramps   bool // evenly, not all at the end
 	set     []fleet.Setpoint
 	setAt   []time.Time
 	until   time.Time // dead man
@@ -89,7 +92,7 @@ func (d *device) factored(w unit.Watts) unit.Watts {
 }
 
 func (d *device) turnTo(w unit.Watts, now time.Time) {
-	d.next = w
+	d.was, d.next, d.turned = d.draws, w, now
 	d.at = now.Add(d.shed)
 	if w > d.draws {
 		d.at = now.Add(d.wake)
@@ -105,8 +108,12 @@ func (d *device) step(now time.Time) unit.Watts {
 	if n > 0 && d.set[n-1].Mode != fleet.Free && now.After(d.until) && !d.hold && d.next < full {
 		d.turnTo(d.factored(full), now)
 	}
-	if !now.Before(d.at) {
+	switch {
+	case !now.Before(d.at):
 		d.draws = d.next
+	case d.ramps:
+		share := float64(now.Sub(d.turned)) / float64(d.at.Sub(d.turned))
+		d.draws = d.was + unit.Watts(share*float64(d.next-d.was))
 	}
 	return d.draws
 }
@@ -275,7 +282,10 @@ func (s *sim) look(now time.Time, reports int) {
 	for _, d := range s.devices {
 		d.step(now)
 		if l := s.links[d.worker.ID]; l != nil && !d.silent && reports%20 == 0 {
-			l.Report(fleet.Reading{Watts: d.says(), At: now})
+			d.mu.Lock()
+			moving := now.Before(d.at)
+			d.mu.Unlock()
+			l.Report(fleet.Reading{Watts: d.says(), At: now, Moving: moving})
 			d.mu.Lock()
 			rate := d.worker.Curve.At(d.draws)
 			d.mu.Unlock()

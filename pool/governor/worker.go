@@ -37,6 +37,7 @@ type worker struct {
 	reported   unit.Watts
 	reportedAt time.Time
 	speaks     bool // it has reported watts, lately
+	moving     bool // and that they are on their way to others
 
 	// What was ordered. Command 0: nothing in this term; mode and watts are then as found.
 	order     fleet.Setpoint
@@ -208,10 +209,10 @@ func (g *Governor) observe(w *worker, now time.Time) {
 
 // listen takes what the worker says that it draws, by its newest session that says so.
 func (w *worker) listen(now time.Time) {
-	w.reported, w.speaks = -1, false
+	w.reported, w.speaks, w.moving = -1, false, false
 	for _, l := range slices.Backward(w.links) {
 		if r, ok := l.Reported(); ok && now.Sub(r.At) < reportStale {
-			w.reported, w.reportedAt, w.speaks = r.Watts, r.At, true
+			w.reported, w.reportedAt, w.speaks, w.moving = r.Watts, r.At, true, r.Moving
 			return
 		}
 	}

@@ -28,8 +28,13 @@ type Config struct {
 	// Extended lets every n-th miner open an extended channel instead of a standard one; 0 none.
 	Extended int
 	Dialects Dialects // what the miners speak; empty: all Stratum V2
-	Tenants  []TenantConfig
-	Log      *slog.Logger // nil: silent
+	// Firmware is what every machine runs; nil: what is usual for its model.
+	Firmware *Firmware
+	// Ordered is told of every new order as it reaches a machine, obeyed or not. It must not block,
+	// nor call the simulation.
+	Ordered func(pool.WorkerID)
+	Tenants []TenantConfig
+	Log     *slog.Logger // nil: silent
 }
 
 // withDefaults fills in what was left out.

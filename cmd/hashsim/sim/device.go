@@ -42,6 +42,7 @@ type device struct {
 	phase    float64 // of its noise
 	period   float64 // of its noise, seconds
 	fault    Fault
+	told     float64 // watts that a device which lies was last ordered to; 0: none yet
 
 	mode      fleet.Mode
 	from, to  float64 // watts
@@ -53,8 +54,11 @@ type device struct {
 
 // newDevice is a machine at full power. What is particular to it follows from
 // its name, so that the same site is the same in every run and every process.
-func newDevice(w fleet.Worker) *device {
-	d := &device{worker: w, firmware: firmwareOf(w.Model)}
+func newDevice(w fleet.Worker) *device { return newDeviceWith(w, firmwareOf(w.Model)) }
+
+// newDeviceWith is newDevice with a firmware that is not its model's usual one.
+func newDeviceWith(w fleet.Worker, f Firmware) *device {
+	d := &device{worker: w, firmware: f}
 	d.factor = 1 + jitterWatts*spread(w, "watts")
 	d.pace = 1 + jitterPace*spread(w, "pace")
 	d.phase = math.Pi * spread(w, "phase")

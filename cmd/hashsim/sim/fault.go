@@ -8,6 +8,7 @@ import (
 // Fault is what is wrong with a device. The zero value is a healthy one.
 type Fault struct {
 	Ignore   bool    `json:"ignore,omitempty"`   // answers orders and does nothing
+	Lie      bool    `json:"lie,omitempty"`      // as Ignore, and reports what was ordered
 	Silent   bool    `json:"silent,omitempty"`   // neither follows, answers nor reports
 	SelfWake Span    `json:"self_wake,omitzero"` // wakes by itself after this much sleep
 	Report   float64 `json:"report,omitempty"`   // factor on reported watts; 0 is 1

@@ -33,6 +33,12 @@ var (
 	avalon = Firmware{"Avalon 25.05", "Canaan", "avalon", 5 * second, second, 30 * second, 60 * second}
 )
 
+// InBand is a machine that obeys the in-band extension as fast as its silicon lets it: what firmware could
+// do at best. No such machine is on sale.
+func InBand() Firmware {
+	return Firmware{"in-band", "hashlease", "", second / 5, second, second, 4 * second}
+}
+
 // demoModels are the machines of the demonstration, by fleet's names.
 var demoModels = [...]string{
 	"Antminer S21", "Antminer S19k Pro", "Antminer S19 XP", "WhatsMiner M60S", "Avalon A1566",

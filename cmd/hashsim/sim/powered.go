@@ -4,6 +4,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/hashlease/hashlease/pool"
 	"github.com/hashlease/hashlease/pool/fleet"
 	"github.com/hashlease/hashlease/pool/unit"
 	"github.com/hashlease/hashlease/stratum/stratumtest"
@@ -17,6 +18,8 @@ type powered struct {
 	site   *site
 	device *device
 	scale  float64 // hashes of the device for one that is really ground
+
+	ordered func(pool.WorkerID) // see Config.Ordered
 }
 
 // Describe is the device's capability.
@@ -32,6 +35,9 @@ func (p *powered) Obey(o stratumtest.PowerOrder) (stratumtest.PowerPlan, error) 
 	defer p.site.mu.Unlock()
 	d, t := p.device, p.site.now()
 	p.site.advanceLocked(t)
+	if p.ordered != nil {
+		p.ordered(d.worker.ID)
+	}
 	if d.fault.Silent {
 		return stratumtest.PowerPlan{}, stratumtest.ErrPowerSilent
 	}
@@ -41,8 +47,9 @@ func (p *powered) Obey(o stratumtest.PowerOrder) (stratumtest.PowerPlan, error) 
 		Watts: unit.Watts(math.Round(d.to)), Eta: max(0, d.end-t),
 		Hashrate: d.hashrate(d.to) / unit.Hashrate(p.scale),
 	}
-	if d.fault.Ignore {
+	if d.fault.Ignore || d.fault.Lie {
 		*d = before // it promises, and does nothing
+		d.told = float64(plan.Watts)
 	}
 	return plan, nil
 }
@@ -55,6 +62,9 @@ func (p *powered) Observe() stratumtest.PowerObservation {
 	p.site.advanceLocked(t)
 	w := d.watts(t)
 	report := w
+	if d.fault.Lie && d.told > 0 {
+		report = d.told
+	}
 	if d.fault.Report > 0 {
 		report *= d.fault.Report
 	}

@@ -76,7 +76,7 @@ func New(cfg Config) (*Sim, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("checking the simulation: %w", err)
 	}
-	place, err := newSite(cfg.Plan, time.Now())
+	place, err := newSite(cfg.Plan, cfg.Firmware, time.Now())
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +105,7 @@ func New(cfg Config) (*Sim, error) {
 }
 
 func (s *Sim) newMachine(i int, w fleet.Worker) machine {
-	p := &powered{site: s.site, device: s.site.devices[w.ID], scale: s.cfg.Scale}
+	p := &powered{site: s.site, device: s.site.devices[w.ID], scale: s.cfg.Scale, ordered: s.cfg.Ordered}
 	if s.cfg.Dialects.of(p.device.firmware) == V1 {
 		return s.newV1Machine(w, p)
 	}
@@ -199,6 +199,9 @@ func (s *Sim) Truth() Truth { return s.site.truth(false) }
 
 // MarkTruth is Truth, and begins a new one from here.
 func (s *Sim) MarkTruth() Truth { return s.site.truth(true) }
+
+// Mining is the true power of all machines now.
+func (s *Sim) Mining() float64 { return s.site.mining() }
 
 // SetTenantLoad sets what a tenant draws on a feeder by hand.
 func (s *Sim) SetTenantLoad(feeder fleet.FeederID, tenant string, w unit.Watts) error {

@@ -48,8 +48,9 @@ type site struct {
 	devices map[pool.WorkerID]*device // fixed; guarded by mu
 }
 
-// newSite sets the place up with every machine at full power and no tenant drawing.
-func newSite(p Plan, start time.Time) (*site, error) {
+// newSite sets the place up with every machine at full power and no tenant drawing. Without a firmware each
+// runs its model's.
+func newSite(p Plan, firmware *Firmware, start time.Time) (*site, error) {
 	if err := p.Validate(); err != nil {
 		return nil, err
 	}
@@ -65,6 +66,9 @@ func newSite(p Plan, start time.Time) (*site, error) {
 	}
 	for _, w := range p.Workers {
 		d := newDevice(w)
+		if firmware != nil {
+			d = newDeviceWith(w, *firmware)
+		}
 		s.devices[w.ID] = d
 		byID[w.Feeder].devices = append(byID[w.Feeder].devices, d)
 	}
@@ -118,6 +122,19 @@ func (f *feeder) step(t time.Duration) {
 	f.counter.base += p.base * Step.Seconds()
 	f.counter.tenants += p.tenants * Step.Seconds()
 	f.truth.add(p, f.Limit)
+}
+
+// mining is the true power of all machines now.
+func (s *site) mining() (watts float64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := s.now()
+	for _, f := range s.feeders {
+		for _, d := range f.devices {
+			watts += d.watts(t)
+		}
+	}
+	return watts
 }
 
 // findLocked returns a feeder by name.

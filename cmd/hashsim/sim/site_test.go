@@ -22,7 +22,7 @@ func bare(limit unit.Watts) Plan {
 
 func newTestSite(t *testing.T, p Plan) *site {
 	t.Helper()
-	s, err := newSite(p, time.Now())
+	s, err := newSite(p, nil, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
