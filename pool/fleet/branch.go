@@ -53,6 +53,7 @@ type Branch struct {
 // BranchState is one branch as it is known now.
 type BranchState struct {
 	Branch  *Branch
+	Site    SiteID
 	Base    unit.Watts // all base load below, metered or declared, the feeders' included
 	Ceiling unit.Watts // bounds all that the branch takes, from outside and without a reserve; 0: none
 	Margin  unit.Watts // kept below the bound

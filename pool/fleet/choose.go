@@ -2,51 +2,60 @@ package fleet
 
 import "github.com/hashlease/hashlease/pool/unit"
 
-// choose sets every class's chosen option so that together they free need watts
-// at the least loss, or as much as they can. It returns what they free.
-func (p *planner) choose(need int64) int64 {
-	freed := int64(0)
-	for i := range p.workers {
-		c := &p.workers[i]
-		c.chosen = c.from
-		freed += p.options[c.from].freed
-	}
-	if freed >= need {
-		return freed
-	}
-	p.hulls()
-	n, part := splitByFreed(p.segs, need-freed)
-	if freed+part < need {
-		for _, s := range p.segs {
+// choose takes what a node still has to have freed from the segments that are left below it, which
+// begin at start, at the least loss; or as much as there is. What is left of them for the nodes above
+// stays there.
+func (p *planner) choose(at int32, start int) {
+	n := &p.forest.nodes[at]
+	segs := p.segs[start:]
+	above := n.parent >= 0 && p.forest.nodes[n.parent].hulled
+	k, part := splitByFreed(segs, n.need-n.freed)
+	if n.freed+part < n.need {
+		for _, s := range segs {
 			p.take(s)
 		}
-		return freed + part
+		n.freed += part
+		n.short = true
+		p.segs = p.segs[:start]
+		return
 	}
-	critical := p.segs[n-1]
-	for _, s := range p.segs[:n-1] {
+	critical := segs[k-1]
+	for _, s := range segs[:k-1] {
 		p.take(s)
 	}
-	freed += part - critical.freed
-	if p.divide(critical, need-freed) {
-		return need
+	n.freed += part - critical.freed
+	if p.divide(critical, n.need-n.freed) {
+		cap := p.workers[critical.class].chosen
+		n.freed += p.options[cap].freed - p.options[critical.prev].freed
+		critical.freed = p.options[critical.option].freed - p.options[cap].freed
+		critical.prev = cap
+		if segs[k-1] = critical; critical.freed > 0 {
+			k--
+		}
+		p.leave(start, k, above)
+		return
 	}
-	p.finish.solve(p, n-1, need-freed)
-	return p.total()
+	p.finish.solve(p, at, segs, k-1, n.need-n.freed)
+	n.freed = p.freedIn(n)
+	p.leave(start, k, above)
+	p.finish.release(start, above)
+}
+
+// leave drops the first k segments from start on, or all of them if nobody above wants more.
+func (p *planner) leave(start, k int, above bool) {
+	if !above {
+		p.segs = p.segs[:start]
+		return
+	}
+	p.segs = append(p.segs[:start], p.segs[start+k:]...)
 }
 
 // take moves a segment's worker along its hull.
 func (p *planner) take(s segment) {
 	c := &p.workers[s.class]
-	c.chosen = max(c.chosen, s.option)
-}
-
-// total is what the choice frees.
-func (p *planner) total() int64 {
-	sum := int64(0)
-	for i := range p.workers {
-		sum += p.options[p.workers[i].chosen].freed
+	if p.options[s.option].freed > p.options[c.chosen].freed {
+		c.chosen = s.option
 	}
-	return sum
 }
 
 // divide takes only as much of a segment as is needed, where the worker can
@@ -54,16 +63,22 @@ func (p *planner) total() int64 {
 func (p *planner) divide(s segment, more int64) bool {
 	c := &p.workers[s.class]
 	a, b := &p.options[s.prev], &p.options[s.option]
-	if s.option != s.prev+1 || b.mode != Capped || !p.mayCap(c.state) {
+	if b.mode != Capped || !p.mayCap(c) {
 		return false
+	}
+	for _, o := range p.options[c.from:c.to] {
+		if o.freed > a.freed && o.freed < b.freed {
+			return false // the hull is not the curve here
+		}
 	}
 	p.capAt(c, c.state.Worker.Curve.Full().Watts-unit.Watts(a.freed+more))
 	return true
 }
 
 // mayCap says whether the worker may be given a new cap now.
-func (p *planner) mayCap(st *WorkerState) bool {
-	return st.Capability.CanCap && !(p.f.SleepFirst && st.Capability.CanPause)
+func (p *planner) mayCap(c *class) bool {
+	can := &c.state.Capability
+	return can.CanCap && !(c.sleepFirst && can.CanPause)
 }
 
 // capAt chooses a cap that is not among the class's points.
@@ -79,25 +94,48 @@ func (p *planner) addCap(st *WorkerState, watts unit.Watts) int32 {
 	return int32(len(p.options) - 1)
 }
 
+// anchor makes a class's chosen option one of its listed ones: a cap between them is put in.
+func (p *planner) anchor(c *class) {
+	if c.from <= c.chosen && c.chosen < c.to {
+		return
+	}
+	o := p.options[c.chosen]
+	from, at := int32(len(p.options)), int32(-1)
+	for j := c.from; j < c.to; j++ {
+		if at < 0 && p.options[j].freed >= o.freed {
+			at = int32(len(p.options))
+			if p.options[j].freed > o.freed {
+				p.options = append(p.options, o)
+			}
+		}
+		p.options = append(p.options, p.options[j])
+	}
+	if at < 0 {
+		at = int32(len(p.options))
+		p.options = append(p.options, o)
+	}
+	c.from, c.to, c.chosen = from, int32(len(p.options)), at
+}
+
 // trim gives back what the choice frees beyond need to the one capped worker that gains
 // most by it.
-func (p *planner) trim(core []int32, over int64) {
-	best, gain := int32(-1), unit.Hashrate(0)
-	for _, k := range core {
+func (f *finish) trim(over int64) {
+	p := f.p
+	best, gain, to := int32(-1), unit.Hashrate(0), unit.Watts(0)
+	for i, k := range f.core {
 		c := &p.workers[k]
 		o := &p.options[c.chosen]
 		w := c.state.Worker
-		up := o.watts + unit.Watts(over)
-		if o.mode != Capped || !p.mayCap(c.state) || up >= w.Curve.Full().Watts {
+		up := o.watts + unit.Watts(f.spare(i, over))
+		if o.mode != Capped || !p.mayCap(c) || up >= w.Curve.Full().Watts {
 			continue
 		}
 		up = quantise(up, c.state.Capability)
 		if g := w.Curve.At(up) - w.Curve.At(o.watts); g > gain {
-			best, gain = k, g
+			best, gain, to = k, g, up
 		}
 	}
 	if best >= 0 {
-		c := &p.workers[best]
-		p.capAt(c, p.options[c.chosen].watts+unit.Watts(over))
+		p.capAt(&p.workers[best], to)
 	}
 }

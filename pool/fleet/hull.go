@@ -28,30 +28,70 @@ func (a *segment) less(b *segment) bool {
 	return a.option < b.option
 }
 
-// classes lists the options of every worker that takes orders and returns the
-// draw of all others.
-func (p *planner) classes(workers []int32) unit.Watts {
-	var fixed unit.Watts
+// classes lists the options of every worker on a node that takes orders, and adds up what all draw
+// uncurtailed, others as they are. returns: nobody may go further down than now.
+func (p *planner) classes(at int32, workers []int32, returns bool) {
+	n := &p.forest.nodes[at]
+	p.relaxed = n.level
 	for _, i := range workers {
 		st := &p.snap.Workers[i]
 		if st.Worker.Pinned || !st.Reachable {
-			fixed += st.Draw
+			n.full += st.Draw
 			continue
 		}
 		from := int32(len(p.options))
 		p.listOptions(st)
-		c := class{state: st, listed: from, from: from, to: int32(len(p.options)), present: -1, wanted: -1}
-		for j := c.from; j < c.to; j++ {
-			if o := &p.options[j]; o.mode == st.Mode && (o.mode != Capped || o.watts == st.Watts) {
-				c.present = j
-			}
+		p.bar(st, from, returns)
+		c := class{
+			state: st, full: st.Worker.Curve.Full(), index: i, leaf: at, sleepFirst: p.f.SleepFirst,
+			listed: from, from: from, to: int32(len(p.options)), end: int32(len(p.options)),
 		}
+		n.full += c.full.Watts
+		c.present = p.optionPresent(&c)
 		c.wanted = p.optionWanted(&c)
 		c.from = p.cheapest(&c)
-		c.chosen = c.from
 		p.workers = append(p.workers, c)
 	}
-	return fixed
+}
+
+// bar drops options that are too slow for the next claim, or that go further down if nobody may, and notes
+// which rules kept options out.
+func (p *planner) bar(st *WorkerState, from int32, returns bool) {
+	slow := p.relaxed < relaxSlow && p.notice > 0 && st.Capability.ShedIn > p.notice
+	if (returns || slow) && p.onlyUp(st, from) && slow {
+		p.passed[relaxSlow] = true
+	}
+	if p.relaxed < relaxMinRun && p.minRunBinds(st) {
+		p.passed[relaxMinRun] = true
+	}
+	if p.relaxed < relaxTerms && st.Terms.bind() {
+		p.passed[relaxTerms] = true
+	}
+}
+
+// optionPresent is the option that is in force, -1 if it is not open now.
+func (p *planner) optionPresent(c *class) int32 {
+	st := c.state
+	for j := c.from; j < c.to; j++ {
+		if o := &p.options[j]; o.mode == st.Mode && (o.mode != Capped || o.watts == st.Watts) {
+			return j
+		}
+	}
+	return -1
+}
+
+// onlyUp drops the options, listed from one on, that free more than the present state. It reports
+// whether there were any.
+func (p *planner) onlyUp(st *WorkerState, from int32) bool {
+	w := st.Worker
+	now := int64(w.Curve.Full().Watts - w.Draw(st.Mode, st.Watts))
+	n := len(p.options)
+	for n > int(from)+1 && p.options[n-1].freed > now {
+		n--
+	}
+	dropped := n < len(p.options)
+	p.options = p.options[:n]
+	return dropped
 }
 
 // optionWanted is the option that the plan before this one wants, -1 if it is not open now.
@@ -67,7 +107,7 @@ func (p *planner) optionWanted(c *class) int32 {
 	}
 	curve := c.state.Worker.Curve
 	least, most := max(curve[0].Watts, c.state.Capability.Min), curve.Full().Watts
-	open := want.Mode == Capped && p.mayCap(c.state) && c.to-c.from > 1 // else its dwell time binds it
+	open := want.Mode == Capped && p.mayCap(c) && c.to-c.from > 1 // else its dwell time binds it
 	if !open || want.Watts < least || want.Watts >= most {
 		return -1
 	}
@@ -176,32 +216,27 @@ func (p *planner) addRated(st *WorkerState, m Mode, watts unit.Watts, rate unit.
 	p.options = append(p.options, o)
 }
 
-// hulls lists the segments of every class's lower convex hull.
-func (p *planner) hulls() {
-	p.segs = p.segs[:0]
-	var stack [MaxPoints + 3]int32
-	for k := range p.workers {
-		c := &p.workers[k]
-		n := 0
-		for j := c.from; j < c.to; j++ {
-			o := &p.options[j]
-			for n > 0 && p.bends(stack[:n], j) {
-				n--
-			}
-			if n > 0 && o.freed <= p.options[stack[n-1]].freed {
-				continue
-			}
-			stack[n] = j
-			n++
+// hull appends the segments of a class's lower convex hull, from one of its options on.
+func (p *planner) hull(k, from int32) {
+	c := &p.workers[k]
+	stack := p.stack[:0]
+	for j := from; j < c.to; j++ {
+		o := &p.options[j]
+		for len(stack) > 0 && p.bends(stack, j) {
+			stack = stack[:len(stack)-1]
 		}
-		for i := 1; i < n; i++ {
-			a, b := &p.options[stack[i-1]], &p.options[stack[i]]
-			p.segs = append(p.segs, segment{
-				slope: (b.lost - a.lost) / float64(b.freed-a.freed), freed: b.freed - a.freed,
-				class: int32(k), option: stack[i], prev: stack[i-1],
-			})
+		if n := len(stack); n == 0 || o.freed > p.options[stack[n-1]].freed {
+			stack = append(stack, j)
 		}
 	}
+	for i := 1; i < len(stack); i++ {
+		a, b := &p.options[stack[i-1]], &p.options[stack[i]]
+		p.segs = append(p.segs, segment{
+			slope: (b.lost - a.lost) / float64(b.freed-a.freed), freed: b.freed - a.freed,
+			class: k, option: stack[i], prev: stack[i-1],
+		})
+	}
+	p.stack = stack
 }
 
 // bends says that the last option of the stack lies on or above the line from the one before

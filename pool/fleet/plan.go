@@ -1,7 +1,9 @@
 package fleet
 
 import (
+	"cmp"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/hashlease/hashlease/pool"
@@ -61,13 +63,14 @@ type WorkerState struct {
 type Plan struct {
 	Setpoints []Setpoint
 	Feeders   []FeederPlan // in the order of the snapshot's feeders
+	Branches  []BranchPlan // in the order of the snapshot's branches
 }
 
 // FeederPlan is what a plan comes to on one feeder.
 type FeederPlan struct {
 	Feeder  FeederID
 	Claimed unit.Watts // operator's claims, and per tenant the larger of claims and draw
-	Bound   unit.Watts // what mining may draw; below 0 if others take more than there is
+	Bound   unit.Watts // what mining may draw here, whatever is above; below 0 if others take too much
 	Full    unit.Watts // what it would draw uncurtailed, unreachable workers as they are
 	Present unit.Watts // what the present orders lead to
 	Planned unit.Watts // what the planned ones lead to
@@ -131,16 +134,17 @@ func (f *FeederState) Bound(claimed unit.Watts) unit.Watts {
 	return most - f.Base - claimed
 }
 
-// MakePlan chooses who gives way so that each feeder's mining fits under its bound at the least
-// lost income (design decision 8). Per worker it takes the lower convex hull of (freed watts, lost
+// MakePlan chooses who gives way so that each feeder's and each branch's mining fits under its bound at the
+// least lost income (design decision 8). Per worker it takes the lower convex hull of (freed watts, lost
 // msat an hour), merges all hulls by slope, and solves the last few workers exactly.
 // It is a function of its arguments alone.
 //
 // Lost income is that of the hashes less that of the energy which is not bought: machines that earn less than
 // their power costs stop by themselves, worst first, and claims are served by them before others.
 //
-// Pinned and unreachable workers are left alone. MinOff always binds. MinRun, and then owners' terms, bind
-// unless the bound could not be kept otherwise: a worn machine is better than an open breaker.
+// Pinned and unreachable workers are left alone. MinOff always binds. While a claim is about to begin,
+// machines that need longer than that to give way are passed over. That, then MinRun, then owners' terms
+// give way where the bound could not be kept otherwise: a worn machine is better than an open breaker.
 func MakePlan(s *Snapshot, caps []Cap, now time.Time) Plan {
 	var p Planner
 	return p.Plan(s, caps, now)
@@ -149,66 +153,89 @@ func MakePlan(s *Snapshot, caps []Cap, now time.Time) Plan {
 // Planner makes plans as MakePlan does and keeps its scratch space for the next one. Its zero value
 // is ready. It is owned by one goroutine.
 type Planner struct {
-	p        planner
-	byFeeder map[FeederID][]int32
+	p planner
+	f forest
 }
 
 // Plan is MakePlan. The result shares nothing with the planner.
 func (pl *Planner) Plan(s *Snapshot, caps []Cap, now time.Time) Plan {
-	if pl.byFeeder == nil {
-		pl.byFeeder = make(map[FeederID][]int32, len(s.Feeders))
+	pl.f.plant(s, caps, now)
+	plan := Plan{Feeders: make([]FeederPlan, len(s.Feeders))}
+	if len(s.Branches) > 0 {
+		plan.Branches = make([]BranchPlan, len(s.Branches))
 	}
-	for id, ws := range pl.byFeeder {
-		pl.byFeeder[id] = ws[:0]
+	p := &pl.p
+	p.reset(s, &pl.f, now)
+	for i := range pl.f.nodes {
+		if pl.f.nodes[i].parent < 0 {
+			p.tree(int32(i))
+			p.account(int32(i), &plan)
+		}
 	}
-	for i := range s.Workers {
-		id := s.Workers[i].Worker.Feeder
-		pl.byFeeder[id] = append(pl.byFeeder[id], int32(i))
+	if len(s.Branches) > 0 { // trees are not in the order of the snapshot
+		slices.SortFunc(p.changes, change.compare)
 	}
-	capsOf := make(map[FeederID][]Cap, len(s.Feeders))
-	for _, c := range caps {
-		capsOf[c.Feeder] = append(capsOf[c.Feeder], c)
+	if len(p.changes) > 0 {
+		plan.Setpoints = make([]Setpoint, len(p.changes))
 	}
-	plan := Plan{Feeders: make([]FeederPlan, 0, len(s.Feeders))}
-	for i := range s.Feeders {
-		f := &s.Feeders[i]
-		pl.p.reset(s, f, now)
-		plan.Feeders = append(plan.Feeders, pl.p.feeder(pl.byFeeder[f.Feeder.ID], capsOf[f.Feeder.ID]))
-		plan.Setpoints = append(plan.Setpoints, pl.p.changes...)
+	for i := range p.changes {
+		plan.Setpoints[i] = p.changes[i].Setpoint
 	}
 	return plan
 }
 
-// planner holds the scratch space for one feeder after another.
+// planner holds the scratch space for one tree of branches and feeders after another.
 type planner struct {
 	snap    *Snapshot
-	f       *FeederState
+	forest  *forest
+	f       *FeederState // whose workers are being listed
 	now     time.Time
-	price   float64 // msat per hash, or 1 where unknown
-	perHour float64 // cycles an hour that wear is spread over
-	hours   float64 // that the longest claim in force still has
-	tariff  float64 // msat an hour that a watt costs; 0 where the price of a hash is not known
-	dearFor float64 // cycles an hour that the wear of a stop by price is spread over
-	relaxed relaxed // what gives way to the bound
-	most    int64   // that may be freed while the feeder's least heat is kept
+	price   float64              // msat per hash, or 1 where unknown
+	perHour float64              // cycles an hour that wear is spread over
+	hours   float64              // that the longest claim in force still has
+	left    time.Duration        // ... the same
+	notice  time.Duration        // until the next claim begins that is being ordered for; 0: none
+	tariff  float64              // msat an hour that a watt costs; 0 where the price of a hash is not known
+	dearFor float64              // cycles an hour that the wear of a stop by price is spread over
+	relaxed relaxed              // what gives way to the bound, where options are listed
+	passed  [relaxTerms + 1]bool // what would have to give way for options that the last pass left out
 
 	workers []class
 	options []option
 	segs    []segment
-	changes []Setpoint
+	changes []change
+	kept    []option
+	stack   []int32
 	finish  finish
 }
 
 // class is one sheddable worker: its options, ascending by freed watts, are
-// planner.options[from:to].
+// planner.options[listed:end].
 type class struct {
-	state    *WorkerState
-	listed   int32 // the first of its options; from is the cheapest
-	from, to int32
-	present  int32 // index into options, -1 if the present state is not one of them
-	wanted   int32 // the same for what the plan before this one wants
-	chosen   int32
-	core     int32 // 1 + its place among the last few, 0 if it is not one of them
+	state      *WorkerState
+	full       Point
+	index      int32 // of the worker in the snapshot
+	leaf       int32 // node that it hangs on
+	listed     int32 // the first of its options
+	end        int32 // ... and where they end
+	from, to   int32 // those that are open to the plan: from the cheapest on
+	base       int32 // the cheapest
+	present    int32 // index into options, -1 if the present state is not one of them
+	wanted     int32 // the same for what the plan before this one wants
+	chosen     int32
+	core       int32 // 1 + its place among the last few, 0 if it is not one of them
+	sleepFirst bool
+}
+
+// change is one worker's new state.
+type change struct {
+	Setpoint
+
+	feeder, index int32 // in the snapshot
+}
+
+func (a change) compare(b change) int {
+	return cmp.Or(cmp.Compare(a.feeder, b.feeder), cmp.Compare(a.index, b.index))
 }
 
 // option is one state that a worker may be in.
@@ -219,150 +246,13 @@ type option struct {
 	watts unit.Watts
 }
 
-func (p *planner) reset(s *Snapshot, f *FeederState, now time.Time) {
-	p.snap, p.f, p.now = s, f, now
+func (p *planner) reset(s *Snapshot, f *forest, now time.Time) {
+	p.snap, p.forest, p.now = s, f, now
 	p.price = s.MsatPerHash
 	if !(p.price > 0) || math.IsInf(p.price, 0) {
 		p.price = 0
 	}
-	p.workers, p.options, p.segs, p.changes = p.workers[:0], p.options[:0], p.segs[:0], p.changes[:0]
-}
-
-// feeder plans one feeder.
-func (p *planner) feeder(workers []int32, caps []Cap) FeederPlan {
-	fp := FeederPlan{Feeder: p.f.Feeder.ID, Claimed: p.f.Claimed(caps, p.now)}
-	fp.Bound = p.f.Bound(fp.Claimed)
-	left := longestClaim(caps, p.now)
-	p.perHour, p.hours = cyclesPerHour(left), left.Hours()
-	p.setTariff(left)
-
-	p.relaxed = relaxNothing
-	fixed := p.classes(workers)
-	full := fixed
-	for i := range p.workers {
-		full += p.workers[i].state.Worker.Curve.Full().Watts
-	}
-	fp.Full = full
-	target := fp.Bound - p.f.Margin - p.f.Excess
-	need := int64(full - target)
-	p.most = int64(full - p.f.Feeder.Heat)
-	p.keepWarm()
-	for p.choose(need) < need && p.relax(workers) {
-		p.keepWarm()
-	}
-	slack := int64(p.f.Margin / 2)
-	for _, known := range []func(*class) int32{
-		func(c *class) int32 { return c.present }, func(c *class) int32 { return c.wanted },
-	} {
-		if p.keep(known, need, slack) {
-			for i := range p.workers {
-				p.workers[i].chosen = known(&p.workers[i])
-			}
-			break
-		}
-	}
-	p.account(&fp)
-	fp.Short = max(0, fp.Planned+p.f.Excess-fp.Bound)
-	return fp
-}
-
-// relax makes the classes again without MinRun, then without owners' terms; it reports whether that
-// changed anything.
-func (p *planner) relax(workers []int32) bool {
-	for p.relaxed < relaxTerms {
-		p.relaxed++
-		bound := false
-		for i := range p.workers {
-			st := p.workers[i].state
-			bound = bound || p.relaxed == relaxMinRun && p.minRunBinds(st) ||
-				p.relaxed == relaxTerms && st.Terms.bind()
-		}
-		if bound {
-			p.workers, p.options = p.workers[:0], p.options[:0]
-			p.classes(workers)
-			return true
-		}
-	}
-	return false
-}
-
-// account sums up the choice and lists what differs from the present.
-func (p *planner) account(fp *FeederPlan) {
-	chosen, present := fp.Full, fp.Full
-	cost := 0.0
-	for i := range p.workers {
-		c := &p.workers[i]
-		o := &p.options[c.chosen]
-		w := c.state.Worker
-		chosen -= unit.Watts(o.freed)
-		present -= w.Curve.Full().Watts - w.Draw(c.state.Mode, c.state.Watts)
-		cost += o.lost - p.bias(c.state, o)
-		p.accountTerms(fp, c)
-		rate := w.Rate(o.mode, o.watts)
-		fp.Lost += w.Curve.Full().Hashrate - rate
-		if o.mode == c.state.Mode && (o.mode != Capped || o.watts == c.state.Watts) {
-			continue
-		}
-		p.changes = append(p.changes, Setpoint{
-			Worker: w.ID, Mode: o.mode, Watts: w.Draw(o.mode, o.watts), Hashrate: rate,
-		})
-	}
-	fp.Planned, fp.Present = chosen, present
-	if p.price > 0 {
-		fp.Cost = unit.Msat(min(cost, 1e18))
-	}
-}
-
-// keep says whether states that are known already should stand, the present ones or those on which the
-// plan before this one had settled: they fit, and a change would neither regain enough watts nor save
-// enough money to be worth disturbing machines. slack is how far above the need's margin they may
-// be. Without it a plan whose returns have to wait would be made anew, and differently,
-// with every watt that the need moves by.
-func (p *planner) keep(known func(*class) int32, need, slack int64) bool {
-	var knownFreed, chosenFreed int64
-	var knownLost, chosenLost, change float64
-	same := true
-	for i := range p.workers {
-		c := &p.workers[i]
-		at := known(c)
-		if at < 0 {
-			return false
-		}
-		a, b := &p.options[at], &p.options[c.chosen]
-		knownFreed += a.freed
-		chosenFreed += b.freed
-		knownLost += a.lost
-		chosenLost += b.lost
-		change += p.changeCost(c.state, a, b)
-		same = same && at == c.chosen
-	}
-	if same || knownFreed < need-slack || knownFreed > max(p.most, chosenFreed) {
-		return false
-	}
-	keep := int64(p.f.Keep)
-	if keep == 0 {
-		return knownFreed >= need && knownLost <= chosenLost
-	}
-	if chosenFreed == 0 && need <= -keep {
-		return false // nobody has to give way any more
-	}
-	slope := 0.0
-	if chosenFreed > 0 {
-		slope = chosenLost / float64(chosenFreed)
-	}
-	worth := max(knownLost/20, slope*float64(keep), 0)
-	saved := knownLost - chosenLost
-	return saved <= math.Abs(knownLost)*1e-9 ||
-		knownFreed-chosenFreed < keep && (saved < worth || saved*p.hours < change)
-}
-
-// changeCost is what it costs to go from one option to another: a machine that returns draws power
-// before it earns, for as long as it says that its return takes.
-func (p *planner) changeCost(st *WorkerState, from, to *option) float64 {
-	if to.freed >= from.freed {
-		return 0
-	}
-	return (from.lost - to.lost) * st.Capability.ReturnIn.Hours()
+	p.changes = p.changes[:0]
 }
 
 // longestClaim is how long the longest claim in force still has; 0 if there is none.

@@ -322,7 +322,7 @@ func TestMakePlan_TrimsOvershootOfLargeFleets(t *testing.T) {
 
 // BenchmarkPlan plans fleets in which no two machines are alike.
 func BenchmarkPlan(b *testing.B) {
-	for _, n := range []int{1000, 10_000} {
+	for _, n := range []int{1000, 10_000, 100_000} {
 		for _, sleepFirst := range []bool{false, true} {
 			b.Run(fmt.Sprintf("workers=%d/sleepfirst=%v", n, sleepFirst), func(b *testing.B) {
 				s, caps := jittered(n, 4)

@@ -35,6 +35,7 @@ type relaxed uint8
 
 const (
 	relaxNothing relaxed = iota
+	relaxSlow            // machines too slow for a claim that is about to begin
 	relaxMinRun
 	relaxTerms
 )
@@ -50,25 +51,29 @@ func (w *Worker) BreakEven(msatPerHash float64) unit.Msat {
 	return unit.Msat(min(even, 1e18))
 }
 
-// setTariff takes the feeder's tariff for claims that still have so long. A stop by price lasts as long as
-// the price is expected to.
-func (p *planner) setTariff(left time.Duration) {
+// setTariff takes a feeder's tariff for claims that still have so long, and returns how long the plan will
+// stand: a stop by price lasts as long as the price is expected to.
+func (p *planner) setTariff(f *FeederState, left time.Duration) time.Duration {
 	p.tariff = 0
-	if p.price == 0 || p.f.Tariff == 0 {
-		return
+	if p.price == 0 || f == nil || f.Tariff == 0 {
+		return left
 	}
-	p.tariff = float64(p.f.Tariff) / 1000
-	window := p.f.TariffFor
+	p.tariff = float64(f.Tariff) / 1000
+	window := f.TariffFor
 	if window <= 0 {
 		window = time.Hour
 	}
 	left = max(left, window)
-	p.dearFor, p.hours = cyclesPerHour(left), left.Hours()
+	p.dearFor = cyclesPerHour(left)
+	return left
 }
 
 // bias is what is laid on an option beyond what it costs: a change of state has to be worth
 // more than the hysteresis, and terms are broken last.
 func (p *planner) bias(st *WorkerState, o *option) float64 {
+	if p.tariff == 0 && p.relaxed < relaxTerms {
+		return 0
+	}
 	w := st.Worker
 	full := w.Curve.Full()
 	b := 0.0
@@ -103,46 +108,52 @@ func (p *planner) cheapest(c *class) int32 {
 	return best
 }
 
-// keepWarm takes back stops by price until the feeder's least heat is kept, those that save least first.
-func (p *planner) keepWarm() {
-	if p.tariff == 0 || p.f.Feeder.Heat == 0 {
+// keepWarm takes back stops by price below a feeder until its least heat is kept, those that save least
+// first.
+func (p *planner) keepWarm(n *node) {
+	n.most = int64(n.full - n.feeder.Feeder.Heat)
+	if p.tariff == 0 || n.feeder.Feeder.Heat == 0 {
 		return
 	}
 	var byPrice, least int64
-	for i := range p.workers {
+	for i := n.from; i < n.to; i++ {
 		c := &p.workers[i]
 		byPrice += p.options[c.from].freed
 		least += p.options[c.listed].freed
 	}
-	if byPrice <= p.most {
+	if byPrice <= n.most {
 		return
 	}
-	for i := range p.workers {
-		p.workers[i].from = p.workers[i].listed
+	mark := len(p.segs)
+	for i := n.from; i < n.to; i++ {
+		c := &p.workers[i]
+		c.from = c.listed
+		p.hull(i, c.from)
 	}
-	p.hulls()
-	slices.SortFunc(p.segs, func(a, b segment) int {
+	segs := p.segs[mark:]
+	slices.SortFunc(segs, func(a, b segment) int {
 		if a.less(&b) {
 			return -1
 		}
 		return 1
 	})
-	room := p.most - least
-	for _, s := range p.segs {
+	room := n.most - least
+	for _, s := range segs {
 		c := &p.workers[s.class]
 		if s.slope < 0 && s.freed <= room && c.from == s.prev {
 			c.from = s.option
 			room -= s.freed
 		}
 	}
+	p.segs = p.segs[:mark]
 }
 
 // accountTerms notes what the tariff does to a worker, and whether the plan breaks its owner's terms.
 func (p *planner) accountTerms(fp *FeederPlan, c *class) {
-	w, now := c.state.Worker, &p.options[c.from]
+	w, now := c.state.Worker, &p.options[c.base]
 	saved := p.bias(c.state, now) - now.lost
-	asleep := c.to == c.listed+1 && now.mode == Paused && saved > 0 && p.tariff > 0 // until MinOff is over
-	if c.from != c.listed || asleep {
+	asleep := c.end == c.listed+1 && now.mode == Paused && saved > 0 && p.tariff > 0 // until MinOff is over
+	if c.base != c.listed || asleep {
 		fp.Stopped = append(fp.Stopped, w.ID)
 		fp.Saved += unit.Msat(min(max(saved, 0), 1e15))
 	}

@@ -1,0 +1,170 @@
+package fleet
+
+import (
+	"time"
+
+	"github.com/hashlease/hashlease/pool/unit"
+)
+
+// tree plans everything below one top node: bottom-up, each node first leaves its bound to the nodes below
+// it and then takes the cheapest of what is left there. For limits that lie within each other this is
+// the optimum of the relaxed problem; the last few workers of each node that binds are solved exactly.
+func (p *planner) tree(top int32) {
+	p.horizon(top)
+	p.pass(top, false)
+	for p.raise(top, false) {
+		p.pass(top, false)
+	}
+	p.stay(top)
+}
+
+// horizon finds how long what is decided now will last, from the claims below the top.
+func (p *planner) horizon(top int32) {
+	var left, notice time.Duration
+	claimed := false
+	p.eachFeeder(top, func(n *node) {
+		left = max(left, longestClaim(n.caps, p.now))
+		for i := range n.caps {
+			c := &n.caps[i]
+			if p.now.Before(c.Begins()) {
+				continue
+			}
+			claimed = true
+			if until := c.From.Sub(p.now); until > 0 && (notice == 0 || until < notice) {
+				notice = until
+			}
+		}
+	})
+	p.perHour, p.left, p.notice = cyclesPerHour(left), left, notice
+	priced := false
+	p.eachFeeder(top, func(n *node) {
+		left = max(left, p.setTariff(n.feeder, p.left))
+		priced = priced || p.tariff != 0
+	})
+	if !claimed && !priced {
+		left = 24 * time.Hour // a limit alone binds for as long as nobody changes it
+	}
+	p.hours = left.Hours()
+}
+
+func (p *planner) eachFeeder(at int32, do func(*node)) {
+	n := &p.forest.nodes[at]
+	if n.feeder != nil {
+		do(n)
+		return
+	}
+	for k := n.kid; k >= 0; k = p.forest.nodes[k].sib {
+		p.eachFeeder(k, do)
+	}
+}
+
+// pass lists options and chooses among them. returns: nobody is told to go further down than now.
+func (p *planner) pass(top int32, returns bool) {
+	p.workers, p.options, p.segs = p.workers[:0], p.options[:0], p.segs[:0]
+	p.passed = [relaxTerms + 1]bool{}
+	p.list(top, nil, returns)
+	p.tally(top)
+	p.demand(top, false)
+	p.solve(top)
+}
+
+// list makes the classes below a node, and adds up what they would draw and have to free.
+func (p *planner) list(at int32, f *FeederState, returns bool) {
+	n := &p.forest.nodes[at]
+	if n.feeder != nil {
+		f = n.feeder
+	}
+	n.from, n.full, n.short = int32(len(p.workers)), 0, false
+	for k := n.kid; k >= 0; {
+		p.list(k, f, returns)
+		kid := &p.forest.nodes[k]
+		n.full += kid.full
+		k = kid.sib
+	}
+	n.mine = int32(len(p.workers))
+	p.f = f
+	p.setTariff(f, p.left)
+	if f != nil {
+		p.classes(at, p.forest.workers(at), returns)
+	}
+	n.to = int32(len(p.workers))
+	if n.feeder != nil {
+		p.keepWarm(n)
+	}
+	n.need = int64(n.full - (n.bound - unit.Watts(n.margin) - n.excess))
+}
+
+// tally begins with the cheapest state of everybody, and adds up what that frees below each node.
+func (p *planner) tally(at int32) {
+	n := &p.forest.nodes[at]
+	n.freed = 0
+	for k := n.kid; k >= 0; k = p.forest.nodes[k].sib {
+		p.tally(k)
+		n.freed += p.forest.nodes[k].freed
+	}
+	for i := n.mine; i < n.to; i++ {
+		c := &p.workers[i]
+		c.base, c.chosen = c.from, c.from
+		n.freed += p.options[c.from].freed
+	}
+}
+
+// demand marks where hulls are needed.
+func (p *planner) demand(at int32, above bool) {
+	n := &p.forest.nodes[at]
+	n.hulled = above || n.freed < n.need
+	for k := n.kid; k >= 0; k = p.forest.nodes[k].sib {
+		p.demand(k, n.hulled)
+	}
+}
+
+// solve chooses below a node, leaves of first. What may still be taken there is afterwards at
+// the end of segs.
+func (p *planner) solve(at int32) {
+	n := &p.forest.nodes[at]
+	start := len(p.segs)
+	if n.kid >= 0 {
+		n.freed = 0
+		for k := n.kid; k >= 0; k = p.forest.nodes[k].sib {
+			p.solve(k)
+			n.freed += p.forest.nodes[k].freed
+		}
+		for i := n.mine; i < n.to; i++ {
+			n.freed += p.options[p.workers[i].from].freed
+		}
+	}
+	if n.hulled {
+		for i := n.mine; i < n.to; i++ {
+			p.hull(i, p.workers[i].from)
+		}
+	}
+	if n.freed < n.need {
+		p.choose(at, start)
+	}
+}
+
+// raise lets rules give way below nodes that fall short, one after the other and only where they kept
+// options out. It reports whether there is anything new to try.
+func (p *planner) raise(at int32, above bool) bool {
+	n := &p.forest.nodes[at]
+	above = above || n.short
+	raised := false
+	for l := n.level + 1; above && l <= relaxTerms && !raised; l++ {
+		if p.passed[l] {
+			n.level, raised = l, true
+		}
+	}
+	for k := n.kid; k >= 0; k = p.forest.nodes[k].sib {
+		raised = p.raise(k, above) || raised
+	}
+	return raised
+}
+
+// freedIn is what the choice frees below a node.
+func (p *planner) freedIn(n *node) int64 {
+	sum := int64(0)
+	for i := n.from; i < n.to; i++ {
+		sum += p.options[p.workers[i].chosen].freed
+	}
+	return sum
+}
