@@ -133,6 +133,9 @@ func (g *Governor) capacityOf(f *feeder, now time.Time) fleet.Capacity {
 	derate := sheds * unit.Watts(g.cfg.DeratePermille) / 1000
 	margin := f.margin(&g.cfg)
 	firm := f.Limit - f.Reserve - margin - f.base - stays - derate
+	if f.now.lost {
+		firm = 0
+	}
 	c := fleet.Capacity{Feeder: f.ID, Firm: max(0, firm)}
 	c.Basis = fmt.Sprintf("limit %v - reserve %v - margin %v - base %v - stays on %v - derating %v; "+
 		"%d of %d workers not counted on",

@@ -44,6 +44,7 @@ type Config struct {
 	MeterEvery   time.Duration // between two reads of one meter
 	MeterTimeout time.Duration // for one read
 	Stale        time.Duration // a reading older than this counts for nothing new
+	Lost         time.Duration // a reading older than this is no reading any more
 	SendTimeout  time.Duration // for one order to one device
 	Sends        int           // orders on their way at once
 	Spread       time.Duration // over which a bulk of orders is spread
@@ -75,7 +76,7 @@ func DefaultConfig() Config {
 	return Config{
 		HashScale: 1,
 		Tick:      250 * time.Millisecond, MeterEvery: 250 * time.Millisecond,
-		MeterTimeout: time.Second, Stale: 3 * time.Second,
+		MeterTimeout: time.Second, Stale: 3 * time.Second, Lost: time.Minute,
 		SendTimeout: 5 * time.Second, Sends: 128, Spread: 300 * time.Millisecond,
 		ValidFor: 30 * time.Second, ShedGrace: 5 * time.Second, RetryStuck: time.Minute,
 		Reoptimise: 5 * time.Minute, StartGrace: 30 * time.Second,
@@ -100,6 +101,7 @@ func (c *Config) Validate() error {
 		{"meter_every", c.MeterEvery, time.Millisecond, time.Minute},
 		{"meter_timeout", c.MeterTimeout, time.Millisecond, time.Minute},
 		{"stale", c.Stale, time.Millisecond, 10 * time.Minute},
+		{"lost", c.Lost, c.Stale, 24 * time.Hour},
 		{"send_timeout", c.SendTimeout, time.Millisecond, time.Minute},
 		{"spread", c.Spread, 0, time.Minute},
 		{"valid_for", c.ValidFor, time.Second, time.Hour},

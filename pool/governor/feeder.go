@@ -1,7 +1,6 @@
 package governor
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/hashlease/hashlease/pool/fleet"
@@ -43,6 +42,7 @@ type feeder struct {
 	advice    advice     // while it is not armed to act
 	audit     witness
 
+	dispute  dispute
 	overrun  map[string]Overrun   // by tenant: who draws more than it holds
 	judgedAt map[string]time.Time // by tenant: the reading behind that
 }
@@ -58,6 +58,7 @@ type figures struct {
 	derived             bool       // base is total less the others
 	fresh               bool       // no reading is stale
 	read                bool       // every meter was read at least once
+	lost                bool       // a meter that mining is told by has been stale for long
 	trouble             string     // why not
 }
 
@@ -76,23 +77,26 @@ func (f *feeder) margin(cfg *Config) unit.Watts { return f.permille(cfg.MarginPe
 func (f *feeder) tolerance() unit.Watts { return f.permille(5) }
 
 // measure takes the newest readings together.
-func (f *feeder) measure(cfg *Config, now time.Time) {
+func (g *Governor) measure(f *feeder, now time.Time) {
+	cfg := &g.cfg
 	n := figures{fresh: true, read: true}
 	var sum [4]unit.Watts
 	var have [4]bool
 	draws := map[string]int{}
 	for _, m := range f.meters {
-		r, fault := m.last()
+		r, state, detail := m.judge(cfg, now)
+		g.noteMeter(f, m, state, detail, now)
 		have[m.Role] = true
 		sum[m.Role] += r.Watts
 		n.read = n.read && !r.At.IsZero()
 		if n.at.IsZero() || r.At.Before(n.at) {
 			n.at = r.At
 		}
-		stale := now.Sub(r.At) > cfg.Stale
-		if stale && n.fresh {
-			n.fresh, n.trouble = false, trouble(m, r, fault, now)
+		stale := state != MeterOK
+		if stale && (n.fresh || state == MeterLost) {
+			n.fresh, n.trouble = false, detail
 		}
+		n.lost = n.lost || state == MeterLost && m.Role != fleet.Base
 		if m.Role != fleet.Tenant {
 			continue
 		}
@@ -109,8 +113,32 @@ func (f *feeder) measure(cfg *Config, now time.Time) {
 	if !n.metered {
 		n.fresh, n.trouble = false, "no meter tells what mining draws"
 	}
+	if n.lost {
+		n.mining = max(n.mining, f.worst(now)) // a lost meter is not a lost load
+	}
 	f.now = n
 	f.smoothBase()
+}
+
+// worst is the most that the feeder's mining may draw by what was ordered and confirmed.
+func (f *feeder) worst(now time.Time) (sum unit.Watts) {
+	for _, w := range f.workers {
+		sum += w.worst(now)
+	}
+	return sum
+}
+
+// noteMeter tells people when a meter is lost or contradicts itself, and when it is well again.
+func (g *Governor) noteMeter(f *feeder, m *meter, state MeterState, detail string, now time.Time) {
+	was := m.state
+	m.state = state
+	bad := func(s MeterState) bool { return s == MeterLost || s == MeterInconsistent }
+	switch {
+	case bad(state) && was != state:
+		g.event(now, Event{Level: Warn, Feeder: f.ID, Message: detail})
+	case state == MeterOK && bad(was):
+		g.event(now, Event{Feeder: f.ID, Message: "meter " + m.Name + " is well again"})
+	}
 }
 
 // resolve tells the branches apart that have no meter of their own.
@@ -132,19 +160,6 @@ func (n *figures) resolve(sum [4]unit.Watts, have [4]bool, declared unit.Watts) 
 		total = mining + base + n.tenant
 	}
 	n.total, n.mining, n.base, n.outside = total, mining, base, total-n.tenant
-}
-
-func trouble(m *meter, r fleet.Reading, fault error, now time.Time) string {
-	switch {
-	case r.At.IsZero() && fault != nil:
-		return fmt.Sprintf("meter %s was never read: %v", m.Name, fault)
-	case r.At.IsZero():
-		return fmt.Sprintf("meter %s was not read yet", m.Name)
-	case fault != nil:
-		return fmt.Sprintf("meter %s: last reading is %.0f s old: %v", m.Name, now.Sub(r.At).Seconds(), fault)
-	default:
-		return fmt.Sprintf("meter %s: last reading is %.0f s old", m.Name, now.Sub(r.At).Seconds())
-	}
 }
 
 // smoothBase follows the base load. With a meter of its own: half of a rise at once, and all of it

@@ -152,7 +152,8 @@ func (g *Governor) step(now time.Time) {
 		g.observe(w, now)
 	}
 	for _, f := range g.feeders {
-		f.measure(&g.cfg, now)
+		g.measure(f, now)
+		g.compare(f, now)
 		g.verify(f, now)
 		f.explain(now)
 	}

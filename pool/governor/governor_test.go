@@ -282,8 +282,11 @@ func TestGovernor_RefreshesReductionsInTime(t *testing.T) {
 				if len(o) == 0 || o[len(o)-1].Mode == fleet.Free {
 					continue
 				}
-				if last := o[len(o)-1]; !last.FailHold || time.Now().After(d.until) {
-					t.Fatalf("%s: %+v, valid until %v", d.worker.ID, last, d.until)
+				d.mu.Lock()
+				until := d.until
+				d.mu.Unlock()
+				if last := o[len(o)-1]; !last.FailHold || time.Now().After(until) {
+					t.Fatalf("%s: %+v, valid until %v", d.worker.ID, last, until)
 				}
 			}
 		}

@@ -20,6 +20,9 @@ type meter struct {
 	reading fleet.Reading
 	fault   error // of the newest read, nil if it was good
 
+	counter counterCheck // guarded by Governor.mu
+	state   MeterState   // guarded by Governor.mu: by the newest look
+
 	accounted fleet.Reading // guarded by Governor.mu: the last one whose energy was accounted
 }
 

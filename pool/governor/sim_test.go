@@ -150,6 +150,7 @@ type simMeter struct {
 	broken bool
 	bias   float64
 	energy float64
+	plain  bool // it has no energy counter
 }
 
 var (
@@ -167,6 +168,9 @@ func (m *simMeter) refresh(now time.Time, every time.Duration) {
 	}
 	shown := unit.Watts(float64(w) * (1 + m.bias))
 	m.now = fleet.Reading{Watts: shown, Energy: unit.Joules(m.energy) + 1, At: now}
+	if m.plain {
+		m.now.Energy = 0
+	}
 }
 
 func (m *simMeter) Read(context.Context) (fleet.Reading, error) {

@@ -42,6 +42,7 @@ type FeederStatus struct {
 	Mining    unit.Watts
 	Tenant    unit.Watts // sum over Tenants
 	Tenants   []TenantStatus
+	Meters    []MeterStatus
 	Overruns  []Overrun  // tenants that draw more than they hold
 	Claimed   unit.Watts // sum over tenants of max(claimed, drawn), and operator's claims
 	Bound     unit.Watts // what mining may draw now
@@ -194,6 +195,7 @@ func (g *Governor) feederStatus(f *feeder, caps []fleet.Cap, now time.Time) Feed
 	}
 	state := fleet.FeederState{Feeder: &f.Feeder, Base: f.base, Ceiling: f.ceiling}
 	s.Bound = state.Bound(s.Claimed)
+	s.Meters = f.meterStatus(&g.cfg, now)
 	s.Tenants, s.Overruns = f.tenantStatus(caps, now), f.overrunList()
 	for _, w := range f.workers {
 		ws := w.status(now)
@@ -220,6 +222,8 @@ func (g *Governor) feederState(f *feeder, s *FeederStatus) string {
 		return "stopped: emergency stop, until a person resumes the site"
 	case !f.now.fresh:
 		return f.now.trouble
+	case f.dispute.open:
+		return f.dispute.text
 	case s.Total > s.Limit:
 		return "over its limit"
 	case len(s.Overruns) > 0:
