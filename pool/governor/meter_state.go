@@ -121,7 +121,7 @@ func (m *meter) judge(cfg *Config, now time.Time) (fleet.Reading, MeterState, st
 type dispute struct {
 	open     bool
 	turnedAt time.Time // since when the figures say otherwise than open does; zero: they do not
-	ratio    float64   // metered mining for each watt of the machines' words, learnt while they agree; 0: unknown
+	ratio    float64   // metered mining a watt of the machines' words while they agree; 0: unknown
 	higher   unit.Watts
 	text     string
 }

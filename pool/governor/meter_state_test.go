@@ -87,7 +87,8 @@ func TestGovernor_FindsAMeterThatStandsStill(t *testing.T) {
 		}
 		s.mining.change(func() { s.mining.bias = -0.5 }) // it shows half of what it counts
 		s.run(3 * time.Minute)
-		if st := stateOf(g, "mining"); st.State != governor.MeterInconsistent || !warned(g, "energy counter") {
+		st := stateOf(g, "mining")
+		if st.State != governor.MeterInconsistent || !warned(g, "energy counter") {
 			t.Errorf("with half of its watts: %+v", st)
 		}
 		s.mining.change(func() { s.mining.bias = 0 })
