@@ -72,6 +72,7 @@ func (s *session) open(o opening, now time.Time) (code string) {
 	cfg := &s.srv.cfg
 	s.mu.Lock()
 	full := len(s.channels) >= cfg.MaxChannels || s.nextID >= math.MaxUint32-1 // a group may need one too
+	firmware := s.device.Firmware
 	s.mu.Unlock()
 	switch {
 	case full:
@@ -94,6 +95,7 @@ func (s *session) open(o opening, now time.Time) (code string) {
 		return sv2.CodeTooManyChannels
 	}
 	c.link = s.srv.rooms.Registry.Open(worker, s.wake)
+	c.link.SetFirmware(firmware)
 	s.start(c, o, payout, now)
 	return ""
 }

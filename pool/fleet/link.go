@@ -24,6 +24,7 @@ type Link struct {
 	shares   atomic.Uint64
 	work     atomic.Uint64
 	each     atomic.Uint64           // work of one share at the present target; 0 until it is known
+	firmware atomic.Pointer[string]  // as the device says; nil until it is known
 	reported atomic.Pointer[Reading] // by the device's own word; nil until it spoke
 }
 
@@ -62,6 +63,22 @@ func (l *Link) Actuator() Actuator {
 		return *a
 	}
 	return nil
+}
+
+// SetFirmware notes what the device says that it runs; the session calls it. Machines of one model and
+// firmware are expected to answer orders alike.
+func (l *Link) SetFirmware(name string) {
+	if name != "" {
+		l.firmware.Store(&name)
+	}
+}
+
+// Firmware is what the device says that it runs, empty until it is known.
+func (l *Link) Firmware() string {
+	if f := l.firmware.Load(); f != nil {
+		return *f
+	}
+	return ""
 }
 
 // Report notes the watts that the device says it draws: a claim, for evidence only.

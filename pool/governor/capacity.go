@@ -19,12 +19,16 @@ const (
 	calm = 3 * time.Second
 	// rise is how long a higher capacity must stand before it is declared; a lower one is at once.
 	rise = 5 * time.Second
+	// lookEvery is how often it is looked at.
+	lookEvery = time.Second
 )
 
 // capacity is what was last declared of a feeder, and what stands to be.
 type capacity struct {
 	declared fleet.Capacity
 	risingAt time.Time // since when more than declared is there
+	reason   string    // that was declared with it
+	lookedAt time.Time
 }
 
 // returning follows how workers come back after a start.
@@ -61,7 +65,12 @@ func (g *Governor) declare(now time.Time) {
 		if f.baseAt.IsZero() && now.Sub(g.started) < g.cfg.StartGrace {
 			continue // its base load is not known yet
 		}
-		g.declareFeeder(f, g.capacityOf(f, now), now)
+		if now.Sub(f.capacity.lookedAt) < lookEvery {
+			continue
+		}
+		f.capacity.lookedAt = now
+		h := g.headroomOf(f, now)
+		g.declareFeeder(f, g.capacityOf(f, &h, now), h.Reason+h.Command, now)
 	}
 }
 
@@ -85,7 +94,7 @@ func (g *Governor) allBack(now time.Time) bool {
 }
 
 // declareFeeder declares a fall of a kilowatt at once and a rise once it stands.
-func (g *Governor) declareFeeder(f *feeder, c fleet.Capacity, now time.Time) {
+func (g *Governor) declareFeeder(f *feeder, c fleet.Capacity, reason string, now time.Time) {
 	d := &f.capacity.declared
 	first := d.Seq == 0
 	more := c.Firm > d.Firm
@@ -96,10 +105,11 @@ func (g *Governor) declareFeeder(f *feeder, c fleet.Capacity, now time.Time) {
 	}
 	price := math.Abs(float64(c.Foregone-d.Foregone)) > 0.05*float64(d.Foregone)
 	switch {
-	case first, c.Firm <= d.Firm-unit.Kilowatt:
+	case first, c.Firm <= d.Firm-unit.Kilowatt, c.Notice > d.Notice:
 	case more && c.Firm >= d.Firm+unit.Kilowatt && now.Sub(f.capacity.risingAt) >= rise:
-	case price:
-		c.Firm = d.Firm
+	case price, c.Notice < d.Notice*9/10:
+		c.Firm = min(c.Firm, d.Firm)
+	case c.Firm == 0 && d.Firm == 0 && reason != f.capacity.reason:
 	default:
 		return
 	}
@@ -109,38 +119,26 @@ func (g *Governor) declareFeeder(f *feeder, c fleet.Capacity, now time.Time) {
 	}
 	g.seq++
 	c.Seq = g.seq
+	f.capacity.reason = reason
 	*d = c
 	f.capacity.risingAt = time.Time{}
 }
 
-// capacityOf is limit less reserve, base load and what cannot be counted on to give way.
-func (g *Governor) capacityOf(f *feeder, now time.Time) fleet.Capacity {
-	var stays, sheds unit.Watts
-	out, cheapest := 0, math.Inf(1)
+// capacityOf is the feeder's headroom in short, with what mining would earn with the cheapest such watts.
+func (g *Governor) capacityOf(f *feeder, h *Headroom, now time.Time) fleet.Capacity {
+	c := fleet.Capacity{Feeder: f.ID, Firm: h.Firm, Notice: h.Notice, Basis: h.Basis()}
 	price := g.price()
+	if price <= 0 {
+		return c
+	}
+	cheapest := math.Inf(1)
 	for _, w := range f.workers {
-		least, ok := g.firmLeast(w, now)
-		if !ok {
-			out++
-			stays += w.full()
-			continue
+		if least, ok := g.firmLeast(w, now); ok && w.full() > least {
+			lost := float64(w.Curve.Full().Hashrate-w.Curve.At(least)) * 3600 * price
+			cheapest = min(cheapest, lost/(float64(w.full()-least)/1000))
 		}
-		stays += least
-		sheds += w.full() - least
-		lost := float64(w.Curve.Full().Hashrate-w.Curve.At(least)) * 3600 * price
-		cheapest = min(cheapest, lost/(float64(w.full()-least)/1000))
 	}
-	derate := sheds * unit.Watts(g.cfg.DeratePermille) / 1000
-	margin := f.margin(&g.cfg)
-	firm := f.Limit - f.Reserve - margin - f.base - stays - derate
-	if f.now.lost {
-		firm = 0
-	}
-	c := fleet.Capacity{Feeder: f.ID, Firm: max(0, firm)}
-	c.Basis = fmt.Sprintf("limit %v - reserve %v - margin %v - base %v - stays on %v - derating %v; "+
-		"%d of %d workers not counted on",
-		f.Limit, f.Reserve, margin, f.base, stays, derate, out, len(f.workers))
-	if price > 0 && !math.IsInf(cheapest, 1) {
+	if !math.IsInf(cheapest, 1) {
 		cheapest -= float64(g.cfg.Tariff[f.Site])
 		c.Foregone = unit.Msat(min(max(cheapest, 0), 1e18))
 	}

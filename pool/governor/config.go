@@ -52,6 +52,7 @@ type Config struct {
 	ShedGrace    time.Duration // beyond twice the declared time before a worker counts as stuck
 	RetryStuck   time.Duration // before a stuck worker is tried again
 	Reoptimise   time.Duration // after the last proof, from sleeping to the cheapest mix
+	ProofAge     time.Duration // that what was measured of machines counts: commissioning, or dispatch since
 	StartGrace   time.Duration // for workers to come back after a start before capacity is declared
 
 	MarginPermille  int64   // control margin below the bound, thousandths of the limit
@@ -80,6 +81,7 @@ func DefaultConfig() Config {
 		SendTimeout: 5 * time.Second, Sends: 128, Spread: 300 * time.Millisecond,
 		ValidFor: 30 * time.Second, ShedGrace: 5 * time.Second, RetryStuck: time.Minute,
 		Reoptimise: 5 * time.Minute, StartGrace: 30 * time.Second,
+		ProofAge:       30 * 24 * time.Hour,
 		MarginPermille: 3, KeepPermille: 5, RestorePermille: 10, DeratePermille: 30,
 		DispatchShares: 20, History: 3600,
 	}
@@ -108,6 +110,7 @@ func (c *Config) Validate() error {
 		{"shed_grace", c.ShedGrace, 0, time.Hour},
 		{"retry_stuck", c.RetryStuck, time.Second, 24 * time.Hour},
 		{"reoptimise", c.Reoptimise, 0, 24 * time.Hour},
+		{"proof_age", c.ProofAge, time.Minute, 366 * 24 * time.Hour},
 		{"start_grace", c.StartGrace, 0, time.Hour},
 	} {
 		if d.v < d.min || d.v > d.max {

@@ -42,7 +42,17 @@ type feeder struct {
 	advice    advice     // while it is not armed to act
 	audit     witness
 
-	dispute  dispute
+	dispute dispute
+
+	commission   *commission  // under way; nil if there is none
+	commissioned commissioned // the last one, as it is kept
+	still        bool         // nothing is on its way
+	bulk         *passage     // of a dispatch that is followed at the meter
+	judged       time.Time    // up to when reductions were looked at for that
+	calmMining   unit.Watts   // mining when it was last still
+	readAt       time.Time
+	readEvery    time.Duration // between two readings of all meters, smoothed
+
 	overrun  map[string]Overrun   // by tenant: who draws more than it holds
 	judgedAt map[string]time.Time // by tenant: the reading behind that
 }
@@ -230,6 +240,7 @@ func (f *feeder) explain(now time.Time) {
 		}
 		settled = settled && w.settled
 	}
+	f.still = settled
 	f.excess = max(f.excess, -unknown)
 	if !f.now.fresh || !f.now.at.After(f.settledAt) {
 		return // a reading from before a change explains nothing

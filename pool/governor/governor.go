@@ -25,6 +25,9 @@ type Governor struct {
 	saveMu sync.Mutex // held across a journal write; taken before mu
 	saved  durable    // guarded by saveMu
 
+	provenMu     sync.Mutex // held across a write of proofs; taken before mu
+	provenWrites int        // guarded by provenMu: records since the stream was last written anew
+
 	mu       sync.Mutex
 	sites    []*site
 	feeders  []*feeder // in the order of the configuration
@@ -43,6 +46,10 @@ type Governor struct {
 	events   eventRing
 	started  time.Time
 	returned returning // how workers come back after the start
+
+	responses   map[ResponseKey]*Response // how kinds of machines were measured to answer
+	learnt      bool                      // something of that is not written down yet
+	refreshedAt time.Time                 // when that was last looked at
 }
 
 // site is a place with the part of its feeders that changes.
@@ -64,7 +71,7 @@ func New(ctx context.Context, cfg Config) (*Governor, error) {
 		cfg: cfg, log: cfg.Log, poke: make(chan struct{}, 1), nudge: make(chan struct{}, 1),
 		byFeeder: map[fleet.FeederID]*feeder{},
 		byWorker: make(map[pool.WorkerID]*worker, len(cfg.Workers)),
-		claims:   map[string]*claim{},
+		claims:   map[string]*claim{}, responses: map[ResponseKey]*Response{},
 	}
 	for i := range cfg.Sites {
 		g.addSite(cfg.Sites[i])
@@ -156,6 +163,7 @@ func (g *Governor) step(now time.Time) {
 		g.compare(f, now)
 		g.verify(f, now)
 		f.explain(now)
+		f.learn(g, now)
 	}
 	g.endCurtailments(now)
 	caps := g.capsNow(now)
@@ -197,6 +205,7 @@ func (g *Governor) replan(caps []fleet.Cap, now time.Time) {
 			f.stopAll()
 		} else {
 			f.wakePinned()
+			f.commissionWants()
 		}
 		g.noteShort(f, now)
 		read := f.now.read || now.Sub(g.started) > g.cfg.Stale

@@ -71,6 +71,9 @@ func (g *Governor) load(ctx context.Context) error {
 	if g.cfg.Journal == nil {
 		return nil
 	}
+	if err := g.loadProven(ctx); err != nil {
+		return err
+	}
 	last, err := g.cfg.Journal.Last(ctx, stream)
 	if err != nil || last == 0 {
 		return err
@@ -155,6 +158,7 @@ func (g *Governor) keepSaved(ctx context.Context) {
 			return
 		case <-tick.C:
 			g.keep(ctx)
+			g.keepProven(ctx, time.Now())
 		}
 	}
 }

@@ -198,7 +198,8 @@ type sim struct {
 	total    *simMeter
 	mining   *simMeter
 	tenant   *simMeter
-	unheard  bool // the tenant has no meter
+	more     []*simMeter // of other feeders
+	unheard  bool        // the tenant has no meter
 
 	mu     sync.Mutex
 	base   unit.Watts
@@ -307,6 +308,9 @@ func (s *sim) look(now time.Time, reports int) {
 	s.total.refresh(now, time.Second)
 	s.mining.refresh(now, 700*time.Millisecond)
 	s.tenant.refresh(now, 900*time.Millisecond)
+	for _, m := range s.more {
+		m.refresh(now, time.Second)
+	}
 }
 
 // run lets d pass.

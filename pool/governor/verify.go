@@ -97,7 +97,9 @@ func (g *Governor) awaitFall(f *feeder, w *worker, shown func(*worker) bool, now
 		if confirmed {
 			w.evidence = fleet.MeterConfirmed
 		}
+		g.noteAnswer(w, now, true, down, confirmed)
 	case late:
+		g.noteAnswer(w, now, false, false, false)
 		g.giveUp(f, w, now)
 	}
 }

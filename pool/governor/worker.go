@@ -67,6 +67,9 @@ type worker struct {
 	notedStuck bool
 	assertedAt time.Time
 
+	firmware string    // as its session said last
+	provenAt time.Time // when it was last seen to answer at its feeder's meter
+
 	want    fleet.Setpoint // by the newest plan
 	advised fleet.Setpoint // the same by the plan before it, while its feeder is not armed to act
 }
@@ -201,6 +204,11 @@ func (g *Governor) observe(w *worker, now time.Time) {
 	w.actuator, w.via = a, via
 	if a != nil {
 		w.capability = a.Capability()
+	}
+	if n := len(w.links); n > 0 {
+		if f := w.links[n-1].Firmware(); f != "" {
+			w.firmware = f
+		}
 	}
 	if w.speaks && !w.ordered() {
 		w.find()

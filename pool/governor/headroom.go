@@ -1,0 +1,340 @@
+package governor
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hashlease/hashlease/pool/fleet"
+	"github.com/hashlease/hashlease/pool/unit"
+)
+
+// Deratings by who says what a machine draws, thousandths of what it is counted on for.
+const (
+	derateEstimated = 100 // its curve: a nameplate, or somebody's declaration
+	derateDevice    = 50  // its own word
+	derateMeter     = 20  // the feeder's meter
+)
+
+// Headroom is what a feeder can deliver to tenants, term by term:
+//
+//	Firm = Limit - Reserve - Margin - Base - NotCounted - Asleep - NotFreed - Source - Failures - Domain
+//
+// and never below 0.
+type Headroom struct {
+	Site    fleet.SiteID
+	Feeder  fleet.FeederID
+	State   HeadroomState
+	Reason  string // why there is none, or not all; empty if nothing is to be done
+	Command string // what to run about it; empty if nothing is to be run
+
+	Limit, Reserve, Margin, Base unit.Watts
+
+	Workers    int         // on the feeder
+	Counted    int         // of them
+	Excluded   []Exclusion // the others, by reason
+	NotCounted unit.Watts  // their full power
+	Asleep     unit.Watts  // what those counted draw at their least
+	Sheds      unit.Watts  // what those counted would free by their curves
+	NotFreed   unit.Watts  // of that, by the measured low quantile of freed watts
+	Source     unit.Watts  // of the rest, by who says what machines draw
+	Failures   unit.Watts  // likewise, for orders that nothing comes of
+	Domain     unit.Watts  // N-1: what the largest single control domain frees
+	DomainName string      // whose that is
+
+	Firm unit.Watts
+
+	Declared time.Duration // notice, by configuration
+	Shed     time.Duration // measured: p95 of the slowest kind counted; 0: not measured
+	Proof    time.Duration // from there to the meter's proof
+	Notice   time.Duration // the longer of declared and measured
+
+	Measured []Measured // by kind of machine, those on this feeder
+	ProvenAt time.Time  // the oldest proof of a worker counted; zero if none was measured
+	Findings []Finding  // of the last commissioning
+
+	lost bool // no meter tells anything any more
+}
+
+// Exclusion is workers that are not counted on for one reason.
+type Exclusion struct {
+	Reason  string
+	Workers int
+	Watts   unit.Watts // full power
+}
+
+// HeadroomState says where a headroom comes from.
+type HeadroomState uint8
+
+// NotCommissioned is nothing measured yet, Commissioned is measured, Declared is trusted by configuration.
+const (
+	NotCommissioned HeadroomState = iota
+	Commissioned
+	Declared
+)
+
+// String is the state in words.
+func (s HeadroomState) String() string {
+	return [...]string{"not commissioned", "commissioned", "declared"}[min(s, Declared)]
+}
+
+// counted is one worker that capacity counts on.
+type counted struct {
+	least, sheds         unit.Watts
+	freed, source, fails float64
+	shed                 time.Duration
+}
+
+// headroomOf adds up what the feeder can deliver.
+func (g *Governor) headroomOf(f *feeder, now time.Time) Headroom {
+	h := Headroom{
+		Site: f.Site, Feeder: f.ID,
+		Limit: f.Limit, Reserve: f.Reserve, Margin: f.margin(&g.cfg), Base: f.base,
+		lost: f.now.lost, Workers: len(f.workers), Declared: f.Notice, Findings: f.commissioned.Findings,
+	}
+	kinds := g.kindsOn(f, now)
+	out, domains := map[string]*Exclusion{}, map[string]unit.Watts{}
+	var notFreed, source, failures float64
+	for _, w := range f.workers {
+		c, why := g.countOn(w, kinds, now)
+		if why != "" {
+			h.exclude(out, why, w)
+			continue
+		}
+		h.Counted++
+		h.Asleep += c.least
+		h.Sheds += c.sheds
+		free := float64(c.sheds) * c.freed
+		notFreed += float64(c.sheds) - free
+		source += free * c.source
+		failures += free * c.fails
+		domain := string(w.ID)
+		if w.Branch != "" {
+			domain = "branch " + string(w.Branch)
+		}
+		domains[domain] += unit.Watts(free * (1 - c.source - c.fails))
+		if sure := domains[domain]; sure > h.Domain {
+			h.Domain, h.DomainName = sure, domain
+		}
+		h.Shed = max(h.Shed, c.shed)
+		if !w.provenAt.IsZero() && (h.ProvenAt.IsZero() || w.provenAt.Before(h.ProvenAt)) {
+			h.ProvenAt = w.provenAt
+		}
+	}
+	up := func(v float64) unit.Watts { return unit.Watts(math.Ceil(v)) }
+	h.NotFreed, h.Source, h.Failures = up(notFreed), up(source), up(failures)
+	h.list(out, kinds)
+	h.sum()
+	g.noticeOf(f, &h)
+	h.explain(f)
+	return h
+}
+
+// sum is the formula.
+func (h *Headroom) sum() {
+	stays := h.Base + h.NotCounted + h.Asleep + h.NotFreed
+	h.Firm = max(0, h.Limit-h.Reserve-h.Margin-stays-h.Source-h.Failures-h.Domain)
+	if h.Counted == 0 || h.lost {
+		h.Firm = 0 // what is free by chance may be gone by the next second: nobody could make room again
+	}
+}
+
+func (h *Headroom) exclude(out map[string]*Exclusion, why string, w *worker) {
+	e := out[why]
+	if e == nil {
+		e = &Exclusion{Reason: why}
+		out[why] = e
+	}
+	e.Workers++
+	e.Watts += w.full()
+	h.NotCounted += w.full()
+}
+
+// list puts reasons and kinds in order.
+func (h *Headroom) list(out map[string]*Exclusion, kinds map[ResponseKey]*kind) {
+	for _, e := range out {
+		h.Excluded = append(h.Excluded, *e)
+	}
+	slices.SortFunc(h.Excluded, func(a, b Exclusion) int {
+		return cmp.Or(cmp.Compare(b.Workers, a.Workers), strings.Compare(a.Reason, b.Reason))
+	})
+	for _, k := range kinds {
+		if k.known {
+			h.Measured = append(h.Measured, k.Measured)
+		}
+	}
+	sortMeasured(h.Measured)
+}
+
+// kind is what is measured of a kind of machine on one feeder.
+type kind struct {
+	Measured
+
+	known bool
+}
+
+func (g *Governor) kindsOn(f *feeder, now time.Time) map[ResponseKey]*kind {
+	kinds := map[ResponseKey]*kind{}
+	for _, w := range f.workers {
+		k := kinds[w.kind()]
+		if k == nil {
+			k = &kind{}
+			k.Measured, k.known = g.responses[w.kind()].measured(now.Add(-g.cfg.ProofAge), g.failing())
+			kinds[w.kind()] = k
+		}
+		k.Workers++
+	}
+	return kinds
+}
+
+// Reasons why a worker is not counted on.
+const (
+	notPinned     = "pinned"
+	notObeying    = "do not do as ordered"
+	notReached    = "out of reach"
+	notHolding    = "do not hold a reduction without us"
+	notYielding   = "take no orders that free power"
+	notProven     = "not commissioned"
+	notProvenNow  = "commissioned too long ago"
+	notMeasured   = "no measured answer of their model and firmware"
+	oneDomainOnly = "one control domain carries all of it: when it fails, nothing is left"
+)
+
+// countOn says what the worker is counted on for, or why it is not.
+func (g *Governor) countOn(w *worker, kinds map[ResponseKey]*kind, now time.Time) (c counted, why string) {
+	can := w.capability
+	switch {
+	case w.Pinned:
+		return c, notPinned
+	case w.stuck:
+		return c, notObeying
+	case w.actuator == nil && (w.lostAt.IsZero() || now.Sub(w.lostAt) > outage):
+		return c, notReached
+	case !can.HoldsAlone:
+		return c, notHolding
+	case can.CanPause:
+		c.least = w.Sleep
+	case can.CanCap:
+		c.least = max(w.Curve[0].Watts, can.Min)
+	default:
+		return c, notYielding
+	}
+	c.sheds = w.full() - c.least
+	k := kinds[w.kind()]
+	switch {
+	case g.proven(w, now) && k.known:
+		c.freed, c.fails, c.shed, c.source = k.Freed, k.Failing, k.Shed, derateDevice/1000.
+		if k.Metered {
+			c.source = derateMeter / 1000.
+		}
+	case w.feeder.Trusted:
+		c.freed, c.fails, c.source = 1, g.failing(), derateEstimated/1000.
+	case w.provenAt.IsZero():
+		return c, notProven
+	case !g.proven(w, now):
+		return c, notProvenNow
+	default:
+		return c, notMeasured
+	}
+	return c, ""
+}
+
+// noticeOf is from the first order to the meter's proof: the measured reduction, orders spread over a
+// bulk, and two readings that show it.
+func (g *Governor) noticeOf(f *feeder, h *Headroom) {
+	h.Notice = f.Notice
+	if h.Shed == 0 {
+		return
+	}
+	h.Proof = g.cfg.Spread + 2*(g.cfg.MeterEvery+g.cfg.Tick) + f.readEvery
+	if measured := (h.Shed + h.Proof).Round(time.Second); measured > h.Notice {
+		h.Notice = measured
+	}
+}
+
+// explain says in words why there is none, and what to run.
+func (h *Headroom) explain(f *feeder) {
+	measured := slices.ContainsFunc(f.workers, func(w *worker) bool { return !w.provenAt.IsZero() })
+	switch {
+	case f.Trusted && h.ProvenAt.IsZero():
+		h.State = Declared
+	case measured:
+		h.State = Commissioned
+	}
+	undone := h.undone()
+	switch {
+	case h.lost:
+		h.Reason = "its meter is lost: " + f.now.trouble
+	case f.commission != nil:
+		h.Reason = "it is being commissioned now"
+	case undone > 0 && measured:
+		h.Reason = fmt.Sprintf("%d of %d workers are not, or no longer, commissioned", undone, h.Workers)
+		h.Command = commissionCommand(f)
+	case undone > 0 && f.commissioned.Begun:
+		h.Reason, h.Command = "its commissioning was broken off", commissionCommand(f)
+	case undone > 0:
+		h.Reason = "nothing is sold of a feeder before it was commissioned"
+		h.Command = commissionCommand(f)
+	case h.Counted == 1 && h.Firm == 0:
+		h.Reason = oneDomainOnly
+	}
+}
+
+// undone is how many workers only a commissioning is missing of.
+func (h *Headroom) undone() (n int) {
+	for _, e := range h.Excluded {
+		if e.Reason == notProven || e.Reason == notProvenNow || e.Reason == notMeasured {
+			n += e.Workers
+		}
+	}
+	return n
+}
+
+// commissionCommand is the next step to a commissioned feeder.
+func commissionCommand(f *feeder) string {
+	if f.arm != fleet.Act {
+		return "hashlease site arm " + string(f.ID) + " act"
+	}
+	return "hashlease site commission " + string(f.ID)
+}
+
+// Basis is the headroom in a sentence.
+func (h *Headroom) Basis() string {
+	var b strings.Builder
+	if h.Reason != "" {
+		b.WriteString(h.Reason)
+		if h.Command != "" {
+			fmt.Fprintf(&b, ": %s", h.Command)
+		}
+		b.WriteString("; ")
+	}
+	fmt.Fprintf(&b, "limit %v - reserve %v - margin %v - base %v - not counted on %v - asleep %v - "+
+		"not freed %v - source of watts %v - failures %v - N-1 %v; %d of %d workers not counted on; %v",
+		h.Limit, h.Reserve, h.Margin, h.Base, h.NotCounted, h.Asleep,
+		h.NotFreed, h.Source, h.Failures, h.Domain,
+		h.Workers-h.Counted, h.Workers, h.State)
+	if h.Notice > h.Declared {
+		fmt.Fprintf(&b, "; notice %v: 95 %% shed within %v, proof %v", h.Notice, h.Shed, h.Proof)
+	}
+	return b.String()
+}
+
+// Headroom is what the feeders of a site can deliver, in their order; of all sites if id is empty.
+func (g *Governor) Headroom(id fleet.SiteID) ([]Headroom, error) {
+	now := time.Now()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if id != "" && g.siteNamed(id) == nil {
+		return nil, refuse(ErrUnknown, "there is no site %q", id)
+	}
+	var out []Headroom
+	for _, f := range g.feeders {
+		if id == "" || f.Site == id {
+			out = append(out, g.headroomOf(f, now))
+		}
+	}
+	return out, nil
+}
