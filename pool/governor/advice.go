@@ -18,12 +18,12 @@ type Advice struct {
 
 	Workers  []AdvisedWorker // that would be told something now
 	Freed    unit.Watts      // by that; below 0 if machines would return
-	Cost     unit.Msat       // msat an hour that it would give up
+	Cost     unit.Msat       // msat an hour that it would give up, less energy not bought
 	Short    unit.Watts      // by how much mining could not be kept below its bound even so
 	Over     time.Duration   // that metered mining was above what it may draw
 	OverMost unit.Watts      // by how much at most
 	Energy   unit.Joules     // that mining would not have drawn
-	Foregone unit.Msat       // income that this would have cost
+	Foregone unit.Msat       // income less energy that this would have cost
 	Orders   uint64          // that would have left
 }
 
@@ -59,6 +59,9 @@ func (f *feeder) advise(price float64) {
 			a.orders++
 		}
 		w.advised = w.want
+	}
+	if price > 0 {
+		a.cost -= float64(f.site.tariff.price) / 1000 * float64(a.freed) // energy that would not be bought
 	}
 }
 

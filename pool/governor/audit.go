@@ -119,7 +119,7 @@ func (g *Governor) noteReading(f *feeder, caps []fleet.Cap, price float64, now t
 		Total: f.now.total, Mining: f.now.mining, Base: f.now.base, Tenants: f.now.tenant,
 		Limit: f.Limit, Bound: f.plan.Bound, Ordered: ordered, Ceiling: f.ceiling,
 		Watts: f.claimed(caps, now), Fresh: f.now.fresh,
-		Due: a.due, Done: a.done, Price: price, Tariff: g.cfg.Tariff[f.Site],
+		Due: a.due, Done: a.done, Price: price, Tariff: f.site.tariff.price,
 		Reduced: a.reduced, Faulty: a.faulty, Unmeasured: a.unmeasured,
 	})
 	a.due, a.done, a.readingAt = 0, 0, now

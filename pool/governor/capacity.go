@@ -133,30 +133,14 @@ func (g *Governor) capacityOf(f *feeder, h *Headroom, now time.Time) fleet.Capac
 	}
 	cheapest := math.Inf(1)
 	for _, w := range f.workers {
-		if least, ok := g.firmLeast(w, now); ok && w.full() > least {
+		if least, why := g.canYield(w, now); why == "" && w.full() > least {
 			lost := float64(w.Curve.Full().Hashrate-w.Curve.At(least)) * 3600 * price
 			cheapest = min(cheapest, lost/(float64(w.full()-least)/1000))
 		}
 	}
 	if !math.IsInf(cheapest, 1) {
-		cheapest -= float64(g.cfg.Tariff[f.Site])
+		cheapest -= float64(f.site.tariff.price)
 		c.Foregone = unit.Msat(min(max(cheapest, 0), 1e18))
 	}
 	return c
-}
-
-// firmLeast is the least that the worker can be brought to for as long as a lease
-// lasts, and whether it can be counted on: it must hold a reduction without us.
-func (g *Governor) firmLeast(w *worker, now time.Time) (unit.Watts, bool) {
-	c := w.capability
-	gone := w.actuator == nil && (w.lostAt.IsZero() || now.Sub(w.lostAt) > outage)
-	switch {
-	case w.Pinned, w.stuck, gone, !c.HoldsAlone:
-		return 0, false
-	case c.CanPause:
-		return w.Sleep, true
-	case c.CanCap:
-		return max(w.Curve[0].Watts, c.Min), true
-	}
-	return 0, false
 }

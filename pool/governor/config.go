@@ -35,7 +35,9 @@ type Config struct {
 	// MsatPerHash is what one hash earns now, from the live template; nil or 0: unknown, and
 	// workers are ranked by hashrate alone. It is called on every tick and must not block.
 	MsatPerHash func() float64
-	Tariff      map[fleet.SiteID]unit.Msat // msat a kWh that the site pays; optional
+	Tariffs     map[fleet.SiteID]Tariff // what sites pay for power; optional
+	Owners      map[string]Owner        // terms of the owners of machines, by account; optional
+	LeasePrice  unit.Msat               // a kWh that tenants pay for new leases; 0: nothing
 	// HashScale is real hashes per hash of the curves: 1 but for simulated fleets that grind
 	// at a declared scale. What is expected of sessions is scaled by it.
 	HashScale float64
@@ -138,7 +140,7 @@ func (c *Config) Validate() error {
 	if !(c.DispatchShares >= 0) || c.DispatchShares > 600 {
 		fault("dispatch_shares is %v: 0 to 600 a minute is accepted", c.DispatchShares)
 	}
-	return errors.Join(append(errs, c.validateMeters(), c.validateActuators())...)
+	return errors.Join(append(errs, c.validateMeters(), c.validateActuators(), c.validateTariffs())...)
 }
 
 func (c *Config) validateMeters() error {

@@ -85,7 +85,7 @@ func (g *Governor) preview(st *site, c Curtailment) (Preview, map[fleet.FeederID
 		claims[w.feeder.ID] += w.order.Watts - sp.Watts
 		p.Freed += w.order.Watts - sp.Watts
 	}
-	p.Cost = plan.Feeders[0].Cost
+	p.Cost = plan.Feeders[0].Cost - unit.Msat(float64(st.tariff.price)*float64(p.Freed)/1000)
 	for id := range claims {
 		for _, cl := range g.claims {
 			if cl.cap.Feeder == id && cl.counts(now) {
@@ -117,7 +117,10 @@ func (g *Governor) wholeSite(st *site, c Curtailment, now time.Time) (fleet.Snap
 				state.Mode = fleet.Free
 			case fleet.Free:
 			}
-			state.Reachable = state.Reachable && (f.arm == fleet.Act || c.DryRun)
+			// A wish does not break owners' terms as a limit may.
+			terms := g.termsOf(w, now)
+			state.Reachable = state.Reachable && (f.arm == fleet.Act || c.DryRun) && !terms.KeepFull
+			state.Capability.CanPause = state.Capability.CanPause && !terms.KeepAwake
 			state.Worker = &copied
 			if state.Reachable && !copied.Pinned {
 				one.Limit += copied.Curve.Full().Watts

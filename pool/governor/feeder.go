@@ -53,6 +53,12 @@ type feeder struct {
 	readAt       time.Time
 	readEvery    time.Duration // between two readings of all meters, smoothed
 
+	saidStopped   int // by price, as people were last told
+	saidStoppedAt time.Time
+	saidBroken    int // owners' terms, likewise
+	saidBrokenAt  time.Time
+	saidCold      bool
+
 	overrun  map[string]Overrun   // by tenant: who draws more than it holds
 	judgedAt map[string]time.Time // by tenant: the reading behind that
 }

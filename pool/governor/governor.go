@@ -50,6 +50,11 @@ type Governor struct {
 	responses   map[ResponseKey]*Response // how kinds of machines were measured to answer
 	learnt      bool                      // something of that is not written down yet
 	refreshedAt time.Time                 // when that was last looked at
+
+	hashPrice   float64   // msat a hash, the last that was known
+	hashPriceAt time.Time // when it was
+	usedAt      time.Time // up to when reduced time is accounted
+	termsKept   uint64    // records of used terms in this process; owned by keepSaved
 }
 
 // site is a place with the part of its feeders that changes.
@@ -57,6 +62,8 @@ type site struct {
 	fleet.Site
 	feeders []*feeder
 	stop    *Stop // nil: no emergency stop is in force
+	tariff  tariff
+	limited []*worker // whose owners limit the hours
 }
 
 // New makes a governor from a configuration and what its journal remembers.
@@ -81,6 +88,10 @@ func New(ctx context.Context, cfg Config) (*Governor, error) {
 		w.feeder = g.byFeeder[w.Feeder]
 		w.feeder.workers = append(w.feeder.workers, w)
 		w.feeder.full += w.full()
+		g.takeTerms(w)
+		if w.terms.owner.Hours > 0 {
+			w.feeder.site.limited = append(w.feeder.site.limited, w)
+		}
 		g.workers = append(g.workers, w)
 		g.byWorker[w.ID] = w
 	}
@@ -94,11 +105,15 @@ func New(ctx context.Context, cfg Config) (*Governor, error) {
 		return nil, fmt.Errorf("reading the governor's journal: %w", err)
 	}
 	g.noteStart(time.Now())
+	if err := g.loadTerms(ctx); err != nil {
+		return nil, fmt.Errorf("reading the governor's journal: %w", err)
+	}
 	return g, nil
 }
 
 func (g *Governor) addSite(s fleet.Site) {
-	st := &site{Site: s}
+	t, known := g.cfg.Tariffs[s.ID]
+	st := &site{Site: s, tariff: newTariff(t, known)}
 	for i := range s.Feeders {
 		f := newFeeder(s.Feeders[i], g.cfg.History)
 		f.site = st
@@ -115,6 +130,11 @@ func (g *Governor) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	for _, m := range g.meters {
 		wg.Go(func() { m.run(ctx, &g.cfg) }) // ends with ctx
+	}
+	for _, st := range g.sites {
+		if st.tariff.Feed != nil {
+			wg.Go(func() { g.askPrices(ctx, st) }) // ends with ctx
+		}
 	}
 	wg.Go(func() { g.keepSaved(ctx) }) // ends with ctx
 	defer wg.Wait()
@@ -165,6 +185,8 @@ func (g *Governor) step(now time.Time) {
 		f.explain(now)
 		f.learn(g, now)
 	}
+	g.lookAtPrices(now)
+	g.useHours(now)
 	g.endCurtailments(now)
 	caps := g.capsNow(now)
 	if g.ready || g.stopped() {
@@ -208,6 +230,7 @@ func (g *Governor) replan(caps []fleet.Cap, now time.Time) {
 			f.commissionWants()
 		}
 		g.noteShort(f, now)
+		g.notePrices(f, now)
 		read := f.now.read || now.Sub(g.started) > g.cfg.Stale
 		if f.arm != fleet.Act && g.ready {
 			f.advise(snap.MsatPerHash)
@@ -220,13 +243,15 @@ func (g *Governor) replan(caps []fleet.Cap, now time.Time) {
 
 // snapshot is what the planner is shown. Feeders and workers keep the configuration's order.
 func (g *Governor) snapshot(caps []fleet.Cap, now time.Time) fleet.Snapshot {
-	snap := fleet.Snapshot{MsatPerHash: g.price()}
+	snap := fleet.Snapshot{MsatPerHash: g.hashPrice}
 	g.spreadLimits(caps, now)
 	for _, f := range g.feeders {
 		snap.Feeders = append(snap.Feeders, fleet.FeederState{
 			Feeder: &f.Feeder, Base: f.base, Tenants: f.now.tenants,
 			Margin: f.margin(&g.cfg), Keep: f.permille(g.cfg.KeepPermille), Excess: f.excess,
 			Ceiling:    f.ceiling,
+			Tariff:     f.site.tariff.price,
+			TariffFor:  f.site.tariff.stands,
 			SleepFirst: now.Sub(f.calmSince) < g.cfg.Reoptimise,
 		})
 	}
@@ -234,6 +259,10 @@ func (g *Governor) snapshot(caps []fleet.Cap, now time.Time) fleet.Snapshot {
 	for _, w := range g.workers {
 		st := w.state(now)
 		st.Want = &w.want
+		st.Terms = g.termsOf(w, now)
+		if w.Pinned && w.ordered() && w.reduced() {
+			st.Draw = w.full() // it is to return: others make room
+		}
 		snap.Workers = append(snap.Workers, st)
 	}
 	return snap

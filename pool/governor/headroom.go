@@ -22,6 +22,7 @@ const (
 // Headroom is what a feeder can deliver to tenants, term by term:
 //
 //	Firm = Limit - Reserve - Margin - Base - NotCounted - Asleep - NotFreed - Source - Failures - Domain
+//	       - Heat
 //
 // and never below 0.
 type Headroom struct {
@@ -44,6 +45,7 @@ type Headroom struct {
 	Failures   unit.Watts  // likewise, for orders that nothing comes of
 	Domain     unit.Watts  // N-1: what the largest single control domain frees
 	DomainName string      // whose that is
+	Heat       unit.Watts  // what is kept running for its heat beyond what stays on anyway
 
 	Firm unit.Watts
 
@@ -126,6 +128,7 @@ func (g *Governor) headroomOf(f *feeder, now time.Time) Headroom {
 	}
 	up := func(v float64) unit.Watts { return unit.Watts(math.Ceil(v)) }
 	h.NotFreed, h.Source, h.Failures = up(notFreed), up(source), up(failures)
+	h.Heat = max(0, f.Heat-h.NotCounted-h.Asleep-h.NotFreed)
 	h.list(out, kinds)
 	h.sum()
 	g.noticeOf(f, &h)
@@ -136,7 +139,7 @@ func (g *Governor) headroomOf(f *feeder, now time.Time) Headroom {
 // sum is the formula.
 func (h *Headroom) sum() {
 	stays := h.Base + h.NotCounted + h.Asleep + h.NotFreed
-	h.Firm = max(0, h.Limit-h.Reserve-h.Margin-stays-h.Source-h.Failures-h.Domain)
+	h.Firm = max(0, h.Limit-h.Reserve-h.Margin-stays-h.Source-h.Failures-h.Domain-h.Heat)
 	if h.Counted == 0 || h.lost {
 		h.Firm = 0 // what is free by chance may be gone by the next second: nobody could make room again
 	}
@@ -193,6 +196,7 @@ func (g *Governor) kindsOn(f *feeder, now time.Time) map[ResponseKey]*kind {
 // Reasons why a worker is not counted on.
 const (
 	notPinned     = "pinned"
+	notByTerms    = "kept by their owners' terms"
 	notObeying    = "do not do as ordered"
 	notReached    = "out of reach"
 	notHolding    = "do not hold a reduction without us"
@@ -205,22 +209,8 @@ const (
 
 // countOn says what the worker is counted on for, or why it is not.
 func (g *Governor) countOn(w *worker, kinds map[ResponseKey]*kind, now time.Time) (c counted, why string) {
-	can := w.capability
-	switch {
-	case w.Pinned:
-		return c, notPinned
-	case w.stuck:
-		return c, notObeying
-	case w.actuator == nil && (w.lostAt.IsZero() || now.Sub(w.lostAt) > outage):
-		return c, notReached
-	case !can.HoldsAlone:
-		return c, notHolding
-	case can.CanPause:
-		c.least = w.Sleep
-	case can.CanCap:
-		c.least = max(w.Curve[0].Watts, can.Min)
-	default:
-		return c, notYielding
+	if c.least, why = g.canYield(w, now); why != "" {
+		return c, why
 	}
 	c.sheds = w.full() - c.least
 	k := kinds[w.kind()]
@@ -240,6 +230,29 @@ func (g *Governor) countOn(w *worker, kinds map[ResponseKey]*kind, now time.Time
 		return c, notMeasured
 	}
 	return c, ""
+}
+
+// canYield is the least that the worker may be brought to for as long as a lease lasts, or why it may not.
+func (g *Governor) canYield(w *worker, now time.Time) (least unit.Watts, why string) {
+	can := w.capability
+	terms := g.termsOf(w, now)
+	switch {
+	case w.Pinned:
+		return 0, notPinned
+	case terms.KeepFull:
+		return 0, notByTerms
+	case w.stuck:
+		return 0, notObeying
+	case w.actuator == nil && (w.lostAt.IsZero() || now.Sub(w.lostAt) > outage):
+		return 0, notReached
+	case !can.HoldsAlone:
+		return 0, notHolding
+	case can.CanPause && (!terms.KeepAwake || w.order.Mode == fleet.Paused):
+		return w.Sleep, ""
+	case can.CanCap:
+		return max(w.Curve[0].Watts, can.Min), ""
+	}
+	return 0, notYielding
 }
 
 // noticeOf is from the first order to the meter's proof: the measured reduction, orders spread over a
@@ -316,6 +329,9 @@ func (h *Headroom) Basis() string {
 		h.Limit, h.Reserve, h.Margin, h.Base, h.NotCounted, h.Asleep,
 		h.NotFreed, h.Source, h.Failures, h.Domain,
 		h.Workers-h.Counted, h.Workers, h.State)
+	if h.Heat > 0 {
+		fmt.Fprintf(&b, "; %v more kept for heat", h.Heat)
+	}
 	if h.Notice > h.Declared {
 		fmt.Fprintf(&b, "; notice %v: 95 %% shed within %v, proof %v", h.Notice, h.Shed, h.Proof)
 	}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/hashlease/hashlease/pool"
 	"github.com/hashlease/hashlease/pool/fleet"
 	"github.com/hashlease/hashlease/pool/unit"
 	"github.com/hashlease/hashlease/storage"
@@ -37,6 +38,7 @@ type durable struct {
 	Limits       []Limit                      `json:"limits,omitempty"`   // from outside
 	LimitCounter uint64                       `json:"limit_counter,omitempty"`
 	Stops        map[fleet.SiteID]Stop        `json:"stops,omitempty"` // emergency stops in force
+	Pins         []pool.WorkerID              `json:"pins,omitempty"`  // by operators at run time
 }
 
 // curtailment is an operator's wish in force.
@@ -159,6 +161,9 @@ func (g *Governor) keepSaved(ctx context.Context) {
 		case <-tick.C:
 			g.keep(ctx)
 			g.keepProven(ctx, time.Now())
+			if err := g.keepTerms(ctx); err != nil {
+				g.log.Warn("keeping used terms failed", slog.Any("error", err))
+			}
 		}
 	}
 }
@@ -168,6 +173,9 @@ func (g *Governor) keepLast(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	g.keep(ctx)
+	if err := g.keepTerms(ctx); err != nil {
+		g.log.Warn("keeping used terms failed", slog.Any("error", err))
+	}
 }
 
 // keep writes delivered energy, and forgets what no claim needs any more.

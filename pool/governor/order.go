@@ -224,6 +224,7 @@ func (g *Governor) issue(w *worker, sp fleet.Setpoint, now time.Time, delay time
 	if sp.Mode != w.order.Mode && (sp.Mode == fleet.Paused || w.order.Mode == fleet.Paused) {
 		w.since = now
 	}
+	w.countPause(sp.Mode == fleet.Paused, now)
 	sp.Term, sp.Command = g.cfg.Term, w.order.Command+1
 	sp.ValidFor = g.cfg.ValidFor + time.Duration(w.lapse*float64(g.cfg.ValidFor))
 	w.order, w.found = sp, true

@@ -26,8 +26,9 @@ type Status struct {
 type SiteStatus struct {
 	ID      fleet.SiteID
 	Name    string
-	Stop    *Stop  // the emergency stop in force; nil if there is none
-	Limit   *Limit // the lowest in force from outside on the whole site; nil if there is none
+	Stop    *Stop       // the emergency stop in force; nil if there is none
+	Limit   *Limit      // the lowest in force from outside on the whole site; nil if there is none
+	Price   PriceStatus // without its models and workers
 	Feeders []FeederStatus
 }
 
@@ -82,6 +83,7 @@ type WorkerStatus struct {
 	Reachable  bool
 	Stuck      bool
 	Pinned     bool
+	Kept       bool // at full power, by its owner's terms
 	Command    uint32
 	Advised    fleet.Mode // what the newest plan wants
 	AdvisedFor unit.Watts
@@ -177,6 +179,7 @@ func (g *Governor) Status() Status {
 			stop := *st.stop
 			out.Stop = &stop
 		}
+		out.Price = g.priceStatus(st)
 		out.Limit = g.lowestLimit(st.ID, "", now)
 		for _, f := range st.feeders {
 			out.Feeders = append(out.Feeders, g.feederStatus(f, caps, now))
@@ -199,6 +202,7 @@ func (g *Governor) feederStatus(f *feeder, caps []fleet.Cap, now time.Time) Feed
 	s.Tenants, s.Overruns = f.tenantStatus(caps, now), f.overrunList()
 	for _, w := range f.workers {
 		ws := w.status(now)
+		ws.Kept = g.termsOf(w, now).KeepFull
 		s.Ordered += ws.Watts
 		if ws.Mode != fleet.Free {
 			s.Curtailed++

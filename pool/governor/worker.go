@@ -69,6 +69,7 @@ type worker struct {
 
 	firmware string    // as its session said last
 	provenAt time.Time // when it was last seen to answer at its feeder's meter
+	terms    terms
 
 	want    fleet.Setpoint // by the newest plan
 	advised fleet.Setpoint // the same by the plan before it, while its feeder is not armed to act

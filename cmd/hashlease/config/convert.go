@@ -11,8 +11,8 @@ import (
 
 	"github.com/hashlease/hashlease/pool"
 	"github.com/hashlease/hashlease/pool/fleet"
+	"github.com/hashlease/hashlease/pool/governor"
 	"github.com/hashlease/hashlease/pool/node"
-	"github.com/hashlease/hashlease/pool/unit"
 )
 
 // curvePoints is in how many points a model's curve is used.
@@ -113,11 +113,11 @@ func (c *Config) fleetSites() []fleet.Site {
 }
 
 // Tariffs are the sites' prices of power that are known, msat a kWh.
-func (c *Config) Tariffs() map[fleet.SiteID]unit.Msat {
-	m := map[fleet.SiteID]unit.Msat{}
+func (c *Config) Tariffs() map[fleet.SiteID]governor.Tariff {
+	m := map[fleet.SiteID]governor.Tariff{}
 	for i := range c.Sites {
 		if c.Sites[i].Tariff > 0 {
-			m[c.Sites[i].ID] = c.Sites[i].Tariff
+			m[c.Sites[i].ID] = governor.Tariff{Tariff: fleet.Tariff{Flat: c.Sites[i].Tariff}}
 		}
 	}
 	return m
