@@ -123,6 +123,16 @@ func feederStatus(site fleet.SiteID, f *governor.FeederStatus) *hashleasev1.Feed
 	if !f.ReadingAt.IsZero() {
 		out.ReadingTime = timestamppb.New(f.ReadingAt)
 	}
+	for _, m := range f.Meters {
+		meter := &hashleasev1.MeterStatus{
+			Name: m.Name, Role: m.Role.String(), Tenant: m.Tenant, State: m.State.String(),
+			Watts: int64(m.Watts), Detail: m.Detail,
+		}
+		if !m.At.IsZero() {
+			meter.ReadingTime = timestamppb.New(m.At)
+		}
+		out.Meters = append(out.Meters, meter)
+	}
 	return out
 }
 

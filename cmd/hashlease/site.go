@@ -21,6 +21,7 @@ type siteCmd struct {
 	Curtail curtailCmd    `cmd:"" help:"Lower a site's mining for a while, and wait for the meter's proof."`
 	Arm     armCmd        `cmd:"" help:"Say what may be done on a feeder: observe, advise or act."`
 	Advice  siteAdviceCmd `cmd:"" help:"Show what would have been done where it is not armed."`
+	Meters  siteMetersCmd `cmd:"" help:"Show every meter, what it reads and whether it can be believed."`
 	Limit   siteLimitCmd  `cmd:"" help:"Caps from outside: a utility's order, a base point, a peak hour."`
 	Stop    siteStopCmd   `cmd:"" help:"EMERGENCY: all mining of a site to its minimum, until it is resumed."`
 	Resume  siteResumeCmd `cmd:"" help:"End a site's emergency stop."`

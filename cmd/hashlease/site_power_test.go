@@ -111,3 +111,19 @@ func TestSiteAdvice_ShowsWhatWouldHaveBeenDone(t *testing.T) {
 	d.want(exitOK, `"saved_joules":"3600000"`, "", "site", "advice", "--json")
 	d.want(exitUsage, "", "no site has it", "site", "advice", "n9")
 }
+
+// Ensure that meters are shown with their state, and what is wrong with them.
+func TestSiteMeters_ShowsWhatIsWrong(t *testing.T) {
+	d := newDesk(t)
+	d.srv.status = &hashleasev1.GetStatusResponse{Feeders: []*hashleasev1.FeederStatus{{
+		Feeder: "sites/north/feeders/n1",
+		Meters: []*hashleasev1.MeterStatus{
+			{Name: "n1 total", Role: "total", State: "ok", Watts: 98_000},
+			{Name: "n1 tenant acme", Role: "tenant", Tenant: "acme", State: "lost", Detail: "cable\x1b[2J"},
+		},
+	}}}
+	d.want(exitOK, "FEEDER    METER        READS  AT  STATE  DETAIL\n"+
+		"north/n1  total        98 kW  -   ok\n"+
+		"north/n1  tenant acme  0 W    -   lost   cable?[2J\n", "", "site", "meters")
+	d.want(exitOK, `"state":"lost"`, "", "site", "meters", "--json")
+}

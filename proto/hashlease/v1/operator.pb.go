@@ -1504,6 +1504,7 @@ type FeederStatus struct {
 	// "ok", or what is wrong with its meters or its actuation.
 	State         string                 `protobuf:"bytes,12,opt,name=state,proto3" json:"state,omitempty"`
 	ReadingTime   *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=reading_time,json=readingTime,proto3" json:"reading_time,omitempty"`
+	Meters        []*MeterStatus         `protobuf:"bytes,30,rep,name=meters,proto3" json:"meters,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1629,6 +1630,110 @@ func (x *FeederStatus) GetReadingTime() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *FeederStatus) GetMeters() []*MeterStatus {
+	if x != nil {
+		return x.Meters
+	}
+	return nil
+}
+
+// MeterStatus is one meter of a feeder.
+type MeterStatus struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// "total", "mining", "base" or "tenant".
+	Role string `protobuf:"bytes,2,opt,name=role,proto3" json:"role,omitempty"`
+	// Whose branch, for the role tenant.
+	Tenant string `protobuf:"bytes,3,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// "ok", "unread", "stale", "lost" or "inconsistent".
+	State       string                 `protobuf:"bytes,4,opt,name=state,proto3" json:"state,omitempty"`
+	Watts       int64                  `protobuf:"varint,5,opt,name=watts,proto3" json:"watts,omitempty"`
+	ReadingTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=reading_time,json=readingTime,proto3" json:"reading_time,omitempty"`
+	// What is wrong, and what to do about it.
+	Detail        string `protobuf:"bytes,7,opt,name=detail,proto3" json:"detail,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MeterStatus) Reset() {
+	*x = MeterStatus{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MeterStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MeterStatus) ProtoMessage() {}
+
+func (x *MeterStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MeterStatus.ProtoReflect.Descriptor instead.
+func (*MeterStatus) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *MeterStatus) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *MeterStatus) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *MeterStatus) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *MeterStatus) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *MeterStatus) GetWatts() int64 {
+	if x != nil {
+		return x.Watts
+	}
+	return 0
+}
+
+func (x *MeterStatus) GetReadingTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ReadingTime
+	}
+	return nil
+}
+
+func (x *MeterStatus) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
 type ConfirmLeaseOffRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// "tenants/{tenant}/leases/{uid}". It must be over.
@@ -1639,7 +1744,7 @@ type ConfirmLeaseOffRequest struct {
 
 func (x *ConfirmLeaseOffRequest) Reset() {
 	*x = ConfirmLeaseOffRequest{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[20]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1651,7 +1756,7 @@ func (x *ConfirmLeaseOffRequest) String() string {
 func (*ConfirmLeaseOffRequest) ProtoMessage() {}
 
 func (x *ConfirmLeaseOffRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[20]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1664,7 +1769,7 @@ func (x *ConfirmLeaseOffRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmLeaseOffRequest.ProtoReflect.Descriptor instead.
 func (*ConfirmLeaseOffRequest) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{20}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ConfirmLeaseOffRequest) GetName() string {
@@ -1682,7 +1787,7 @@ type AcceptClockRequest struct {
 
 func (x *AcceptClockRequest) Reset() {
 	*x = AcceptClockRequest{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[21]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1694,7 +1799,7 @@ func (x *AcceptClockRequest) String() string {
 func (*AcceptClockRequest) ProtoMessage() {}
 
 func (x *AcceptClockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[21]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1707,7 +1812,7 @@ func (x *AcceptClockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcceptClockRequest.ProtoReflect.Descriptor instead.
 func (*AcceptClockRequest) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{21}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{22}
 }
 
 type AcceptClockResponse struct {
@@ -1721,7 +1826,7 @@ type AcceptClockResponse struct {
 
 func (x *AcceptClockResponse) Reset() {
 	*x = AcceptClockResponse{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[22]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1733,7 +1838,7 @@ func (x *AcceptClockResponse) String() string {
 func (*AcceptClockResponse) ProtoMessage() {}
 
 func (x *AcceptClockResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[22]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1746,7 +1851,7 @@ func (x *AcceptClockResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcceptClockResponse.ProtoReflect.Descriptor instead.
 func (*AcceptClockResponse) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{22}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *AcceptClockResponse) GetTime() *timestamppb.Timestamp {
@@ -1770,7 +1875,7 @@ type ListChannelsRequest struct {
 
 func (x *ListChannelsRequest) Reset() {
 	*x = ListChannelsRequest{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[23]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1782,7 +1887,7 @@ func (x *ListChannelsRequest) String() string {
 func (*ListChannelsRequest) ProtoMessage() {}
 
 func (x *ListChannelsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[23]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1795,7 +1900,7 @@ func (x *ListChannelsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChannelsRequest.ProtoReflect.Descriptor instead.
 func (*ListChannelsRequest) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{23}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListChannelsRequest) GetWorker() string {
@@ -1832,7 +1937,7 @@ type ListChannelsResponse struct {
 
 func (x *ListChannelsResponse) Reset() {
 	*x = ListChannelsResponse{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[24]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1844,7 +1949,7 @@ func (x *ListChannelsResponse) String() string {
 func (*ListChannelsResponse) ProtoMessage() {}
 
 func (x *ListChannelsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[24]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1857,7 +1962,7 @@ func (x *ListChannelsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChannelsResponse.ProtoReflect.Descriptor instead.
 func (*ListChannelsResponse) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{24}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListChannelsResponse) GetChannels() []*Channel {
@@ -1914,7 +2019,7 @@ type Channel struct {
 
 func (x *Channel) Reset() {
 	*x = Channel{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[25]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1926,7 +2031,7 @@ func (x *Channel) String() string {
 func (*Channel) ProtoMessage() {}
 
 func (x *Channel) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[25]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1939,7 +2044,7 @@ func (x *Channel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Channel.ProtoReflect.Descriptor instead.
 func (*Channel) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{25}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Channel) GetName() string {
@@ -2057,7 +2162,7 @@ type RenewChannelPrefixRequest struct {
 
 func (x *RenewChannelPrefixRequest) Reset() {
 	*x = RenewChannelPrefixRequest{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[26]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2069,7 +2174,7 @@ func (x *RenewChannelPrefixRequest) String() string {
 func (*RenewChannelPrefixRequest) ProtoMessage() {}
 
 func (x *RenewChannelPrefixRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[26]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2082,7 +2187,7 @@ func (x *RenewChannelPrefixRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewChannelPrefixRequest.ProtoReflect.Descriptor instead.
 func (*RenewChannelPrefixRequest) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{26}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *RenewChannelPrefixRequest) GetName() string {
@@ -2106,7 +2211,7 @@ type SetChannelPayoutRequest struct {
 
 func (x *SetChannelPayoutRequest) Reset() {
 	*x = SetChannelPayoutRequest{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[27]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2118,7 +2223,7 @@ func (x *SetChannelPayoutRequest) String() string {
 func (*SetChannelPayoutRequest) ProtoMessage() {}
 
 func (x *SetChannelPayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[27]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2131,7 +2236,7 @@ func (x *SetChannelPayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetChannelPayoutRequest.ProtoReflect.Descriptor instead.
 func (*SetChannelPayoutRequest) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{27}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *SetChannelPayoutRequest) GetName() string {
@@ -2167,7 +2272,7 @@ type CloseChannelRequest struct {
 
 func (x *CloseChannelRequest) Reset() {
 	*x = CloseChannelRequest{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[28]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2179,7 +2284,7 @@ func (x *CloseChannelRequest) String() string {
 func (*CloseChannelRequest) ProtoMessage() {}
 
 func (x *CloseChannelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[28]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2192,7 +2297,7 @@ func (x *CloseChannelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseChannelRequest.ProtoReflect.Descriptor instead.
 func (*CloseChannelRequest) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{28}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *CloseChannelRequest) GetName() string {
@@ -2217,7 +2322,7 @@ type CloseChannelResponse struct {
 
 func (x *CloseChannelResponse) Reset() {
 	*x = CloseChannelResponse{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[29]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2229,7 +2334,7 @@ func (x *CloseChannelResponse) String() string {
 func (*CloseChannelResponse) ProtoMessage() {}
 
 func (x *CloseChannelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[29]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2242,7 +2347,7 @@ func (x *CloseChannelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseChannelResponse.ProtoReflect.Descriptor instead.
 func (*CloseChannelResponse) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{29}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{30}
 }
 
 type ShowMessageRequest struct {
@@ -2263,7 +2368,7 @@ type ShowMessageRequest struct {
 
 func (x *ShowMessageRequest) Reset() {
 	*x = ShowMessageRequest{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[30]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2275,7 +2380,7 @@ func (x *ShowMessageRequest) String() string {
 func (*ShowMessageRequest) ProtoMessage() {}
 
 func (x *ShowMessageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[30]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2288,7 +2393,7 @@ func (x *ShowMessageRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowMessageRequest.ProtoReflect.Descriptor instead.
 func (*ShowMessageRequest) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{30}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ShowMessageRequest) GetScope() isShowMessageRequest_Scope {
@@ -2374,7 +2479,7 @@ type ShowMessageResponse struct {
 
 func (x *ShowMessageResponse) Reset() {
 	*x = ShowMessageResponse{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[31]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2386,7 +2491,7 @@ func (x *ShowMessageResponse) String() string {
 func (*ShowMessageResponse) ProtoMessage() {}
 
 func (x *ShowMessageResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[31]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2399,7 +2504,7 @@ func (x *ShowMessageResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowMessageResponse.ProtoReflect.Descriptor instead.
 func (*ShowMessageResponse) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{31}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ShowMessageResponse) GetTold() int64 {
@@ -2435,7 +2540,7 @@ type StopSiteRequest struct {
 
 func (x *StopSiteRequest) Reset() {
 	*x = StopSiteRequest{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[32]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2447,7 +2552,7 @@ func (x *StopSiteRequest) String() string {
 func (*StopSiteRequest) ProtoMessage() {}
 
 func (x *StopSiteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[32]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2460,7 +2565,7 @@ func (x *StopSiteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopSiteRequest.ProtoReflect.Descriptor instead.
 func (*StopSiteRequest) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{32}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *StopSiteRequest) GetSite() string {
@@ -2497,7 +2602,7 @@ type StopSiteResponse struct {
 
 func (x *StopSiteResponse) Reset() {
 	*x = StopSiteResponse{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[33]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2509,7 +2614,7 @@ func (x *StopSiteResponse) String() string {
 func (*StopSiteResponse) ProtoMessage() {}
 
 func (x *StopSiteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[33]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2522,7 +2627,7 @@ func (x *StopSiteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopSiteResponse.ProtoReflect.Descriptor instead.
 func (*StopSiteResponse) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{33}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *StopSiteResponse) GetStopTime() *timestamppb.Timestamp {
@@ -2577,7 +2682,7 @@ type ResumeSiteRequest struct {
 
 func (x *ResumeSiteRequest) Reset() {
 	*x = ResumeSiteRequest{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[34]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2589,7 +2694,7 @@ func (x *ResumeSiteRequest) String() string {
 func (*ResumeSiteRequest) ProtoMessage() {}
 
 func (x *ResumeSiteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[34]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2602,7 +2707,7 @@ func (x *ResumeSiteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeSiteRequest.ProtoReflect.Descriptor instead.
 func (*ResumeSiteRequest) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{34}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ResumeSiteRequest) GetSite() string {
@@ -2620,7 +2725,7 @@ type ResumeSiteResponse struct {
 
 func (x *ResumeSiteResponse) Reset() {
 	*x = ResumeSiteResponse{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[35]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2632,7 +2737,7 @@ func (x *ResumeSiteResponse) String() string {
 func (*ResumeSiteResponse) ProtoMessage() {}
 
 func (x *ResumeSiteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[35]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2645,7 +2750,7 @@ func (x *ResumeSiteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeSiteResponse.ProtoReflect.Descriptor instead.
 func (*ResumeSiteResponse) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{35}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{36}
 }
 
 // Limit is a cap from outside on all that a site or a feeder takes.
@@ -2675,7 +2780,7 @@ type Limit struct {
 
 func (x *Limit) Reset() {
 	*x = Limit{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[36]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2687,7 +2792,7 @@ func (x *Limit) String() string {
 func (*Limit) ProtoMessage() {}
 
 func (x *Limit) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[36]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2700,7 +2805,7 @@ func (x *Limit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limit.ProtoReflect.Descriptor instead.
 func (*Limit) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{36}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Limit) GetName() string {
@@ -2783,7 +2888,7 @@ type CreateLimitRequest struct {
 
 func (x *CreateLimitRequest) Reset() {
 	*x = CreateLimitRequest{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[37]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2795,7 +2900,7 @@ func (x *CreateLimitRequest) String() string {
 func (*CreateLimitRequest) ProtoMessage() {}
 
 func (x *CreateLimitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[37]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2808,7 +2913,7 @@ func (x *CreateLimitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateLimitRequest.ProtoReflect.Descriptor instead.
 func (*CreateLimitRequest) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{37}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *CreateLimitRequest) GetLimit() *Limit {
@@ -2828,7 +2933,7 @@ type DeleteLimitRequest struct {
 
 func (x *DeleteLimitRequest) Reset() {
 	*x = DeleteLimitRequest{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[38]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2840,7 +2945,7 @@ func (x *DeleteLimitRequest) String() string {
 func (*DeleteLimitRequest) ProtoMessage() {}
 
 func (x *DeleteLimitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[38]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2853,7 +2958,7 @@ func (x *DeleteLimitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteLimitRequest.ProtoReflect.Descriptor instead.
 func (*DeleteLimitRequest) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{38}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *DeleteLimitRequest) GetName() string {
@@ -2871,7 +2976,7 @@ type DeleteLimitResponse struct {
 
 func (x *DeleteLimitResponse) Reset() {
 	*x = DeleteLimitResponse{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[39]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2883,7 +2988,7 @@ func (x *DeleteLimitResponse) String() string {
 func (*DeleteLimitResponse) ProtoMessage() {}
 
 func (x *DeleteLimitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[39]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2896,7 +3001,7 @@ func (x *DeleteLimitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteLimitResponse.ProtoReflect.Descriptor instead.
 func (*DeleteLimitResponse) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{39}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{40}
 }
 
 type ListLimitsRequest struct {
@@ -2907,7 +3012,7 @@ type ListLimitsRequest struct {
 
 func (x *ListLimitsRequest) Reset() {
 	*x = ListLimitsRequest{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[40]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2919,7 +3024,7 @@ func (x *ListLimitsRequest) String() string {
 func (*ListLimitsRequest) ProtoMessage() {}
 
 func (x *ListLimitsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[40]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2932,7 +3037,7 @@ func (x *ListLimitsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLimitsRequest.ProtoReflect.Descriptor instead.
 func (*ListLimitsRequest) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{40}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{41}
 }
 
 type ListLimitsResponse struct {
@@ -2944,7 +3049,7 @@ type ListLimitsResponse struct {
 
 func (x *ListLimitsResponse) Reset() {
 	*x = ListLimitsResponse{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[41]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2956,7 +3061,7 @@ func (x *ListLimitsResponse) String() string {
 func (*ListLimitsResponse) ProtoMessage() {}
 
 func (x *ListLimitsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[41]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2969,7 +3074,7 @@ func (x *ListLimitsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLimitsResponse.ProtoReflect.Descriptor instead.
 func (*ListLimitsResponse) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{41}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ListLimitsResponse) GetLimits() []*Limit {
@@ -2987,7 +3092,7 @@ type ListAdviceRequest struct {
 
 func (x *ListAdviceRequest) Reset() {
 	*x = ListAdviceRequest{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[42]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2999,7 +3104,7 @@ func (x *ListAdviceRequest) String() string {
 func (*ListAdviceRequest) ProtoMessage() {}
 
 func (x *ListAdviceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[42]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3012,7 +3117,7 @@ func (x *ListAdviceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAdviceRequest.ProtoReflect.Descriptor instead.
 func (*ListAdviceRequest) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{42}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{43}
 }
 
 type ListAdviceResponse struct {
@@ -3024,7 +3129,7 @@ type ListAdviceResponse struct {
 
 func (x *ListAdviceResponse) Reset() {
 	*x = ListAdviceResponse{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[43]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3036,7 +3141,7 @@ func (x *ListAdviceResponse) String() string {
 func (*ListAdviceResponse) ProtoMessage() {}
 
 func (x *ListAdviceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[43]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3049,7 +3154,7 @@ func (x *ListAdviceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAdviceResponse.ProtoReflect.Descriptor instead.
 func (*ListAdviceResponse) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{43}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ListAdviceResponse) GetFeeders() []*Advice {
@@ -3087,7 +3192,7 @@ type Advice struct {
 
 func (x *Advice) Reset() {
 	*x = Advice{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[44]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3099,7 +3204,7 @@ func (x *Advice) String() string {
 func (*Advice) ProtoMessage() {}
 
 func (x *Advice) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[44]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3112,7 +3217,7 @@ func (x *Advice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Advice.ProtoReflect.Descriptor instead.
 func (*Advice) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{44}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Advice) GetFeeder() string {
@@ -3315,7 +3420,7 @@ const file_hashlease_v1_operator_proto_rawDesc = "" +
 	"\x05count\x18\x01 \x01(\x04R\x05count\x12\x15\n" +
 	"\x06p50_ms\x18\x02 \x01(\x01R\x05p50Ms\x12\x15\n" +
 	"\x06p99_ms\x18\x03 \x01(\x01R\x05p99Ms\x12\x15\n" +
-	"\x06max_ms\x18\x04 \x01(\x01R\x05maxMs\"\xd4\x03\n" +
+	"\x06max_ms\x18\x04 \x01(\x01R\x05maxMs\"\x87\x04\n" +
 	"\fFeederStatus\x12\x16\n" +
 	"\x06feeder\x18\x01 \x01(\tR\x06feeder\x12#\n" +
 	"\x03arm\x18\x02 \x01(\x0e2\x11.hashlease.v1.ArmR\x03arm\x12\x1f\n" +
@@ -3334,7 +3439,16 @@ const file_hashlease_v1_operator_proto_rawDesc = "" +
 	" \x01(\x05R\aworkers\x12+\n" +
 	"\x11workers_curtailed\x18\v \x01(\x05R\x10workersCurtailed\x12\x14\n" +
 	"\x05state\x18\f \x01(\tR\x05state\x12=\n" +
-	"\freading_time\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\vreadingTime\",\n" +
+	"\freading_time\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\vreadingTime\x121\n" +
+	"\x06meters\x18\x1e \x03(\v2\x19.hashlease.v1.MeterStatusR\x06meters\"\xd0\x01\n" +
+	"\vMeterStatus\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04role\x18\x02 \x01(\tR\x04role\x12\x16\n" +
+	"\x06tenant\x18\x03 \x01(\tR\x06tenant\x12\x14\n" +
+	"\x05state\x18\x04 \x01(\tR\x05state\x12\x14\n" +
+	"\x05watts\x18\x05 \x01(\x03R\x05watts\x12=\n" +
+	"\freading_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\vreadingTime\x12\x16\n" +
+	"\x06detail\x18\a \x01(\tR\x06detail\",\n" +
 	"\x16ConfirmLeaseOffRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"\x14\n" +
 	"\x12AcceptClockRequest\"E\n" +
@@ -3493,7 +3607,7 @@ func file_hashlease_v1_operator_proto_rawDescGZIP() []byte {
 }
 
 var file_hashlease_v1_operator_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_hashlease_v1_operator_proto_msgTypes = make([]protoimpl.MessageInfo, 48)
+var file_hashlease_v1_operator_proto_msgTypes = make([]protoimpl.MessageInfo, 49)
 var file_hashlease_v1_operator_proto_goTypes = []any{
 	(Arm)(0),                          // 0: hashlease.v1.Arm
 	(ChannelKind)(0),                  // 1: hashlease.v1.ChannelKind
@@ -3517,118 +3631,121 @@ var file_hashlease_v1_operator_proto_goTypes = []any{
 	(*StratumPort)(nil),               // 19: hashlease.v1.StratumPort
 	(*Latency)(nil),                   // 20: hashlease.v1.Latency
 	(*FeederStatus)(nil),              // 21: hashlease.v1.FeederStatus
-	(*ConfirmLeaseOffRequest)(nil),    // 22: hashlease.v1.ConfirmLeaseOffRequest
-	(*AcceptClockRequest)(nil),        // 23: hashlease.v1.AcceptClockRequest
-	(*AcceptClockResponse)(nil),       // 24: hashlease.v1.AcceptClockResponse
-	(*ListChannelsRequest)(nil),       // 25: hashlease.v1.ListChannelsRequest
-	(*ListChannelsResponse)(nil),      // 26: hashlease.v1.ListChannelsResponse
-	(*Channel)(nil),                   // 27: hashlease.v1.Channel
-	(*RenewChannelPrefixRequest)(nil), // 28: hashlease.v1.RenewChannelPrefixRequest
-	(*SetChannelPayoutRequest)(nil),   // 29: hashlease.v1.SetChannelPayoutRequest
-	(*CloseChannelRequest)(nil),       // 30: hashlease.v1.CloseChannelRequest
-	(*CloseChannelResponse)(nil),      // 31: hashlease.v1.CloseChannelResponse
-	(*ShowMessageRequest)(nil),        // 32: hashlease.v1.ShowMessageRequest
-	(*ShowMessageResponse)(nil),       // 33: hashlease.v1.ShowMessageResponse
-	(*StopSiteRequest)(nil),           // 34: hashlease.v1.StopSiteRequest
-	(*StopSiteResponse)(nil),          // 35: hashlease.v1.StopSiteResponse
-	(*ResumeSiteRequest)(nil),         // 36: hashlease.v1.ResumeSiteRequest
-	(*ResumeSiteResponse)(nil),        // 37: hashlease.v1.ResumeSiteResponse
-	(*Limit)(nil),                     // 38: hashlease.v1.Limit
-	(*CreateLimitRequest)(nil),        // 39: hashlease.v1.CreateLimitRequest
-	(*DeleteLimitRequest)(nil),        // 40: hashlease.v1.DeleteLimitRequest
-	(*DeleteLimitResponse)(nil),       // 41: hashlease.v1.DeleteLimitResponse
-	(*ListLimitsRequest)(nil),         // 42: hashlease.v1.ListLimitsRequest
-	(*ListLimitsResponse)(nil),        // 43: hashlease.v1.ListLimitsResponse
-	(*ListAdviceRequest)(nil),         // 44: hashlease.v1.ListAdviceRequest
-	(*ListAdviceResponse)(nil),        // 45: hashlease.v1.ListAdviceResponse
-	(*Advice)(nil),                    // 46: hashlease.v1.Advice
-	nil,                               // 47: hashlease.v1.PoolStatus.SharesRejectedEntry
-	nil,                               // 48: hashlease.v1.StratumPort.ConnectionsEntry
-	nil,                               // 49: hashlease.v1.StratumPort.ConnectionsOpenedEntry
-	(*timestamppb.Timestamp)(nil),     // 50: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),       // 51: google.protobuf.Duration
-	(*Lease)(nil),                     // 52: hashlease.v1.Lease
+	(*MeterStatus)(nil),               // 22: hashlease.v1.MeterStatus
+	(*ConfirmLeaseOffRequest)(nil),    // 23: hashlease.v1.ConfirmLeaseOffRequest
+	(*AcceptClockRequest)(nil),        // 24: hashlease.v1.AcceptClockRequest
+	(*AcceptClockResponse)(nil),       // 25: hashlease.v1.AcceptClockResponse
+	(*ListChannelsRequest)(nil),       // 26: hashlease.v1.ListChannelsRequest
+	(*ListChannelsResponse)(nil),      // 27: hashlease.v1.ListChannelsResponse
+	(*Channel)(nil),                   // 28: hashlease.v1.Channel
+	(*RenewChannelPrefixRequest)(nil), // 29: hashlease.v1.RenewChannelPrefixRequest
+	(*SetChannelPayoutRequest)(nil),   // 30: hashlease.v1.SetChannelPayoutRequest
+	(*CloseChannelRequest)(nil),       // 31: hashlease.v1.CloseChannelRequest
+	(*CloseChannelResponse)(nil),      // 32: hashlease.v1.CloseChannelResponse
+	(*ShowMessageRequest)(nil),        // 33: hashlease.v1.ShowMessageRequest
+	(*ShowMessageResponse)(nil),       // 34: hashlease.v1.ShowMessageResponse
+	(*StopSiteRequest)(nil),           // 35: hashlease.v1.StopSiteRequest
+	(*StopSiteResponse)(nil),          // 36: hashlease.v1.StopSiteResponse
+	(*ResumeSiteRequest)(nil),         // 37: hashlease.v1.ResumeSiteRequest
+	(*ResumeSiteResponse)(nil),        // 38: hashlease.v1.ResumeSiteResponse
+	(*Limit)(nil),                     // 39: hashlease.v1.Limit
+	(*CreateLimitRequest)(nil),        // 40: hashlease.v1.CreateLimitRequest
+	(*DeleteLimitRequest)(nil),        // 41: hashlease.v1.DeleteLimitRequest
+	(*DeleteLimitResponse)(nil),       // 42: hashlease.v1.DeleteLimitResponse
+	(*ListLimitsRequest)(nil),         // 43: hashlease.v1.ListLimitsRequest
+	(*ListLimitsResponse)(nil),        // 44: hashlease.v1.ListLimitsResponse
+	(*ListAdviceRequest)(nil),         // 45: hashlease.v1.ListAdviceRequest
+	(*ListAdviceResponse)(nil),        // 46: hashlease.v1.ListAdviceResponse
+	(*Advice)(nil),                    // 47: hashlease.v1.Advice
+	nil,                               // 48: hashlease.v1.PoolStatus.SharesRejectedEntry
+	nil,                               // 49: hashlease.v1.StratumPort.ConnectionsEntry
+	nil,                               // 50: hashlease.v1.StratumPort.ConnectionsOpenedEntry
+	(*timestamppb.Timestamp)(nil),     // 51: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),       // 52: google.protobuf.Duration
+	(*Lease)(nil),                     // 53: hashlease.v1.Lease
 }
 var file_hashlease_v1_operator_proto_depIdxs = []int32{
 	4,  // 0: hashlease.v1.ListSharesResponse.workers:type_name -> hashlease.v1.WorkerShares
-	50, // 1: hashlease.v1.WorkerShares.last_time:type_name -> google.protobuf.Timestamp
+	51, // 1: hashlease.v1.WorkerShares.last_time:type_name -> google.protobuf.Timestamp
 	7,  // 2: hashlease.v1.ListBlocksResponse.blocks:type_name -> hashlease.v1.Block
-	50, // 3: hashlease.v1.Block.found_time:type_name -> google.protobuf.Timestamp
-	51, // 4: hashlease.v1.CurtailSiteRequest.duration:type_name -> google.protobuf.Duration
+	51, // 3: hashlease.v1.Block.found_time:type_name -> google.protobuf.Timestamp
+	52, // 4: hashlease.v1.CurtailSiteRequest.duration:type_name -> google.protobuf.Duration
 	10, // 5: hashlease.v1.CurtailSiteResponse.preview:type_name -> hashlease.v1.CurtailPreview
 	12, // 6: hashlease.v1.CurtailSiteResponse.progress:type_name -> hashlease.v1.CurtailProgress
 	11, // 7: hashlease.v1.CurtailPreview.workers:type_name -> hashlease.v1.CurtailedWorker
-	50, // 8: hashlease.v1.CurtailProgress.time:type_name -> google.protobuf.Timestamp
+	51, // 8: hashlease.v1.CurtailProgress.time:type_name -> google.protobuf.Timestamp
 	0,  // 9: hashlease.v1.SetArmRequest.arm:type_name -> hashlease.v1.Arm
 	0,  // 10: hashlease.v1.SetArmResponse.arm:type_name -> hashlease.v1.Arm
-	50, // 11: hashlease.v1.GetStatusResponse.time:type_name -> google.protobuf.Timestamp
+	51, // 11: hashlease.v1.GetStatusResponse.time:type_name -> google.protobuf.Timestamp
 	18, // 12: hashlease.v1.GetStatusResponse.pool:type_name -> hashlease.v1.PoolStatus
 	21, // 13: hashlease.v1.GetStatusResponse.feeders:type_name -> hashlease.v1.FeederStatus
 	17, // 14: hashlease.v1.GetStatusResponse.leases:type_name -> hashlease.v1.LeaseBookStatus
-	50, // 15: hashlease.v1.LeaseBookStatus.time:type_name -> google.protobuf.Timestamp
-	47, // 16: hashlease.v1.PoolStatus.shares_rejected:type_name -> hashlease.v1.PoolStatus.SharesRejectedEntry
+	51, // 15: hashlease.v1.LeaseBookStatus.time:type_name -> google.protobuf.Timestamp
+	48, // 16: hashlease.v1.PoolStatus.shares_rejected:type_name -> hashlease.v1.PoolStatus.SharesRejectedEntry
 	20, // 17: hashlease.v1.PoolStatus.tip_to_last_job:type_name -> hashlease.v1.Latency
 	20, // 18: hashlease.v1.PoolStatus.share_to_ack:type_name -> hashlease.v1.Latency
 	19, // 19: hashlease.v1.PoolStatus.ports:type_name -> hashlease.v1.StratumPort
-	48, // 20: hashlease.v1.StratumPort.connections:type_name -> hashlease.v1.StratumPort.ConnectionsEntry
-	49, // 21: hashlease.v1.StratumPort.connections_opened:type_name -> hashlease.v1.StratumPort.ConnectionsOpenedEntry
+	49, // 20: hashlease.v1.StratumPort.connections:type_name -> hashlease.v1.StratumPort.ConnectionsEntry
+	50, // 21: hashlease.v1.StratumPort.connections_opened:type_name -> hashlease.v1.StratumPort.ConnectionsOpenedEntry
 	0,  // 22: hashlease.v1.FeederStatus.arm:type_name -> hashlease.v1.Arm
-	50, // 23: hashlease.v1.FeederStatus.reading_time:type_name -> google.protobuf.Timestamp
-	50, // 24: hashlease.v1.AcceptClockResponse.time:type_name -> google.protobuf.Timestamp
-	27, // 25: hashlease.v1.ListChannelsResponse.channels:type_name -> hashlease.v1.Channel
-	1,  // 26: hashlease.v1.Channel.kind:type_name -> hashlease.v1.ChannelKind
-	50, // 27: hashlease.v1.Channel.open_time:type_name -> google.protobuf.Timestamp
-	50, // 28: hashlease.v1.Channel.last_share_time:type_name -> google.protobuf.Timestamp
-	50, // 29: hashlease.v1.StopSiteResponse.stop_time:type_name -> google.protobuf.Timestamp
-	50, // 30: hashlease.v1.Limit.start_time:type_name -> google.protobuf.Timestamp
-	50, // 31: hashlease.v1.Limit.end_time:type_name -> google.protobuf.Timestamp
-	38, // 32: hashlease.v1.CreateLimitRequest.limit:type_name -> hashlease.v1.Limit
-	38, // 33: hashlease.v1.ListLimitsResponse.limits:type_name -> hashlease.v1.Limit
-	46, // 34: hashlease.v1.ListAdviceResponse.feeders:type_name -> hashlease.v1.Advice
-	0,  // 35: hashlease.v1.Advice.arm:type_name -> hashlease.v1.Arm
-	50, // 36: hashlease.v1.Advice.since_time:type_name -> google.protobuf.Timestamp
-	11, // 37: hashlease.v1.Advice.workers:type_name -> hashlease.v1.CurtailedWorker
-	2,  // 38: hashlease.v1.OperatorService.ListShares:input_type -> hashlease.v1.ListSharesRequest
-	5,  // 39: hashlease.v1.OperatorService.ListBlocks:input_type -> hashlease.v1.ListBlocksRequest
-	8,  // 40: hashlease.v1.OperatorService.CurtailSite:input_type -> hashlease.v1.CurtailSiteRequest
-	13, // 41: hashlease.v1.OperatorService.SetArm:input_type -> hashlease.v1.SetArmRequest
-	15, // 42: hashlease.v1.OperatorService.GetStatus:input_type -> hashlease.v1.GetStatusRequest
-	22, // 43: hashlease.v1.OperatorService.ConfirmLeaseOff:input_type -> hashlease.v1.ConfirmLeaseOffRequest
-	23, // 44: hashlease.v1.OperatorService.AcceptClock:input_type -> hashlease.v1.AcceptClockRequest
-	25, // 45: hashlease.v1.OperatorService.ListChannels:input_type -> hashlease.v1.ListChannelsRequest
-	28, // 46: hashlease.v1.OperatorService.RenewChannelPrefix:input_type -> hashlease.v1.RenewChannelPrefixRequest
-	29, // 47: hashlease.v1.OperatorService.SetChannelPayout:input_type -> hashlease.v1.SetChannelPayoutRequest
-	30, // 48: hashlease.v1.OperatorService.CloseChannel:input_type -> hashlease.v1.CloseChannelRequest
-	32, // 49: hashlease.v1.OperatorService.ShowMessage:input_type -> hashlease.v1.ShowMessageRequest
-	34, // 50: hashlease.v1.OperatorService.StopSite:input_type -> hashlease.v1.StopSiteRequest
-	36, // 51: hashlease.v1.OperatorService.ResumeSite:input_type -> hashlease.v1.ResumeSiteRequest
-	39, // 52: hashlease.v1.OperatorService.CreateLimit:input_type -> hashlease.v1.CreateLimitRequest
-	40, // 53: hashlease.v1.OperatorService.DeleteLimit:input_type -> hashlease.v1.DeleteLimitRequest
-	42, // 54: hashlease.v1.OperatorService.ListLimits:input_type -> hashlease.v1.ListLimitsRequest
-	44, // 55: hashlease.v1.OperatorService.ListAdvice:input_type -> hashlease.v1.ListAdviceRequest
-	3,  // 56: hashlease.v1.OperatorService.ListShares:output_type -> hashlease.v1.ListSharesResponse
-	6,  // 57: hashlease.v1.OperatorService.ListBlocks:output_type -> hashlease.v1.ListBlocksResponse
-	9,  // 58: hashlease.v1.OperatorService.CurtailSite:output_type -> hashlease.v1.CurtailSiteResponse
-	14, // 59: hashlease.v1.OperatorService.SetArm:output_type -> hashlease.v1.SetArmResponse
-	16, // 60: hashlease.v1.OperatorService.GetStatus:output_type -> hashlease.v1.GetStatusResponse
-	52, // 61: hashlease.v1.OperatorService.ConfirmLeaseOff:output_type -> hashlease.v1.Lease
-	24, // 62: hashlease.v1.OperatorService.AcceptClock:output_type -> hashlease.v1.AcceptClockResponse
-	26, // 63: hashlease.v1.OperatorService.ListChannels:output_type -> hashlease.v1.ListChannelsResponse
-	27, // 64: hashlease.v1.OperatorService.RenewChannelPrefix:output_type -> hashlease.v1.Channel
-	27, // 65: hashlease.v1.OperatorService.SetChannelPayout:output_type -> hashlease.v1.Channel
-	31, // 66: hashlease.v1.OperatorService.CloseChannel:output_type -> hashlease.v1.CloseChannelResponse
-	33, // 67: hashlease.v1.OperatorService.ShowMessage:output_type -> hashlease.v1.ShowMessageResponse
-	35, // 68: hashlease.v1.OperatorService.StopSite:output_type -> hashlease.v1.StopSiteResponse
-	37, // 69: hashlease.v1.OperatorService.ResumeSite:output_type -> hashlease.v1.ResumeSiteResponse
-	38, // 70: hashlease.v1.OperatorService.CreateLimit:output_type -> hashlease.v1.Limit
-	41, // 71: hashlease.v1.OperatorService.DeleteLimit:output_type -> hashlease.v1.DeleteLimitResponse
-	43, // 72: hashlease.v1.OperatorService.ListLimits:output_type -> hashlease.v1.ListLimitsResponse
-	45, // 73: hashlease.v1.OperatorService.ListAdvice:output_type -> hashlease.v1.ListAdviceResponse
-	56, // [56:74] is the sub-list for method output_type
-	38, // [38:56] is the sub-list for method input_type
-	38, // [38:38] is the sub-list for extension type_name
-	38, // [38:38] is the sub-list for extension extendee
-	0,  // [0:38] is the sub-list for field type_name
+	51, // 23: hashlease.v1.FeederStatus.reading_time:type_name -> google.protobuf.Timestamp
+	22, // 24: hashlease.v1.FeederStatus.meters:type_name -> hashlease.v1.MeterStatus
+	51, // 25: hashlease.v1.MeterStatus.reading_time:type_name -> google.protobuf.Timestamp
+	51, // 26: hashlease.v1.AcceptClockResponse.time:type_name -> google.protobuf.Timestamp
+	28, // 27: hashlease.v1.ListChannelsResponse.channels:type_name -> hashlease.v1.Channel
+	1,  // 28: hashlease.v1.Channel.kind:type_name -> hashlease.v1.ChannelKind
+	51, // 29: hashlease.v1.Channel.open_time:type_name -> google.protobuf.Timestamp
+	51, // 30: hashlease.v1.Channel.last_share_time:type_name -> google.protobuf.Timestamp
+	51, // 31: hashlease.v1.StopSiteResponse.stop_time:type_name -> google.protobuf.Timestamp
+	51, // 32: hashlease.v1.Limit.start_time:type_name -> google.protobuf.Timestamp
+	51, // 33: hashlease.v1.Limit.end_time:type_name -> google.protobuf.Timestamp
+	39, // 34: hashlease.v1.CreateLimitRequest.limit:type_name -> hashlease.v1.Limit
+	39, // 35: hashlease.v1.ListLimitsResponse.limits:type_name -> hashlease.v1.Limit
+	47, // 36: hashlease.v1.ListAdviceResponse.feeders:type_name -> hashlease.v1.Advice
+	0,  // 37: hashlease.v1.Advice.arm:type_name -> hashlease.v1.Arm
+	51, // 38: hashlease.v1.Advice.since_time:type_name -> google.protobuf.Timestamp
+	11, // 39: hashlease.v1.Advice.workers:type_name -> hashlease.v1.CurtailedWorker
+	2,  // 40: hashlease.v1.OperatorService.ListShares:input_type -> hashlease.v1.ListSharesRequest
+	5,  // 41: hashlease.v1.OperatorService.ListBlocks:input_type -> hashlease.v1.ListBlocksRequest
+	8,  // 42: hashlease.v1.OperatorService.CurtailSite:input_type -> hashlease.v1.CurtailSiteRequest
+	13, // 43: hashlease.v1.OperatorService.SetArm:input_type -> hashlease.v1.SetArmRequest
+	15, // 44: hashlease.v1.OperatorService.GetStatus:input_type -> hashlease.v1.GetStatusRequest
+	23, // 45: hashlease.v1.OperatorService.ConfirmLeaseOff:input_type -> hashlease.v1.ConfirmLeaseOffRequest
+	24, // 46: hashlease.v1.OperatorService.AcceptClock:input_type -> hashlease.v1.AcceptClockRequest
+	26, // 47: hashlease.v1.OperatorService.ListChannels:input_type -> hashlease.v1.ListChannelsRequest
+	29, // 48: hashlease.v1.OperatorService.RenewChannelPrefix:input_type -> hashlease.v1.RenewChannelPrefixRequest
+	30, // 49: hashlease.v1.OperatorService.SetChannelPayout:input_type -> hashlease.v1.SetChannelPayoutRequest
+	31, // 50: hashlease.v1.OperatorService.CloseChannel:input_type -> hashlease.v1.CloseChannelRequest
+	33, // 51: hashlease.v1.OperatorService.ShowMessage:input_type -> hashlease.v1.ShowMessageRequest
+	35, // 52: hashlease.v1.OperatorService.StopSite:input_type -> hashlease.v1.StopSiteRequest
+	37, // 53: hashlease.v1.OperatorService.ResumeSite:input_type -> hashlease.v1.ResumeSiteRequest
+	40, // 54: hashlease.v1.OperatorService.CreateLimit:input_type -> hashlease.v1.CreateLimitRequest
+	41, // 55: hashlease.v1.OperatorService.DeleteLimit:input_type -> hashlease.v1.DeleteLimitRequest
+	43, // 56: hashlease.v1.OperatorService.ListLimits:input_type -> hashlease.v1.ListLimitsRequest
+	45, // 57: hashlease.v1.OperatorService.ListAdvice:input_type -> hashlease.v1.ListAdviceRequest
+	3,  // 58: hashlease.v1.OperatorService.ListShares:output_type -> hashlease.v1.ListSharesResponse
+	6,  // 59: hashlease.v1.OperatorService.ListBlocks:output_type -> hashlease.v1.ListBlocksResponse
+	9,  // 60: hashlease.v1.OperatorService.CurtailSite:output_type -> hashlease.v1.CurtailSiteResponse
+	14, // 61: hashlease.v1.OperatorService.SetArm:output_type -> hashlease.v1.SetArmResponse
+	16, // 62: hashlease.v1.OperatorService.GetStatus:output_type -> hashlease.v1.GetStatusResponse
+	53, // 63: hashlease.v1.OperatorService.ConfirmLeaseOff:output_type -> hashlease.v1.Lease
+	25, // 64: hashlease.v1.OperatorService.AcceptClock:output_type -> hashlease.v1.AcceptClockResponse
+	27, // 65: hashlease.v1.OperatorService.ListChannels:output_type -> hashlease.v1.ListChannelsResponse
+	28, // 66: hashlease.v1.OperatorService.RenewChannelPrefix:output_type -> hashlease.v1.Channel
+	28, // 67: hashlease.v1.OperatorService.SetChannelPayout:output_type -> hashlease.v1.Channel
+	32, // 68: hashlease.v1.OperatorService.CloseChannel:output_type -> hashlease.v1.CloseChannelResponse
+	34, // 69: hashlease.v1.OperatorService.ShowMessage:output_type -> hashlease.v1.ShowMessageResponse
+	36, // 70: hashlease.v1.OperatorService.StopSite:output_type -> hashlease.v1.StopSiteResponse
+	38, // 71: hashlease.v1.OperatorService.ResumeSite:output_type -> hashlease.v1.ResumeSiteResponse
+	39, // 72: hashlease.v1.OperatorService.CreateLimit:output_type -> hashlease.v1.Limit
+	42, // 73: hashlease.v1.OperatorService.DeleteLimit:output_type -> hashlease.v1.DeleteLimitResponse
+	44, // 74: hashlease.v1.OperatorService.ListLimits:output_type -> hashlease.v1.ListLimitsResponse
+	46, // 75: hashlease.v1.OperatorService.ListAdvice:output_type -> hashlease.v1.ListAdviceResponse
+	58, // [58:76] is the sub-list for method output_type
+	40, // [40:58] is the sub-list for method input_type
+	40, // [40:40] is the sub-list for extension type_name
+	40, // [40:40] is the sub-list for extension extendee
+	0,  // [0:40] is the sub-list for field type_name
 }
 
 func init() { file_hashlease_v1_operator_proto_init() }
@@ -3641,7 +3758,7 @@ func file_hashlease_v1_operator_proto_init() {
 		(*CurtailSiteResponse_Preview)(nil),
 		(*CurtailSiteResponse_Progress)(nil),
 	}
-	file_hashlease_v1_operator_proto_msgTypes[30].OneofWrappers = []any{
+	file_hashlease_v1_operator_proto_msgTypes[31].OneofWrappers = []any{
 		(*ShowMessageRequest_Channel)(nil),
 		(*ShowMessageRequest_Worker)(nil),
 		(*ShowMessageRequest_All)(nil),
@@ -3652,7 +3769,7 @@ func file_hashlease_v1_operator_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_hashlease_v1_operator_proto_rawDesc), len(file_hashlease_v1_operator_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   48,
+			NumMessages:   49,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
