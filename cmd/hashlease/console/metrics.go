@@ -258,10 +258,11 @@ func (s sink) feeder(now time.Time, site string, f *governor.FeederStatus) {
 	s.gauge("governor_workers_stuck", "Workers that do not do as ordered.", float64(f.Stuck), labels...)
 	s.flag("governor_meters_fresh", "Whether no reading is stale.", f.Fresh, labels...)
 	for _, m := range f.Meters {
-		s.flag("governor_meter_ok", "Whether a meter can be believed: fresh, and consistent with its counter.",
+		s.flag("governor_meter_ok", "Whether a meter is fresh and consistent with its counter.",
 			m.State == governor.MeterOK, append(labels[:4:4], "meter", m.Name)...)
 	}
-	s.gauge("governor_overruns", "Tenants that draw more than they hold.", float64(len(f.Overruns)), labels...)
+	s.gauge("governor_overruns", "Tenants that draw more than they hold.",
+		float64(len(f.Overruns)), labels...)
 	if !f.ReadingAt.IsZero() {
 		s.gauge("governor_reading_age_seconds", "Age of the oldest reading.",
 			now.Sub(f.ReadingAt).Seconds(), labels...)
