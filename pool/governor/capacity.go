@@ -29,6 +29,8 @@ type capacity struct {
 	risingAt time.Time // since when more than declared is there
 	reason   string    // that was declared with it
 	lookedAt time.Time
+	alone    fleet.Capacity // by the last look, whatever the feeder hangs on
+	because  string         // the reason for that
 }
 
 // returning follows how workers come back after a start.
@@ -61,16 +63,24 @@ func (g *Governor) declare(now time.Time) {
 	if !g.allBack(now) {
 		return
 	}
+	firm := make(map[*feeder]*fleet.Capacity, len(g.feeders))
 	for _, f := range g.feeders {
 		if f.baseAt.IsZero() && now.Sub(g.started) < g.cfg.StartGrace {
 			continue // its base load is not known yet
 		}
-		if now.Sub(f.capacity.lookedAt) < lookEvery {
-			continue
+		if now.Sub(f.capacity.lookedAt) >= lookEvery {
+			f.capacity.lookedAt = now
+			h := g.headroomOf(f, now)
+			f.capacity.alone, f.capacity.because = g.capacityOf(f, &h, now), h.Reason+h.Command
 		}
-		f.capacity.lookedAt = now
-		h := g.headroomOf(f, now)
-		g.declareFeeder(f, g.capacityOf(f, &h, now), h.Reason+h.Command, now)
+		c := f.capacity.alone
+		firm[f] = &c
+	}
+	g.shareCapacity(firm)
+	for _, f := range g.feeders {
+		if c := firm[f]; c != nil {
+			g.declareFeeder(f, *c, f.capacity.because, now)
+		}
 	}
 }
 

@@ -18,6 +18,8 @@ const (
 type feeder struct {
 	fleet.Feeder
 	site    *site
+	above   []*branch  // nearest first
+	held    unit.Watts // by its tenants: what was granted, or drawn
 	meters  []*meter
 	workers []*worker
 	full    unit.Watts // of all workers, by their curves

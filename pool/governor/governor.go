@@ -31,6 +31,7 @@ type Governor struct {
 	mu       sync.Mutex
 	sites    []*site
 	feeders  []*feeder // in the order of the configuration
+	branches []*branch // and so are these
 	byFeeder map[fleet.FeederID]*feeder
 	workers  []*worker
 	byWorker map[pool.WorkerID]*worker
@@ -60,10 +61,12 @@ type Governor struct {
 // site is a place with the part of its feeders that changes.
 type site struct {
 	fleet.Site
-	feeders []*feeder
-	stop    *Stop // nil: no emergency stop is in force
-	tariff  tariff
-	limited []*worker // whose owners limit the hours
+	feeders  []*feeder
+	branches []*branch
+	top      *branch // the import, declared or not
+	stop     *Stop   // nil: no emergency stop is in force
+	tariff   tariff
+	limited  []*worker // whose owners limit the hours
 }
 
 // New makes a governor from a configuration and what its journal remembers.
@@ -92,6 +95,7 @@ func New(ctx context.Context, cfg Config) (*Governor, error) {
 		if w.terms.owner.Hours > 0 {
 			w.feeder.site.limited = append(w.feeder.site.limited, w)
 		}
+		w.hang()
 		g.workers = append(g.workers, w)
 		g.byWorker[w.ID] = w
 	}
@@ -121,6 +125,7 @@ func (g *Governor) addSite(s fleet.Site) {
 		g.feeders = append(g.feeders, f)
 		g.byFeeder[f.ID] = f
 	}
+	g.addBranches(st)
 	g.sites = append(g.sites, st)
 }
 
@@ -210,8 +215,11 @@ func (g *Governor) step(now time.Time) {
 
 // replan makes the plan and turns it into orders where the arm allows.
 func (g *Governor) replan(caps []fleet.Cap, now time.Time) {
-	snap := g.snapshot(caps, now)
+	snap := g.snapshot(now)
+	var which []*branch
+	snap.Branches, which = g.branchStates()
 	plan := g.planner.Plan(&snap, caps, now)
+	g.noteBranches(&plan, which, now)
 	for _, w := range g.workers {
 		w.want = w.present()
 	}
@@ -242,9 +250,9 @@ func (g *Governor) replan(caps []fleet.Cap, now time.Time) {
 }
 
 // snapshot is what the planner is shown. Feeders and workers keep the configuration's order.
-func (g *Governor) snapshot(caps []fleet.Cap, now time.Time) fleet.Snapshot {
+func (g *Governor) snapshot(now time.Time) fleet.Snapshot {
 	snap := fleet.Snapshot{MsatPerHash: g.hashPrice}
-	g.spreadLimits(caps, now)
+	g.spreadLimits(now)
 	for _, f := range g.feeders {
 		snap.Feeders = append(snap.Feeders, fleet.FeederState{
 			Feeder: &f.Feeder, Base: f.base, Tenants: f.now.tenants,
@@ -263,6 +271,7 @@ func (g *Governor) snapshot(caps []fleet.Cap, now time.Time) fleet.Snapshot {
 		if w.Pinned && w.ordered() && w.reduced() {
 			st.Draw = w.full() // it is to return: others make room
 		}
+		st.Reachable = st.Reachable && !w.feeder.leftOut()
 		snap.Workers = append(snap.Workers, st)
 	}
 	return snap

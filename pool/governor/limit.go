@@ -141,29 +141,18 @@ func (g *Governor) lowestLimit(site fleet.SiteID, feeder fleet.FeederID, now tim
 	return lowest
 }
 
-// spreadLimits finds what limits from outside leave to each feeder. A site's is spread over its feeders in
-// proportion to their full mining, after what does not give way.
-func (g *Governor) spreadLimits(caps []fleet.Cap, now time.Time) {
+// spreadLimits finds what limits from outside bind: a feeder's on it, a site's on its import, so that whoever
+// is cheapest anywhere on the site gives way.
+func (g *Governor) spreadLimits(now time.Time) {
 	for _, st := range g.sites {
-		site := g.lowestLimit(st.ID, "", now)
-		var full, fixed unit.Watts
+		st.top.ceiling = 0
+		if l := g.lowestLimit(st.ID, "", now); l != nil {
+			st.top.ceiling = max(1, l.Watts)
+		}
 		for _, f := range st.feeders {
 			f.ceiling = 0
 			if l := g.lowestLimit(st.ID, f.ID, now); l != nil {
 				f.ceiling = max(1, l.Watts)
-			}
-			full += f.full
-			fixed += f.base + f.claimed(caps, now)
-		}
-		if site == nil || full == 0 {
-			continue
-		}
-		room := max(0, site.Watts-fixed)
-		for _, f := range st.feeders {
-			share := unit.Watts(float64(room) * float64(f.full) / float64(full))
-			most := max(1, f.base+f.claimed(caps, now)+share)
-			if f.ceiling == 0 || most < f.ceiling {
-				f.ceiling = most
 			}
 		}
 	}

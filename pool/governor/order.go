@@ -126,12 +126,12 @@ func (f *feeder) mustHold(caps []fleet.Cap, now time.Time) bool {
 		}
 		operators += c.Watts
 	}
-	return f.now.tenant > f.tolerance() || f.plan.Full > f.plan.Bound+operators
+	return f.now.tenant > f.tolerance() || f.plan.Full > f.plan.Bound+operators || f.heldAbove(caps, now)
 }
 
 // restore lets workers return. Never over a limit by our act: if every return on its way
 // succeeded and every reduction on its way failed, mining must still fit under the bound, by
-// what was ordered and by what the meter shows.
+// what was ordered and by what the meter shows: the feeder's, and that of every branch above and below.
 func (g *Governor) restore(f *feeder, up []*worker, hold bool, now time.Time) {
 	rate := float64(f.Restore)
 	if rate == 0 {
@@ -157,9 +157,11 @@ func (g *Governor) restore(f *feeder, up []*worker, hold bool, now time.Time) {
 	for _, w := range up {
 		least := w.least(now)
 		more, worse := max(0, w.want.Watts-least), max(0, w.want.Watts-w.worst(now))
-		if f.tokens <= 0 || byMeter+more > most || byOrders+worse > most {
+		if f.tokens <= 0 || byMeter+more > most || byOrders+worse > most ||
+			!w.roomAbove(more, worse, &g.cfg, now) {
 			continue
 		}
+		w.returns(more, worse, now)
 		f.tokens -= float64(more)
 		w.want.Ramp = w.rampFor(more, rate)
 		byMeter += more

@@ -113,7 +113,7 @@ func (g *Governor) proveFeeder(f *feeder, claims []*claim, now time.Time) {
 			if barred := f.barred(c.cap.Tenant); barred != "" && (!c.free || now.Before(c.cap.From)) {
 				c.free, c.proof.Reason = false, barred
 			} else {
-				g.proveFree(f, c, r)
+				g.proveFree(f, c, r, now)
 			}
 			if c.free {
 				r.grant(&c.cap)
@@ -123,6 +123,7 @@ func (g *Governor) proveFeeder(f *feeder, claims []*claim, now time.Time) {
 		g.figures(f, c, now)
 		g.publish(f, c, was, now)
 	}
+	f.held = r.held
 	if !calm {
 		f.calmSince = now
 	}
@@ -131,20 +132,15 @@ func (g *Governor) proveFeeder(f *feeder, claims []*claim, now time.Time) {
 // proveFree judges whether the claim's room is there. A first proof needs readings newer than the
 // last reduction, and room for returns that are still under way; afterwards two
 // readings in a row must stand against it.
-func (g *Governor) proveFree(f *feeder, c *claim, r *room) {
+func (g *Governor) proveFree(f *feeder, c *claim, r *room, now time.Time) {
 	if !f.now.fresh {
 		c.free, c.proof.Reason = false, f.now.trouble
 		return
 	}
-	outside := f.now.outside
-	if !c.free {
-		for _, w := range f.workers {
-			if !w.settled {
-				outside += w.rising()
-			}
-		}
+	over, tight := f.outsideNow(!c.free, now)+r.with(&c.cap)-(f.Limit-f.Reserve), (*branch)(nil)
+	if over <= 0 {
+		over, tight = g.overAbove(f, r.with(&c.cap), !c.free, now)
 	}
-	over := outside + r.with(&c.cap) - (f.Limit - f.Reserve)
 	newer := f.now.at.After(f.reducedAt) && f.now.at.After(c.cap.Begins()) && g.ready
 	switch {
 	case over <= 0 && (c.free || newer):
@@ -155,11 +151,18 @@ func (g *Governor) proveFree(f *feeder, c *claim, r *room) {
 		c.failed, c.judgedAt = 1, f.now.at
 	case c.free && !f.now.at.After(c.judgedAt):
 	default:
-		c.free, c.failed = false, 0
-		c.proof.Reason = fmt.Sprintf(
-			"%v more must be freed: mining %v, base %v, tenants %v, limit less reserve %v",
-			over, f.now.mining, f.now.base, r.with(&c.cap), f.Limit-f.Reserve)
+		c.free, c.failed, c.proof.Reason = false, 0, f.missing(over, r.with(&c.cap), tight)
 	}
+}
+
+// missing says for people what stands against a proof.
+func (f *feeder) missing(over, held unit.Watts, tight *branch) string {
+	if tight != nil {
+		return fmt.Sprintf("%v more must be freed below %v %s, limit %v",
+			over, tight.Kind, tight.ID, tight.Limit)
+	}
+	return fmt.Sprintf("%v more must be freed: mining %v, base %v, tenants %v, limit less reserve %v",
+		over, f.now.mining, f.now.base, held, f.Limit-f.Reserve)
 }
 
 // proveGone judges whether the tenant of an ended claim is off: what it draws is

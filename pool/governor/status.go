@@ -30,6 +30,8 @@ type SiteStatus struct {
 	Limit   *Limit      // the lowest in force from outside on the whole site; nil if there is none
 	Price   PriceStatus // without its models and workers
 	Feeders []FeederStatus
+
+	Branches []BranchStatus // in the order of the configuration
 }
 
 // FeederStatus is one feeder's present figures.
@@ -184,6 +186,7 @@ func (g *Governor) Status() Status {
 		for _, f := range st.feeders {
 			out.Feeders = append(out.Feeders, g.feederStatus(f, caps, now))
 		}
+		out.Branches = st.branchStatus()
 		s.Sites = append(s.Sites, out)
 	}
 	return s

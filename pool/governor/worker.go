@@ -24,6 +24,7 @@ const (
 type worker struct {
 	fleet.Worker
 	feeder    *feeder
+	above     []*branch      // PDUs below the feeder, and what the feeder hangs on
 	outOfBand fleet.Actuator // nil: the session's
 	lapse     float64        // 0 to 1: its place in the spread of dead men
 
