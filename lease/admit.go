@@ -55,7 +55,11 @@ func (b *Book) admit(c Create, now time.Time) (*Lease, *Refusal) {
 	if c.Feeder != "" {
 		feeders = []FeederID{c.Feeder}
 	}
-	br, refusal := b.bestFit(feeders, slot, c.Watts, now)
+	soonest := c.Start.IsZero() || c.Start.Before(now)
+	if refusal := b.tooSoon(feeders, slot, soonest, now); refusal != nil {
+		return nil, refusal
+	}
+	br, slot, refusal := b.bestFit(feeders, slot, soonest, c.Watts, now)
 	if refusal != nil {
 		return nil, refusal
 	}
@@ -63,10 +67,13 @@ func (b *Book) admit(c Create, now time.Time) (*Lease, *Refusal) {
 	if !c.Start.IsZero() && !c.Start.Equal(slot.Start) {
 		reason = "booked; its start was just over and is now"
 	}
+	if soonest && slot.Start.After(now) {
+		reason = "booked; it starts as soon as the feeder can promise"
+	}
 	return &Lease{
 		UID: c.UID, Tenant: c.Tenant, Site: c.Site, Feeder: br.ID, Watts: c.Watts, Slot: slot,
 		State: Scheduled, Reason: reason,
-		CreatedAt: now, OrderAt: slot.Start.Add(-br.Notice), Price: c.Price, Penalty: c.Penalty,
+		CreatedAt: now, OrderAt: slot.Start.Add(-br.lead()), Price: c.Price, Penalty: c.Penalty,
 	}, nil
 }
 
@@ -144,23 +151,30 @@ func (b *Book) quota(c Create) *Refusal {
 // bestFit is the feeder on which the slot leaves the least watts free, so that large slots
 // find room later; of equals the first by name. If none has room, the refusal is about the
 // one that is nearest to it.
-func (b *Book) bestFit(ids []FeederID, s Slot, w unit.Watts, now time.Time) (*branch, *Refusal) {
+func (b *Book) bestFit(
+	ids []FeederID, asked Slot, soonest bool, w unit.Watts, now time.Time,
+) (*branch, Slot, *Refusal) {
 	var best, nearest *branch
 	var bestFree, nearestFree unit.Watts
+	var bestSlot, nearestSlot Slot
 	for _, id := range ids {
 		br := b.feeders[id]
+		s, ok := br.promise(asked, soonest, now)
+		if !ok {
+			continue
+		}
 		free := unit.Watts(-br.profile.peak(s.Start.Unix(), s.End.Unix()))
 		if free >= w && (best == nil || free < bestFree) {
-			best, bestFree = br, free
+			best, bestFree, bestSlot = br, free, s
 		}
 		if nearest == nil || free > nearestFree {
-			nearest, nearestFree = br, free
+			nearest, nearestFree, nearestSlot = br, free, s
 		}
 	}
 	if best != nil {
-		return best, nil
+		return best, bestSlot, nil
 	}
-	return nil, b.noRoom(ids, nearest, s, w, now)
+	return nil, asked, b.noRoom(ids, nearest, nearestSlot, w, now)
 }
 
 // noRoom explains why the slot does not fit, about the feeder that is nearest to it, and when it would

@@ -70,7 +70,8 @@ type branch struct {
 	profile   profile
 	steps     []CapacityStep // by time; the first may be in the past
 	basis     string
-	shortfall *Shortfall // announced and not over
+	measured  time.Duration // notice that was measured; 0: none was
+	shortfall *Shortfall    // announced and not over
 }
 
 // usage counts what a tenant holds.
@@ -143,6 +144,14 @@ func (b *Book) Availability(f FeederID, s Slot, fn func(from time.Time, free uni
 	br.profile.steps(s.Start.Unix(), s.End.Unix(), func(t, level int64) bool {
 		return fn(time.Unix(t, 0).UTC(), unit.Watts(-level))
 	})
+}
+
+// MeasuredNotice is what was measured that a start on the feeder needs; 0: nothing was.
+func (b *Book) MeasuredNotice(f FeederID) time.Duration {
+	if br := b.feeders[f]; br != nil {
+		return br.measured
+	}
+	return 0
 }
 
 // Capacity is what the feeder can deliver at t, with the basis of that word.
@@ -260,7 +269,7 @@ func (b *Book) Apply(e Event) error {
 	case CapacitySet:
 		br := b.branch(e.Feeder)
 		br.setCapacity(e.Steps, e.At)
-		br.basis = e.Basis
+		br.basis, br.measured = e.Basis, e.Notice
 	case ShortfallMade:
 		b.branch(e.Feeder).shortfall = e.Shortfall
 	case ShortfallOver:

@@ -55,10 +55,11 @@ func (s *step) capacity(c SetCapacity) {
 	}
 	br := s.b.feeders[c.Feeder]
 	if len(c.Steps) == 1 && len(br.steps) == 1 && !c.Steps[0].From.After(s.now) &&
-		br.steps[0].Watts == c.Steps[0].Watts {
+		br.steps[0].Watts == c.Steps[0].Watts && br.measured == c.Notice &&
+		(c.Steps[0].Watts > 0 || br.basis == c.Basis) { // why there is nothing is worth a record
 		return // nothing new
 	}
-	s.emit(Event{Kind: CapacitySet, Feeder: c.Feeder, Steps: c.Steps, Basis: c.Basis})
+	s.emit(Event{Kind: CapacitySet, Feeder: c.Feeder, Steps: c.Steps, Basis: c.Basis, Notice: c.Notice})
 	s.shortfall(br)
 }
 
@@ -69,6 +70,9 @@ func (c SetCapacity) check(b *Book) *Refusal {
 	if len(c.Steps) == 0 || len(c.Steps) > MaxCapacitySteps {
 		return refuse(InvalidField, "steps", "there are %d: 1 to %d are accepted",
 			len(c.Steps), MaxCapacitySteps)
+	}
+	if c.Notice < 0 || c.Notice > 24*time.Hour {
+		return refuse(InvalidField, "notice", "%v: 0 to 24 h is accepted", c.Notice)
 	}
 	for i, st := range c.Steps {
 		switch {
@@ -138,6 +142,8 @@ func (br *branch) short(l *Lease, now time.Time) bool {
 type Word struct {
 	Steps []CapacityStep // must not be changed
 	Basis string
+	// Notice is what was measured that a start needs; 0: nothing was.
+	Notice time.Duration
 }
 
 // Capacities are the feeders' capacities as they were last given.
@@ -145,7 +151,7 @@ func (b *Book) Capacities() map[FeederID]Word {
 	out := map[FeederID]Word{}
 	for id, br := range b.feeders {
 		if len(br.steps) > 0 {
-			out[id] = Word{Steps: br.steps, Basis: br.basis}
+			out[id] = Word{Steps: br.steps, Basis: br.basis, Notice: br.measured}
 		}
 	}
 	return out

@@ -38,6 +38,7 @@ type SetCapacity struct {
 	Feeder FeederID
 	Steps  []CapacityStep // by time, at least one
 	Basis  string         // how it was found, for people
+	Notice time.Duration  // that a start needs, as measured; 0: as the feeder declares
 }
 
 // CapacityStep is deliverable watts from an instant on.

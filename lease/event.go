@@ -36,6 +36,7 @@ type Event struct {
 	Feeder    FeederID       `json:"feeder,omitempty"`
 	Steps     []CapacityStep `json:"steps,omitempty"`     // CapacitySet
 	Basis     string         `json:"basis,omitempty"`     // CapacitySet
+	Notice    time.Duration  `json:"notice,omitempty"`    // CapacitySet: as measured
 	Shortfall *Shortfall     `json:"shortfall,omitempty"` // ShortfallMade
 }
 

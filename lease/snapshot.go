@@ -26,6 +26,7 @@ type snapshotStep struct {
 	ID        FeederID       `json:"id"`
 	Steps     []CapacityStep `json:"steps"`
 	Basis     string         `json:"basis,omitempty"`
+	Notice    time.Duration  `json:"notice,omitempty"`
 	Shortfall *Shortfall     `json:"shortfall,omitempty"`
 }
 
@@ -43,7 +44,7 @@ func (b *Book) Snapshot() *Snapshot {
 	for _, id := range b.branchIDs() {
 		br := b.feeders[id]
 		if len(br.steps) > 0 || br.shortfall != nil {
-			s.Feeders = append(s.Feeders, snapshotStep{id, br.steps, br.basis, br.shortfall})
+			s.Feeders = append(s.Feeders, snapshotStep{id, br.steps, br.basis, br.measured, br.shortfall})
 		}
 	}
 	return s
@@ -73,7 +74,7 @@ func (b *Book) Restore(s *Snapshot) error {
 	for _, f := range s.Feeders {
 		br := b.branch(f.ID)
 		br.book(f.Steps, -1)
-		br.steps, br.basis, br.shortfall = f.Steps, f.Basis, f.Shortfall
+		br.steps, br.basis, br.measured, br.shortfall = f.Steps, f.Basis, f.Notice, f.Shortfall
 	}
 	b.revision, b.high = s.Revision, s.High
 	return nil

@@ -25,6 +25,9 @@ type siteCmd struct {
 	Limit   siteLimitCmd  `cmd:"" help:"Caps from outside: a utility's order, a base point, a peak hour."`
 	Stop    siteStopCmd   `cmd:"" help:"EMERGENCY: all mining of a site to its minimum, until it is resumed."`
 	Resume  siteResumeCmd `cmd:"" help:"End a site's emergency stop."`
+
+	Commission siteCommissionCmd `cmd:"" help:"Prove a feeder: small groups sleep and wake, the meter tells."`
+	Headroom   siteHeadroomCmd   `cmd:"" help:"Show what feeders can deliver to tenants, and why no more."`
 }
 
 type curtailCmd struct {

@@ -105,7 +105,7 @@ func poll[T any](
 // capacityCommand has no time yet: the loop gives it one.
 func capacityCommand(c fleet.Capacity) (uint64, lease.Command) {
 	return c.Seq, lease.SetCapacity{
-		Feeder: lease.FeederID(c.Feeder), Basis: c.Basis,
+		Feeder: lease.FeederID(c.Feeder), Basis: c.Basis, Notice: c.Notice,
 		Steps: []lease.CapacityStep{{Watts: max(0, c.Firm)}},
 	}
 }
@@ -122,6 +122,9 @@ func proofCommand(p fleet.Proof) (uint64, lease.Command) {
 func (l *loop) settleCapacity(c lease.SetCapacity, now time.Time) lease.Command {
 	c.Steps[0].From = now.Truncate(time.Second)
 	have, _ := l.book.Capacity(c.Feeder, now)
+	if l.book.MeasuredNotice(c.Feeder) != c.Notice {
+		return c
+	}
 	if gain := c.Steps[0].Watts - have; gain >= 0 && gain < max(1, have/100) && have > 0 {
 		return nil
 	}

@@ -193,6 +193,7 @@ func (s *Service) Sites() []SiteView {
 			id := lease.FeederID(f.ID)
 			c := s.view.capacity[id]
 			fv := FeederView{Feeder: f, Leasable: c.at(now), Basis: c.basis}
+			fv.Notice = max(fv.Notice, c.notice) // what is sold is what was measured
 			if fv.Basis == "" {
 				fv.Basis = "no capacity has been reported yet"
 			}

@@ -44,6 +44,8 @@ type place struct {
 type capacity struct {
 	steps []lease.CapacityStep
 	basis string
+	// notice is what was measured that a start needs; 0: nothing was.
+	notice time.Duration
 }
 
 func (c capacity) at(t time.Time) unit.Watts {
@@ -107,7 +109,7 @@ func (v *view) fill(b *lease.Book, floor lease.Revision, events []*lease.Event) 
 func capacities(b *lease.Book) map[lease.FeederID]capacity {
 	out := map[lease.FeederID]capacity{}
 	for id, steps := range b.Capacities() {
-		out[id] = capacity{steps: steps.Steps, basis: steps.Basis}
+		out[id] = capacity{steps: steps.Steps, basis: steps.Basis, notice: steps.Notice}
 	}
 	return out
 }
@@ -126,7 +128,7 @@ func (v *view) publish(events []lease.Event) {
 		}
 		switch e.Kind {
 		case lease.CapacitySet:
-			v.capacity[e.Feeder] = capacity{steps: e.Steps, basis: e.Basis}
+			v.capacity[e.Feeder] = capacity{steps: e.Steps, basis: e.Basis, notice: e.Notice}
 		case lease.ShortfallMade:
 			v.short[e.Feeder] = *e.Shortfall
 		case lease.ShortfallOver:

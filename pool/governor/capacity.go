@@ -136,7 +136,10 @@ func (g *Governor) declareFeeder(f *feeder, c fleet.Capacity, reason string, now
 
 // capacityOf is the feeder's headroom in short, with what mining would earn with the cheapest such watts.
 func (g *Governor) capacityOf(f *feeder, h *Headroom, now time.Time) fleet.Capacity {
-	c := fleet.Capacity{Feeder: f.ID, Firm: h.Firm, Notice: h.Notice, Basis: h.Basis()}
+	c := fleet.Capacity{Feeder: f.ID, Firm: h.Firm, Basis: h.Basis()}
+	if h.Shed > 0 {
+		c.Notice = h.Notice
+	}
 	price := g.price()
 	if price <= 0 {
 		return c

@@ -140,7 +140,8 @@ func (r *commissionRun) begin(wish Commissioning) error {
 	case f == nil:
 		return refuse(ErrUnknown, "there is no feeder %q", wish.Feeder)
 	case wish.Limit < 0 || wish.Limit > f.Limit:
-		return fmt.Errorf("limit is %v: above 0, at most the feeder's %v is accepted", wish.Limit, f.Limit)
+		return refuse(ErrBound, "limit is %v: above 0, at most the feeder's %v is accepted",
+			wish.Limit, f.Limit)
 	}
 	r.most = wish.Limit
 	if r.most == 0 {

@@ -10,6 +10,7 @@ var (
 	ErrUnknown = errors.New("no such site or feeder")
 	ErrState   = errors.New("the present state forbids it")
 	ErrShort   = errors.New("nothing can give way")
+	ErrBound   = errors.New("a limit that is not accepted")
 	ErrEarly   = errors.New("too early to order anything")
 )
 

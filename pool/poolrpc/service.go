@@ -67,6 +67,8 @@ type Config struct {
 	ShowMessage func(to Audience, text string) (*hashleasev1.ShowMessageResponse, error)
 	// Power is what can be done about a site's power besides.
 	Power Power
+	// Commissioning is what can be measured of it.
+	Commissioning Commissioning
 }
 
 // Service is the operator's gRPC service.
@@ -97,6 +99,7 @@ func New(cfg Config) (*Service, error) {
 	need("CloseChannel", cfg.CloseChannel != nil)
 	need("ShowMessage", cfg.ShowMessage != nil)
 	cfg.Power.check(need)
+	cfg.Commissioning.check(need)
 	if len(errs) > 0 {
 		return nil, fmt.Errorf("configuring the operator service: %w", errors.Join(errs...))
 	}

@@ -65,7 +65,7 @@ func config() poolrpc.Config {
 		ShowMessage: func(poolrpc.Audience, string) (*hashleasev1.ShowMessageResponse, error) {
 			return &hashleasev1.ShowMessageResponse{}, nil
 		},
-		Power: power(),
+		Power: power(), Commissioning: commissioning(),
 	}
 }
 
@@ -126,6 +126,7 @@ func TestNew_NamesEveryMissingFunction(t *testing.T) {
 		"Shares", "Blocks", "Status", "Curtail", "SetArm", "ConfirmOff", "AcceptClock",
 		"Channels", "Payout", "RenewPrefix", "SetPayout", "CloseChannel", "ShowMessage",
 		"Power.Stop", "Power.Resume", "Power.SetLimit", "Power.ClearLimit", "Power.Limits", "Power.Advice",
+		"Commissioning.Commission", "Commissioning.Headroom",
 	} {
 		if err == nil || !strings.Contains(err.Error(), field) {
 			t.Errorf("error %v does not name %s", err, field)

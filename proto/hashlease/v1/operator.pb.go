@@ -3304,6 +3304,1137 @@ func (x *Advice) GetOrders() uint64 {
 	return 0
 }
 
+type CommissionFeederRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "sites/{site}/feeders/{feeder}". It must be armed to act; in advise it is a dry run.
+	Feeder string `protobuf:"bytes,1,opt,name=feeder,proto3" json:"feeder,omitempty"`
+	// What may be moved at once at most; 2 % of the feeder's limit if absent.
+	LimitWatts int64 `protobuf:"varint,2,opt,name=limit_watts,json=limitWatts,proto3" json:"limit_watts,omitempty"`
+	// Say what would be done.
+	DryRun        bool `protobuf:"varint,3,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CommissionFeederRequest) Reset() {
+	*x = CommissionFeederRequest{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CommissionFeederRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CommissionFeederRequest) ProtoMessage() {}
+
+func (x *CommissionFeederRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CommissionFeederRequest.ProtoReflect.Descriptor instead.
+func (*CommissionFeederRequest) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *CommissionFeederRequest) GetFeeder() string {
+	if x != nil {
+		return x.Feeder
+	}
+	return ""
+}
+
+func (x *CommissionFeederRequest) GetLimitWatts() int64 {
+	if x != nil {
+		return x.LimitWatts
+	}
+	return 0
+}
+
+func (x *CommissionFeederRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+// CommissionFeederResponse is the plan first, then what happens, and at last the result.
+type CommissionFeederResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Event:
+	//
+	//	*CommissionFeederResponse_Plan
+	//	*CommissionFeederResponse_Note
+	//	*CommissionFeederResponse_Group
+	//	*CommissionFeederResponse_Finding
+	//	*CommissionFeederResponse_Result
+	Event         isCommissionFeederResponse_Event `protobuf_oneof:"event"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CommissionFeederResponse) Reset() {
+	*x = CommissionFeederResponse{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CommissionFeederResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CommissionFeederResponse) ProtoMessage() {}
+
+func (x *CommissionFeederResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CommissionFeederResponse.ProtoReflect.Descriptor instead.
+func (*CommissionFeederResponse) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *CommissionFeederResponse) GetEvent() isCommissionFeederResponse_Event {
+	if x != nil {
+		return x.Event
+	}
+	return nil
+}
+
+func (x *CommissionFeederResponse) GetPlan() *CommissionPlan {
+	if x != nil {
+		if x, ok := x.Event.(*CommissionFeederResponse_Plan); ok {
+			return x.Plan
+		}
+	}
+	return nil
+}
+
+func (x *CommissionFeederResponse) GetNote() string {
+	if x != nil {
+		if x, ok := x.Event.(*CommissionFeederResponse_Note); ok {
+			return x.Note
+		}
+	}
+	return ""
+}
+
+func (x *CommissionFeederResponse) GetGroup() *CommissionGroup {
+	if x != nil {
+		if x, ok := x.Event.(*CommissionFeederResponse_Group); ok {
+			return x.Group
+		}
+	}
+	return nil
+}
+
+func (x *CommissionFeederResponse) GetFinding() *Finding {
+	if x != nil {
+		if x, ok := x.Event.(*CommissionFeederResponse_Finding); ok {
+			return x.Finding
+		}
+	}
+	return nil
+}
+
+func (x *CommissionFeederResponse) GetResult() *CommissionResult {
+	if x != nil {
+		if x, ok := x.Event.(*CommissionFeederResponse_Result); ok {
+			return x.Result
+		}
+	}
+	return nil
+}
+
+type isCommissionFeederResponse_Event interface {
+	isCommissionFeederResponse_Event()
+}
+
+type CommissionFeederResponse_Plan struct {
+	Plan *CommissionPlan `protobuf:"bytes,1,opt,name=plan,proto3,oneof"`
+}
+
+type CommissionFeederResponse_Note struct {
+	// What is waited for.
+	Note string `protobuf:"bytes,2,opt,name=note,proto3,oneof"`
+}
+
+type CommissionFeederResponse_Group struct {
+	Group *CommissionGroup `protobuf:"bytes,3,opt,name=group,proto3,oneof"`
+}
+
+type CommissionFeederResponse_Finding struct {
+	Finding *Finding `protobuf:"bytes,4,opt,name=finding,proto3,oneof"`
+}
+
+type CommissionFeederResponse_Result struct {
+	Result *CommissionResult `protobuf:"bytes,5,opt,name=result,proto3,oneof"`
+}
+
+func (*CommissionFeederResponse_Plan) isCommissionFeederResponse_Event() {}
+
+func (*CommissionFeederResponse_Note) isCommissionFeederResponse_Event() {}
+
+func (*CommissionFeederResponse_Group) isCommissionFeederResponse_Event() {}
+
+func (*CommissionFeederResponse_Finding) isCommissionFeederResponse_Event() {}
+
+func (*CommissionFeederResponse_Result) isCommissionFeederResponse_Event() {}
+
+// CommissionPlan is what a commissioning is about to do.
+type CommissionPlan struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Moved at once at most, and aimed at.
+	LimitWatts int64 `protobuf:"varint,1,opt,name=limit_watts,json=limitWatts,proto3" json:"limit_watts,omitempty"`
+	StepWatts  int64 `protobuf:"varint,2,opt,name=step_watts,json=stepWatts,proto3" json:"step_watts,omitempty"`
+	// The meter's, one standard deviation.
+	NoiseWatts int64        `protobuf:"varint,3,opt,name=noise_watts,json=noiseWatts,proto3" json:"noise_watts,omitempty"`
+	Workers    int32        `protobuf:"varint,4,opt,name=workers,proto3" json:"workers,omitempty"`
+	Groups     int32        `protobuf:"varint,5,opt,name=groups,proto3" json:"groups,omitempty"`
+	Skipped    []*Exclusion `protobuf:"bytes,6,rep,name=skipped,proto3" json:"skipped,omitempty"`
+	DryRun     bool         `protobuf:"varint,7,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	// Why it is a dry run that was not asked for.
+	Reason        string `protobuf:"bytes,8,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CommissionPlan) Reset() {
+	*x = CommissionPlan{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CommissionPlan) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CommissionPlan) ProtoMessage() {}
+
+func (x *CommissionPlan) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CommissionPlan.ProtoReflect.Descriptor instead.
+func (*CommissionPlan) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *CommissionPlan) GetLimitWatts() int64 {
+	if x != nil {
+		return x.LimitWatts
+	}
+	return 0
+}
+
+func (x *CommissionPlan) GetStepWatts() int64 {
+	if x != nil {
+		return x.StepWatts
+	}
+	return 0
+}
+
+func (x *CommissionPlan) GetNoiseWatts() int64 {
+	if x != nil {
+		return x.NoiseWatts
+	}
+	return 0
+}
+
+func (x *CommissionPlan) GetWorkers() int32 {
+	if x != nil {
+		return x.Workers
+	}
+	return 0
+}
+
+func (x *CommissionPlan) GetGroups() int32 {
+	if x != nil {
+		return x.Groups
+	}
+	return 0
+}
+
+func (x *CommissionPlan) GetSkipped() []*Exclusion {
+	if x != nil {
+		return x.Skipped
+	}
+	return nil
+}
+
+func (x *CommissionPlan) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+func (x *CommissionPlan) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// Exclusion is workers that are left out for one reason.
+type Exclusion struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Reason  string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	Workers int32                  `protobuf:"varint,2,opt,name=workers,proto3" json:"workers,omitempty"`
+	// Their full power.
+	Watts         int64 `protobuf:"varint,3,opt,name=watts,proto3" json:"watts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Exclusion) Reset() {
+	*x = Exclusion{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Exclusion) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Exclusion) ProtoMessage() {}
+
+func (x *Exclusion) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Exclusion.ProtoReflect.Descriptor instead.
+func (*Exclusion) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *Exclusion) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Exclusion) GetWorkers() int32 {
+	if x != nil {
+		return x.Workers
+	}
+	return 0
+}
+
+func (x *Exclusion) GetWatts() int64 {
+	if x != nil {
+		return x.Watts
+	}
+	return 0
+}
+
+// CommissionGroup is one group that was put to sleep and woken.
+type CommissionGroup struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Number int32                  `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	// Groups still to come.
+	Left     int32    `protobuf:"varint,2,opt,name=left,proto3" json:"left,omitempty"`
+	Model    string   `protobuf:"bytes,3,opt,name=model,proto3" json:"model,omitempty"`
+	Firmware string   `protobuf:"bytes,4,opt,name=firmware,proto3" json:"firmware,omitempty"`
+	Workers  []string `protobuf:"bytes,5,rep,name=workers,proto3" json:"workers,omitempty"`
+	// By their curves, and what the feeder's meter fell by.
+	OrderedWatts int64 `protobuf:"varint,6,opt,name=ordered_watts,json=orderedWatts,proto3" json:"ordered_watts,omitempty"`
+	MeteredWatts int64 `protobuf:"varint,7,opt,name=metered_watts,json=meteredWatts,proto3" json:"metered_watts,omitempty"`
+	// To 95 % of the step; 0: not seen.
+	ShedSeconds   float64 `protobuf:"fixed64,8,opt,name=shed_seconds,json=shedSeconds,proto3" json:"shed_seconds,omitempty"`
+	ReturnSeconds float64 `protobuf:"fixed64,9,opt,name=return_seconds,json=returnSeconds,proto3" json:"return_seconds,omitempty"`
+	Proven        bool    `protobuf:"varint,10,opt,name=proven,proto3" json:"proven,omitempty"`
+	Verdict       string  `protobuf:"bytes,11,opt,name=verdict,proto3" json:"verdict,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CommissionGroup) Reset() {
+	*x = CommissionGroup{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CommissionGroup) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CommissionGroup) ProtoMessage() {}
+
+func (x *CommissionGroup) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CommissionGroup.ProtoReflect.Descriptor instead.
+func (*CommissionGroup) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *CommissionGroup) GetNumber() int32 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *CommissionGroup) GetLeft() int32 {
+	if x != nil {
+		return x.Left
+	}
+	return 0
+}
+
+func (x *CommissionGroup) GetModel() string {
+	if x != nil {
+		return x.Model
+	}
+	return ""
+}
+
+func (x *CommissionGroup) GetFirmware() string {
+	if x != nil {
+		return x.Firmware
+	}
+	return ""
+}
+
+func (x *CommissionGroup) GetWorkers() []string {
+	if x != nil {
+		return x.Workers
+	}
+	return nil
+}
+
+func (x *CommissionGroup) GetOrderedWatts() int64 {
+	if x != nil {
+		return x.OrderedWatts
+	}
+	return 0
+}
+
+func (x *CommissionGroup) GetMeteredWatts() int64 {
+	if x != nil {
+		return x.MeteredWatts
+	}
+	return 0
+}
+
+func (x *CommissionGroup) GetShedSeconds() float64 {
+	if x != nil {
+		return x.ShedSeconds
+	}
+	return 0
+}
+
+func (x *CommissionGroup) GetReturnSeconds() float64 {
+	if x != nil {
+		return x.ReturnSeconds
+	}
+	return 0
+}
+
+func (x *CommissionGroup) GetProven() bool {
+	if x != nil {
+		return x.Proven
+	}
+	return false
+}
+
+func (x *CommissionGroup) GetVerdict() string {
+	if x != nil {
+		return x.Verdict
+	}
+	return ""
+}
+
+// Finding is one thing that a commissioning found wrong.
+type Finding struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Time  *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
+	// "other-feeder", "meter", "disobeys", "curve", "not-shown".
+	Kind string `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	// Empty: it is about the meter.
+	Worker        string `protobuf:"bytes,3,opt,name=worker,proto3" json:"worker,omitempty"`
+	Message       string `protobuf:"bytes,4,opt,name=message,proto3" json:"message,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Finding) Reset() {
+	*x = Finding{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Finding) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Finding) ProtoMessage() {}
+
+func (x *Finding) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Finding.ProtoReflect.Descriptor instead.
+func (*Finding) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *Finding) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *Finding) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Finding) GetWorker() string {
+	if x != nil {
+		return x.Worker
+	}
+	return ""
+}
+
+func (x *Finding) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+// CommissionResult is how a commissioning ended.
+type CommissionResult struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Every worker was tried.
+	Done bool `protobuf:"varint,1,opt,name=done,proto3" json:"done,omitempty"`
+	// Why not, if not.
+	Message string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	// Workers of the feeder that are proven now, and those that are not.
+	Proven         int32      `protobuf:"varint,3,opt,name=proven,proto3" json:"proven,omitempty"`
+	Unproven       int32      `protobuf:"varint,4,opt,name=unproven,proto3" json:"unproven,omitempty"`
+	Findings       []*Finding `protobuf:"bytes,5,rep,name=findings,proto3" json:"findings,omitempty"`
+	ElapsedSeconds float64    `protobuf:"fixed64,6,opt,name=elapsed_seconds,json=elapsedSeconds,proto3" json:"elapsed_seconds,omitempty"`
+	Headroom       *Headroom  `protobuf:"bytes,7,opt,name=headroom,proto3" json:"headroom,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *CommissionResult) Reset() {
+	*x = CommissionResult{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[52]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CommissionResult) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CommissionResult) ProtoMessage() {}
+
+func (x *CommissionResult) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[52]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CommissionResult.ProtoReflect.Descriptor instead.
+func (*CommissionResult) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{52}
+}
+
+func (x *CommissionResult) GetDone() bool {
+	if x != nil {
+		return x.Done
+	}
+	return false
+}
+
+func (x *CommissionResult) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *CommissionResult) GetProven() int32 {
+	if x != nil {
+		return x.Proven
+	}
+	return 0
+}
+
+func (x *CommissionResult) GetUnproven() int32 {
+	if x != nil {
+		return x.Unproven
+	}
+	return 0
+}
+
+func (x *CommissionResult) GetFindings() []*Finding {
+	if x != nil {
+		return x.Findings
+	}
+	return nil
+}
+
+func (x *CommissionResult) GetElapsedSeconds() float64 {
+	if x != nil {
+		return x.ElapsedSeconds
+	}
+	return 0
+}
+
+func (x *CommissionResult) GetHeadroom() *Headroom {
+	if x != nil {
+		return x.Headroom
+	}
+	return nil
+}
+
+type GetHeadroomRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "sites/{site}"; all sites if absent.
+	Site          string `protobuf:"bytes,1,opt,name=site,proto3" json:"site,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetHeadroomRequest) Reset() {
+	*x = GetHeadroomRequest{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[53]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetHeadroomRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetHeadroomRequest) ProtoMessage() {}
+
+func (x *GetHeadroomRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[53]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetHeadroomRequest.ProtoReflect.Descriptor instead.
+func (*GetHeadroomRequest) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{53}
+}
+
+func (x *GetHeadroomRequest) GetSite() string {
+	if x != nil {
+		return x.Site
+	}
+	return ""
+}
+
+type GetHeadroomResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Feeders       []*Headroom            `protobuf:"bytes,1,rep,name=feeders,proto3" json:"feeders,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetHeadroomResponse) Reset() {
+	*x = GetHeadroomResponse{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[54]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetHeadroomResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetHeadroomResponse) ProtoMessage() {}
+
+func (x *GetHeadroomResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[54]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetHeadroomResponse.ProtoReflect.Descriptor instead.
+func (*GetHeadroomResponse) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{54}
+}
+
+func (x *GetHeadroomResponse) GetFeeders() []*Headroom {
+	if x != nil {
+		return x.Feeders
+	}
+	return nil
+}
+
+// Headroom is what a feeder can deliver to tenants: limit less all that follows down to domain, never below 0.
+type Headroom struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "sites/{site}/feeders/{feeder}".
+	Feeder string `protobuf:"bytes,1,opt,name=feeder,proto3" json:"feeder,omitempty"`
+	// "commissioned", "not commissioned", "declared".
+	State string `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
+	// Why there is none, or not all, and what to run about it; empty if nothing is to be done.
+	Reason       string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	Command      string `protobuf:"bytes,4,opt,name=command,proto3" json:"command,omitempty"`
+	LimitWatts   int64  `protobuf:"varint,5,opt,name=limit_watts,json=limitWatts,proto3" json:"limit_watts,omitempty"`
+	ReserveWatts int64  `protobuf:"varint,6,opt,name=reserve_watts,json=reserveWatts,proto3" json:"reserve_watts,omitempty"`
+	MarginWatts  int64  `protobuf:"varint,7,opt,name=margin_watts,json=marginWatts,proto3" json:"margin_watts,omitempty"`
+	BaseWatts    int64  `protobuf:"varint,8,opt,name=base_watts,json=baseWatts,proto3" json:"base_watts,omitempty"`
+	// Workers that are not counted on draw full power, those that are draw their least.
+	NotCountedWatts int64 `protobuf:"varint,9,opt,name=not_counted_watts,json=notCountedWatts,proto3" json:"not_counted_watts,omitempty"`
+	AsleepWatts     int64 `protobuf:"varint,10,opt,name=asleep_watts,json=asleepWatts,proto3" json:"asleep_watts,omitempty"`
+	// What machines do not free of what their curves say, by the measured low quantile.
+	NotFreedWatts int64 `protobuf:"varint,11,opt,name=not_freed_watts,json=notFreedWatts,proto3" json:"not_freed_watts,omitempty"`
+	// Deratings: by who says what machines draw, and for orders that nothing comes of.
+	SourceWatts  int64 `protobuf:"varint,12,opt,name=source_watts,json=sourceWatts,proto3" json:"source_watts,omitempty"`
+	FailureWatts int64 `protobuf:"varint,13,opt,name=failure_watts,json=failureWatts,proto3" json:"failure_watts,omitempty"`
+	// N-1: the largest single control domain, and whose it is.
+	DomainWatts int64  `protobuf:"varint,14,opt,name=domain_watts,json=domainWatts,proto3" json:"domain_watts,omitempty"`
+	Domain      string `protobuf:"bytes,15,opt,name=domain,proto3" json:"domain,omitempty"`
+	// What is left.
+	FirmWatts      int64        `protobuf:"varint,16,opt,name=firm_watts,json=firmWatts,proto3" json:"firm_watts,omitempty"`
+	Workers        int32        `protobuf:"varint,17,opt,name=workers,proto3" json:"workers,omitempty"`
+	WorkersCounted int32        `protobuf:"varint,18,opt,name=workers_counted,json=workersCounted,proto3" json:"workers_counted,omitempty"`
+	Excluded       []*Exclusion `protobuf:"bytes,19,rep,name=excluded,proto3" json:"excluded,omitempty"`
+	// From the first order to the meter's proof: as configured; as measured, for the reduction and for the proof;
+	// and the longer of both, which is sold.
+	DeclaredNotice *durationpb.Duration `protobuf:"bytes,20,opt,name=declared_notice,json=declaredNotice,proto3" json:"declared_notice,omitempty"`
+	Shed           *durationpb.Duration `protobuf:"bytes,21,opt,name=shed,proto3" json:"shed,omitempty"`
+	Proof          *durationpb.Duration `protobuf:"bytes,22,opt,name=proof,proto3" json:"proof,omitempty"`
+	Notice         *durationpb.Duration `protobuf:"bytes,23,opt,name=notice,proto3" json:"notice,omitempty"`
+	Responses      []*MeasuredResponse  `protobuf:"bytes,24,rep,name=responses,proto3" json:"responses,omitempty"`
+	// The oldest proof of a worker that is counted on.
+	ProvenTime *timestamppb.Timestamp `protobuf:"bytes,25,opt,name=proven_time,json=provenTime,proto3" json:"proven_time,omitempty"`
+	// Of the last commissioning.
+	Findings      []*Finding `protobuf:"bytes,26,rep,name=findings,proto3" json:"findings,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Headroom) Reset() {
+	*x = Headroom{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[55]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Headroom) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Headroom) ProtoMessage() {}
+
+func (x *Headroom) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[55]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Headroom.ProtoReflect.Descriptor instead.
+func (*Headroom) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{55}
+}
+
+func (x *Headroom) GetFeeder() string {
+	if x != nil {
+		return x.Feeder
+	}
+	return ""
+}
+
+func (x *Headroom) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *Headroom) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Headroom) GetCommand() string {
+	if x != nil {
+		return x.Command
+	}
+	return ""
+}
+
+func (x *Headroom) GetLimitWatts() int64 {
+	if x != nil {
+		return x.LimitWatts
+	}
+	return 0
+}
+
+func (x *Headroom) GetReserveWatts() int64 {
+	if x != nil {
+		return x.ReserveWatts
+	}
+	return 0
+}
+
+func (x *Headroom) GetMarginWatts() int64 {
+	if x != nil {
+		return x.MarginWatts
+	}
+	return 0
+}
+
+func (x *Headroom) GetBaseWatts() int64 {
+	if x != nil {
+		return x.BaseWatts
+	}
+	return 0
+}
+
+func (x *Headroom) GetNotCountedWatts() int64 {
+	if x != nil {
+		return x.NotCountedWatts
+	}
+	return 0
+}
+
+func (x *Headroom) GetAsleepWatts() int64 {
+	if x != nil {
+		return x.AsleepWatts
+	}
+	return 0
+}
+
+func (x *Headroom) GetNotFreedWatts() int64 {
+	if x != nil {
+		return x.NotFreedWatts
+	}
+	return 0
+}
+
+func (x *Headroom) GetSourceWatts() int64 {
+	if x != nil {
+		return x.SourceWatts
+	}
+	return 0
+}
+
+func (x *Headroom) GetFailureWatts() int64 {
+	if x != nil {
+		return x.FailureWatts
+	}
+	return 0
+}
+
+func (x *Headroom) GetDomainWatts() int64 {
+	if x != nil {
+		return x.DomainWatts
+	}
+	return 0
+}
+
+func (x *Headroom) GetDomain() string {
+	if x != nil {
+		return x.Domain
+	}
+	return ""
+}
+
+func (x *Headroom) GetFirmWatts() int64 {
+	if x != nil {
+		return x.FirmWatts
+	}
+	return 0
+}
+
+func (x *Headroom) GetWorkers() int32 {
+	if x != nil {
+		return x.Workers
+	}
+	return 0
+}
+
+func (x *Headroom) GetWorkersCounted() int32 {
+	if x != nil {
+		return x.WorkersCounted
+	}
+	return 0
+}
+
+func (x *Headroom) GetExcluded() []*Exclusion {
+	if x != nil {
+		return x.Excluded
+	}
+	return nil
+}
+
+func (x *Headroom) GetDeclaredNotice() *durationpb.Duration {
+	if x != nil {
+		return x.DeclaredNotice
+	}
+	return nil
+}
+
+func (x *Headroom) GetShed() *durationpb.Duration {
+	if x != nil {
+		return x.Shed
+	}
+	return nil
+}
+
+func (x *Headroom) GetProof() *durationpb.Duration {
+	if x != nil {
+		return x.Proof
+	}
+	return nil
+}
+
+func (x *Headroom) GetNotice() *durationpb.Duration {
+	if x != nil {
+		return x.Notice
+	}
+	return nil
+}
+
+func (x *Headroom) GetResponses() []*MeasuredResponse {
+	if x != nil {
+		return x.Responses
+	}
+	return nil
+}
+
+func (x *Headroom) GetProvenTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ProvenTime
+	}
+	return nil
+}
+
+func (x *Headroom) GetFindings() []*Finding {
+	if x != nil {
+		return x.Findings
+	}
+	return nil
+}
+
+// MeasuredResponse is how machines of one model and firmware answer orders: bounds that 95 % of orders keep, with
+// 90 % confidence.
+type MeasuredResponse struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Model    string                 `protobuf:"bytes,1,opt,name=model,proto3" json:"model,omitempty"`
+	Firmware string                 `protobuf:"bytes,2,opt,name=firmware,proto3" json:"firmware,omitempty"`
+	Workers  int32                  `protobuf:"varint,3,opt,name=workers,proto3" json:"workers,omitempty"`
+	Samples  int32                  `protobuf:"varint,4,opt,name=samples,proto3" json:"samples,omitempty"`
+	// Share of the ordered watts.
+	Freed         float64 `protobuf:"fixed64,5,opt,name=freed,proto3" json:"freed,omitempty"`
+	ShedSeconds   float64 `protobuf:"fixed64,6,opt,name=shed_seconds,json=shedSeconds,proto3" json:"shed_seconds,omitempty"`
+	ReturnSeconds float64 `protobuf:"fixed64,7,opt,name=return_seconds,json=returnSeconds,proto3" json:"return_seconds,omitempty"`
+	// Told by the feeder's meter; else by the devices' own word.
+	Metered bool `protobuf:"varint,8,opt,name=metered,proto3" json:"metered,omitempty"`
+	// Reductions that were judged, and those that nothing came of.
+	Orders        uint64                 `protobuf:"varint,9,opt,name=orders,proto3" json:"orders,omitempty"`
+	Failures      uint64                 `protobuf:"varint,10,opt,name=failures,proto3" json:"failures,omitempty"`
+	SampleTime    *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=sample_time,json=sampleTime,proto3" json:"sample_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MeasuredResponse) Reset() {
+	*x = MeasuredResponse{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[56]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MeasuredResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MeasuredResponse) ProtoMessage() {}
+
+func (x *MeasuredResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[56]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MeasuredResponse.ProtoReflect.Descriptor instead.
+func (*MeasuredResponse) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{56}
+}
+
+func (x *MeasuredResponse) GetModel() string {
+	if x != nil {
+		return x.Model
+	}
+	return ""
+}
+
+func (x *MeasuredResponse) GetFirmware() string {
+	if x != nil {
+		return x.Firmware
+	}
+	return ""
+}
+
+func (x *MeasuredResponse) GetWorkers() int32 {
+	if x != nil {
+		return x.Workers
+	}
+	return 0
+}
+
+func (x *MeasuredResponse) GetSamples() int32 {
+	if x != nil {
+		return x.Samples
+	}
+	return 0
+}
+
+func (x *MeasuredResponse) GetFreed() float64 {
+	if x != nil {
+		return x.Freed
+	}
+	return 0
+}
+
+func (x *MeasuredResponse) GetShedSeconds() float64 {
+	if x != nil {
+		return x.ShedSeconds
+	}
+	return 0
+}
+
+func (x *MeasuredResponse) GetReturnSeconds() float64 {
+	if x != nil {
+		return x.ReturnSeconds
+	}
+	return 0
+}
+
+func (x *MeasuredResponse) GetMetered() bool {
+	if x != nil {
+		return x.Metered
+	}
+	return false
+}
+
+func (x *MeasuredResponse) GetOrders() uint64 {
+	if x != nil {
+		return x.Orders
+	}
+	return 0
+}
+
+func (x *MeasuredResponse) GetFailures() uint64 {
+	if x != nil {
+		return x.Failures
+	}
+	return 0
+}
+
+func (x *MeasuredResponse) GetSampleTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.SampleTime
+	}
+	return nil
+}
+
 var File_hashlease_v1_operator_proto protoreflect.FileDescriptor
 
 const file_hashlease_v1_operator_proto_rawDesc = "" +
@@ -3558,7 +4689,111 @@ const file_hashlease_v1_operator_proto_rawDesc = "" +
 	"\fsaved_joules\x18\n" +
 	" \x01(\x03R\vsavedJoules\x12#\n" +
 	"\rforegone_msat\x18\v \x01(\x03R\fforegoneMsat\x12\x16\n" +
-	"\x06orders\x18\f \x01(\x04R\x06orders*H\n" +
+	"\x06orders\x18\f \x01(\x04R\x06orders\"k\n" +
+	"\x17CommissionFeederRequest\x12\x16\n" +
+	"\x06feeder\x18\x01 \x01(\tR\x06feeder\x12\x1f\n" +
+	"\vlimit_watts\x18\x02 \x01(\x03R\n" +
+	"limitWatts\x12\x17\n" +
+	"\adry_run\x18\x03 \x01(\bR\x06dryRun\"\x91\x02\n" +
+	"\x18CommissionFeederResponse\x122\n" +
+	"\x04plan\x18\x01 \x01(\v2\x1c.hashlease.v1.CommissionPlanH\x00R\x04plan\x12\x14\n" +
+	"\x04note\x18\x02 \x01(\tH\x00R\x04note\x125\n" +
+	"\x05group\x18\x03 \x01(\v2\x1d.hashlease.v1.CommissionGroupH\x00R\x05group\x121\n" +
+	"\afinding\x18\x04 \x01(\v2\x15.hashlease.v1.FindingH\x00R\afinding\x128\n" +
+	"\x06result\x18\x05 \x01(\v2\x1e.hashlease.v1.CommissionResultH\x00R\x06resultB\a\n" +
+	"\x05event\"\x87\x02\n" +
+	"\x0eCommissionPlan\x12\x1f\n" +
+	"\vlimit_watts\x18\x01 \x01(\x03R\n" +
+	"limitWatts\x12\x1d\n" +
+	"\n" +
+	"step_watts\x18\x02 \x01(\x03R\tstepWatts\x12\x1f\n" +
+	"\vnoise_watts\x18\x03 \x01(\x03R\n" +
+	"noiseWatts\x12\x18\n" +
+	"\aworkers\x18\x04 \x01(\x05R\aworkers\x12\x16\n" +
+	"\x06groups\x18\x05 \x01(\x05R\x06groups\x121\n" +
+	"\askipped\x18\x06 \x03(\v2\x17.hashlease.v1.ExclusionR\askipped\x12\x17\n" +
+	"\adry_run\x18\a \x01(\bR\x06dryRun\x12\x16\n" +
+	"\x06reason\x18\b \x01(\tR\x06reason\"S\n" +
+	"\tExclusion\x12\x16\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x18\n" +
+	"\aworkers\x18\x02 \x01(\x05R\aworkers\x12\x14\n" +
+	"\x05watts\x18\x03 \x01(\x03R\x05watts\"\xcf\x02\n" +
+	"\x0fCommissionGroup\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x05R\x06number\x12\x12\n" +
+	"\x04left\x18\x02 \x01(\x05R\x04left\x12\x14\n" +
+	"\x05model\x18\x03 \x01(\tR\x05model\x12\x1a\n" +
+	"\bfirmware\x18\x04 \x01(\tR\bfirmware\x12\x18\n" +
+	"\aworkers\x18\x05 \x03(\tR\aworkers\x12#\n" +
+	"\rordered_watts\x18\x06 \x01(\x03R\forderedWatts\x12#\n" +
+	"\rmetered_watts\x18\a \x01(\x03R\fmeteredWatts\x12!\n" +
+	"\fshed_seconds\x18\b \x01(\x01R\vshedSeconds\x12%\n" +
+	"\x0ereturn_seconds\x18\t \x01(\x01R\rreturnSeconds\x12\x16\n" +
+	"\x06proven\x18\n" +
+	" \x01(\bR\x06proven\x12\x18\n" +
+	"\averdict\x18\v \x01(\tR\averdict\"\x7f\n" +
+	"\aFinding\x12.\n" +
+	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x12\n" +
+	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x16\n" +
+	"\x06worker\x18\x03 \x01(\tR\x06worker\x12\x18\n" +
+	"\amessage\x18\x04 \x01(\tR\amessage\"\x84\x02\n" +
+	"\x10CommissionResult\x12\x12\n" +
+	"\x04done\x18\x01 \x01(\bR\x04done\x12\x18\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage\x12\x16\n" +
+	"\x06proven\x18\x03 \x01(\x05R\x06proven\x12\x1a\n" +
+	"\bunproven\x18\x04 \x01(\x05R\bunproven\x121\n" +
+	"\bfindings\x18\x05 \x03(\v2\x15.hashlease.v1.FindingR\bfindings\x12'\n" +
+	"\x0felapsed_seconds\x18\x06 \x01(\x01R\x0eelapsedSeconds\x122\n" +
+	"\bheadroom\x18\a \x01(\v2\x16.hashlease.v1.HeadroomR\bheadroom\"(\n" +
+	"\x12GetHeadroomRequest\x12\x12\n" +
+	"\x04site\x18\x01 \x01(\tR\x04site\"G\n" +
+	"\x13GetHeadroomResponse\x120\n" +
+	"\afeeders\x18\x01 \x03(\v2\x16.hashlease.v1.HeadroomR\afeeders\"\x88\b\n" +
+	"\bHeadroom\x12\x16\n" +
+	"\x06feeder\x18\x01 \x01(\tR\x06feeder\x12\x14\n" +
+	"\x05state\x18\x02 \x01(\tR\x05state\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x18\n" +
+	"\acommand\x18\x04 \x01(\tR\acommand\x12\x1f\n" +
+	"\vlimit_watts\x18\x05 \x01(\x03R\n" +
+	"limitWatts\x12#\n" +
+	"\rreserve_watts\x18\x06 \x01(\x03R\freserveWatts\x12!\n" +
+	"\fmargin_watts\x18\a \x01(\x03R\vmarginWatts\x12\x1d\n" +
+	"\n" +
+	"base_watts\x18\b \x01(\x03R\tbaseWatts\x12*\n" +
+	"\x11not_counted_watts\x18\t \x01(\x03R\x0fnotCountedWatts\x12!\n" +
+	"\fasleep_watts\x18\n" +
+	" \x01(\x03R\vasleepWatts\x12&\n" +
+	"\x0fnot_freed_watts\x18\v \x01(\x03R\rnotFreedWatts\x12!\n" +
+	"\fsource_watts\x18\f \x01(\x03R\vsourceWatts\x12#\n" +
+	"\rfailure_watts\x18\r \x01(\x03R\ffailureWatts\x12!\n" +
+	"\fdomain_watts\x18\x0e \x01(\x03R\vdomainWatts\x12\x16\n" +
+	"\x06domain\x18\x0f \x01(\tR\x06domain\x12\x1d\n" +
+	"\n" +
+	"firm_watts\x18\x10 \x01(\x03R\tfirmWatts\x12\x18\n" +
+	"\aworkers\x18\x11 \x01(\x05R\aworkers\x12'\n" +
+	"\x0fworkers_counted\x18\x12 \x01(\x05R\x0eworkersCounted\x123\n" +
+	"\bexcluded\x18\x13 \x03(\v2\x17.hashlease.v1.ExclusionR\bexcluded\x12B\n" +
+	"\x0fdeclared_notice\x18\x14 \x01(\v2\x19.google.protobuf.DurationR\x0edeclaredNotice\x12-\n" +
+	"\x04shed\x18\x15 \x01(\v2\x19.google.protobuf.DurationR\x04shed\x12/\n" +
+	"\x05proof\x18\x16 \x01(\v2\x19.google.protobuf.DurationR\x05proof\x121\n" +
+	"\x06notice\x18\x17 \x01(\v2\x19.google.protobuf.DurationR\x06notice\x12<\n" +
+	"\tresponses\x18\x18 \x03(\v2\x1e.hashlease.v1.MeasuredResponseR\tresponses\x12;\n" +
+	"\vproven_time\x18\x19 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"provenTime\x121\n" +
+	"\bfindings\x18\x1a \x03(\v2\x15.hashlease.v1.FindingR\bfindings\"\xe3\x02\n" +
+	"\x10MeasuredResponse\x12\x14\n" +
+	"\x05model\x18\x01 \x01(\tR\x05model\x12\x1a\n" +
+	"\bfirmware\x18\x02 \x01(\tR\bfirmware\x12\x18\n" +
+	"\aworkers\x18\x03 \x01(\x05R\aworkers\x12\x18\n" +
+	"\asamples\x18\x04 \x01(\x05R\asamples\x12\x14\n" +
+	"\x05freed\x18\x05 \x01(\x01R\x05freed\x12!\n" +
+	"\fshed_seconds\x18\x06 \x01(\x01R\vshedSeconds\x12%\n" +
+	"\x0ereturn_seconds\x18\a \x01(\x01R\rreturnSeconds\x12\x18\n" +
+	"\ametered\x18\b \x01(\bR\ametered\x12\x16\n" +
+	"\x06orders\x18\t \x01(\x04R\x06orders\x12\x1a\n" +
+	"\bfailures\x18\n" +
+	" \x01(\x04R\bfailures\x12;\n" +
+	"\vsample_time\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"sampleTime*H\n" +
 	"\x03Arm\x12\x13\n" +
 	"\x0fARM_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vARM_OBSERVE\x10\x01\x12\x0e\n" +
@@ -3568,7 +4803,7 @@ const file_hashlease_v1_operator_proto_rawDesc = "" +
 	"\vChannelKind\x12\x1c\n" +
 	"\x18CHANNEL_KIND_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15CHANNEL_KIND_STANDARD\x10\x01\x12\x19\n" +
-	"\x15CHANNEL_KIND_EXTENDED\x10\x022\xc0\v\n" +
+	"\x15CHANNEL_KIND_EXTENDED\x10\x022\xf9\f\n" +
 	"\x0fOperatorService\x12O\n" +
 	"\n" +
 	"ListShares\x12\x1f.hashlease.v1.ListSharesRequest\x1a .hashlease.v1.ListSharesResponse\x12O\n" +
@@ -3592,7 +4827,9 @@ const file_hashlease_v1_operator_proto_rawDesc = "" +
 	"\n" +
 	"ListLimits\x12\x1f.hashlease.v1.ListLimitsRequest\x1a .hashlease.v1.ListLimitsResponse\x12O\n" +
 	"\n" +
-	"ListAdvice\x12\x1f.hashlease.v1.ListAdviceRequest\x1a .hashlease.v1.ListAdviceResponseB?Z=github.com/hashlease/hashlease/proto/hashlease/v1;hashleasev1b\x06proto3"
+	"ListAdvice\x12\x1f.hashlease.v1.ListAdviceRequest\x1a .hashlease.v1.ListAdviceResponse\x12c\n" +
+	"\x10CommissionFeeder\x12%.hashlease.v1.CommissionFeederRequest\x1a&.hashlease.v1.CommissionFeederResponse0\x01\x12R\n" +
+	"\vGetHeadroom\x12 .hashlease.v1.GetHeadroomRequest\x1a!.hashlease.v1.GetHeadroomResponseB?Z=github.com/hashlease/hashlease/proto/hashlease/v1;hashleasev1b\x06proto3"
 
 var (
 	file_hashlease_v1_operator_proto_rawDescOnce sync.Once
@@ -3607,7 +4844,7 @@ func file_hashlease_v1_operator_proto_rawDescGZIP() []byte {
 }
 
 var file_hashlease_v1_operator_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_hashlease_v1_operator_proto_msgTypes = make([]protoimpl.MessageInfo, 49)
+var file_hashlease_v1_operator_proto_msgTypes = make([]protoimpl.MessageInfo, 60)
 var file_hashlease_v1_operator_proto_goTypes = []any{
 	(Arm)(0),                          // 0: hashlease.v1.Arm
 	(ChannelKind)(0),                  // 1: hashlease.v1.ChannelKind
@@ -3657,95 +4894,128 @@ var file_hashlease_v1_operator_proto_goTypes = []any{
 	(*ListAdviceRequest)(nil),         // 45: hashlease.v1.ListAdviceRequest
 	(*ListAdviceResponse)(nil),        // 46: hashlease.v1.ListAdviceResponse
 	(*Advice)(nil),                    // 47: hashlease.v1.Advice
-	nil,                               // 48: hashlease.v1.PoolStatus.SharesRejectedEntry
-	nil,                               // 49: hashlease.v1.StratumPort.ConnectionsEntry
-	nil,                               // 50: hashlease.v1.StratumPort.ConnectionsOpenedEntry
-	(*timestamppb.Timestamp)(nil),     // 51: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),       // 52: google.protobuf.Duration
-	(*Lease)(nil),                     // 53: hashlease.v1.Lease
+	(*CommissionFeederRequest)(nil),   // 48: hashlease.v1.CommissionFeederRequest
+	(*CommissionFeederResponse)(nil),  // 49: hashlease.v1.CommissionFeederResponse
+	(*CommissionPlan)(nil),            // 50: hashlease.v1.CommissionPlan
+	(*Exclusion)(nil),                 // 51: hashlease.v1.Exclusion
+	(*CommissionGroup)(nil),           // 52: hashlease.v1.CommissionGroup
+	(*Finding)(nil),                   // 53: hashlease.v1.Finding
+	(*CommissionResult)(nil),          // 54: hashlease.v1.CommissionResult
+	(*GetHeadroomRequest)(nil),        // 55: hashlease.v1.GetHeadroomRequest
+	(*GetHeadroomResponse)(nil),       // 56: hashlease.v1.GetHeadroomResponse
+	(*Headroom)(nil),                  // 57: hashlease.v1.Headroom
+	(*MeasuredResponse)(nil),          // 58: hashlease.v1.MeasuredResponse
+	nil,                               // 59: hashlease.v1.PoolStatus.SharesRejectedEntry
+	nil,                               // 60: hashlease.v1.StratumPort.ConnectionsEntry
+	nil,                               // 61: hashlease.v1.StratumPort.ConnectionsOpenedEntry
+	(*timestamppb.Timestamp)(nil),     // 62: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),       // 63: google.protobuf.Duration
+	(*Lease)(nil),                     // 64: hashlease.v1.Lease
 }
 var file_hashlease_v1_operator_proto_depIdxs = []int32{
 	4,  // 0: hashlease.v1.ListSharesResponse.workers:type_name -> hashlease.v1.WorkerShares
-	51, // 1: hashlease.v1.WorkerShares.last_time:type_name -> google.protobuf.Timestamp
+	62, // 1: hashlease.v1.WorkerShares.last_time:type_name -> google.protobuf.Timestamp
 	7,  // 2: hashlease.v1.ListBlocksResponse.blocks:type_name -> hashlease.v1.Block
-	51, // 3: hashlease.v1.Block.found_time:type_name -> google.protobuf.Timestamp
-	52, // 4: hashlease.v1.CurtailSiteRequest.duration:type_name -> google.protobuf.Duration
+	62, // 3: hashlease.v1.Block.found_time:type_name -> google.protobuf.Timestamp
+	63, // 4: hashlease.v1.CurtailSiteRequest.duration:type_name -> google.protobuf.Duration
 	10, // 5: hashlease.v1.CurtailSiteResponse.preview:type_name -> hashlease.v1.CurtailPreview
 	12, // 6: hashlease.v1.CurtailSiteResponse.progress:type_name -> hashlease.v1.CurtailProgress
 	11, // 7: hashlease.v1.CurtailPreview.workers:type_name -> hashlease.v1.CurtailedWorker
-	51, // 8: hashlease.v1.CurtailProgress.time:type_name -> google.protobuf.Timestamp
+	62, // 8: hashlease.v1.CurtailProgress.time:type_name -> google.protobuf.Timestamp
 	0,  // 9: hashlease.v1.SetArmRequest.arm:type_name -> hashlease.v1.Arm
 	0,  // 10: hashlease.v1.SetArmResponse.arm:type_name -> hashlease.v1.Arm
-	51, // 11: hashlease.v1.GetStatusResponse.time:type_name -> google.protobuf.Timestamp
+	62, // 11: hashlease.v1.GetStatusResponse.time:type_name -> google.protobuf.Timestamp
 	18, // 12: hashlease.v1.GetStatusResponse.pool:type_name -> hashlease.v1.PoolStatus
 	21, // 13: hashlease.v1.GetStatusResponse.feeders:type_name -> hashlease.v1.FeederStatus
 	17, // 14: hashlease.v1.GetStatusResponse.leases:type_name -> hashlease.v1.LeaseBookStatus
-	51, // 15: hashlease.v1.LeaseBookStatus.time:type_name -> google.protobuf.Timestamp
-	48, // 16: hashlease.v1.PoolStatus.shares_rejected:type_name -> hashlease.v1.PoolStatus.SharesRejectedEntry
+	62, // 15: hashlease.v1.LeaseBookStatus.time:type_name -> google.protobuf.Timestamp
+	59, // 16: hashlease.v1.PoolStatus.shares_rejected:type_name -> hashlease.v1.PoolStatus.SharesRejectedEntry
 	20, // 17: hashlease.v1.PoolStatus.tip_to_last_job:type_name -> hashlease.v1.Latency
 	20, // 18: hashlease.v1.PoolStatus.share_to_ack:type_name -> hashlease.v1.Latency
 	19, // 19: hashlease.v1.PoolStatus.ports:type_name -> hashlease.v1.StratumPort
-	49, // 20: hashlease.v1.StratumPort.connections:type_name -> hashlease.v1.StratumPort.ConnectionsEntry
-	50, // 21: hashlease.v1.StratumPort.connections_opened:type_name -> hashlease.v1.StratumPort.ConnectionsOpenedEntry
+	60, // 20: hashlease.v1.StratumPort.connections:type_name -> hashlease.v1.StratumPort.ConnectionsEntry
+	61, // 21: hashlease.v1.StratumPort.connections_opened:type_name -> hashlease.v1.StratumPort.ConnectionsOpenedEntry
 	0,  // 22: hashlease.v1.FeederStatus.arm:type_name -> hashlease.v1.Arm
-	51, // 23: hashlease.v1.FeederStatus.reading_time:type_name -> google.protobuf.Timestamp
+	62, // 23: hashlease.v1.FeederStatus.reading_time:type_name -> google.protobuf.Timestamp
 	22, // 24: hashlease.v1.FeederStatus.meters:type_name -> hashlease.v1.MeterStatus
-	51, // 25: hashlease.v1.MeterStatus.reading_time:type_name -> google.protobuf.Timestamp
-	51, // 26: hashlease.v1.AcceptClockResponse.time:type_name -> google.protobuf.Timestamp
+	62, // 25: hashlease.v1.MeterStatus.reading_time:type_name -> google.protobuf.Timestamp
+	62, // 26: hashlease.v1.AcceptClockResponse.time:type_name -> google.protobuf.Timestamp
 	28, // 27: hashlease.v1.ListChannelsResponse.channels:type_name -> hashlease.v1.Channel
 	1,  // 28: hashlease.v1.Channel.kind:type_name -> hashlease.v1.ChannelKind
-	51, // 29: hashlease.v1.Channel.open_time:type_name -> google.protobuf.Timestamp
-	51, // 30: hashlease.v1.Channel.last_share_time:type_name -> google.protobuf.Timestamp
-	51, // 31: hashlease.v1.StopSiteResponse.stop_time:type_name -> google.protobuf.Timestamp
-	51, // 32: hashlease.v1.Limit.start_time:type_name -> google.protobuf.Timestamp
-	51, // 33: hashlease.v1.Limit.end_time:type_name -> google.protobuf.Timestamp
+	62, // 29: hashlease.v1.Channel.open_time:type_name -> google.protobuf.Timestamp
+	62, // 30: hashlease.v1.Channel.last_share_time:type_name -> google.protobuf.Timestamp
+	62, // 31: hashlease.v1.StopSiteResponse.stop_time:type_name -> google.protobuf.Timestamp
+	62, // 32: hashlease.v1.Limit.start_time:type_name -> google.protobuf.Timestamp
+	62, // 33: hashlease.v1.Limit.end_time:type_name -> google.protobuf.Timestamp
 	39, // 34: hashlease.v1.CreateLimitRequest.limit:type_name -> hashlease.v1.Limit
 	39, // 35: hashlease.v1.ListLimitsResponse.limits:type_name -> hashlease.v1.Limit
 	47, // 36: hashlease.v1.ListAdviceResponse.feeders:type_name -> hashlease.v1.Advice
 	0,  // 37: hashlease.v1.Advice.arm:type_name -> hashlease.v1.Arm
-	51, // 38: hashlease.v1.Advice.since_time:type_name -> google.protobuf.Timestamp
+	62, // 38: hashlease.v1.Advice.since_time:type_name -> google.protobuf.Timestamp
 	11, // 39: hashlease.v1.Advice.workers:type_name -> hashlease.v1.CurtailedWorker
-	2,  // 40: hashlease.v1.OperatorService.ListShares:input_type -> hashlease.v1.ListSharesRequest
-	5,  // 41: hashlease.v1.OperatorService.ListBlocks:input_type -> hashlease.v1.ListBlocksRequest
-	8,  // 42: hashlease.v1.OperatorService.CurtailSite:input_type -> hashlease.v1.CurtailSiteRequest
-	13, // 43: hashlease.v1.OperatorService.SetArm:input_type -> hashlease.v1.SetArmRequest
-	15, // 44: hashlease.v1.OperatorService.GetStatus:input_type -> hashlease.v1.GetStatusRequest
-	23, // 45: hashlease.v1.OperatorService.ConfirmLeaseOff:input_type -> hashlease.v1.ConfirmLeaseOffRequest
-	24, // 46: hashlease.v1.OperatorService.AcceptClock:input_type -> hashlease.v1.AcceptClockRequest
-	26, // 47: hashlease.v1.OperatorService.ListChannels:input_type -> hashlease.v1.ListChannelsRequest
-	29, // 48: hashlease.v1.OperatorService.RenewChannelPrefix:input_type -> hashlease.v1.RenewChannelPrefixRequest
-	30, // 49: hashlease.v1.OperatorService.SetChannelPayout:input_type -> hashlease.v1.SetChannelPayoutRequest
-	31, // 50: hashlease.v1.OperatorService.CloseChannel:input_type -> hashlease.v1.CloseChannelRequest
-	33, // 51: hashlease.v1.OperatorService.ShowMessage:input_type -> hashlease.v1.ShowMessageRequest
-	35, // 52: hashlease.v1.OperatorService.StopSite:input_type -> hashlease.v1.StopSiteRequest
-	37, // 53: hashlease.v1.OperatorService.ResumeSite:input_type -> hashlease.v1.ResumeSiteRequest
-	40, // 54: hashlease.v1.OperatorService.CreateLimit:input_type -> hashlease.v1.CreateLimitRequest
-	41, // 55: hashlease.v1.OperatorService.DeleteLimit:input_type -> hashlease.v1.DeleteLimitRequest
-	43, // 56: hashlease.v1.OperatorService.ListLimits:input_type -> hashlease.v1.ListLimitsRequest
-	45, // 57: hashlease.v1.OperatorService.ListAdvice:input_type -> hashlease.v1.ListAdviceRequest
-	3,  // 58: hashlease.v1.OperatorService.ListShares:output_type -> hashlease.v1.ListSharesResponse
-	6,  // 59: hashlease.v1.OperatorService.ListBlocks:output_type -> hashlease.v1.ListBlocksResponse
-	9,  // 60: hashlease.v1.OperatorService.CurtailSite:output_type -> hashlease.v1.CurtailSiteResponse
-	14, // 61: hashlease.v1.OperatorService.SetArm:output_type -> hashlease.v1.SetArmResponse
-	16, // 62: hashlease.v1.OperatorService.GetStatus:output_type -> hashlease.v1.GetStatusResponse
-	53, // 63: hashlease.v1.OperatorService.ConfirmLeaseOff:output_type -> hashlease.v1.Lease
-	25, // 64: hashlease.v1.OperatorService.AcceptClock:output_type -> hashlease.v1.AcceptClockResponse
-	27, // 65: hashlease.v1.OperatorService.ListChannels:output_type -> hashlease.v1.ListChannelsResponse
-	28, // 66: hashlease.v1.OperatorService.RenewChannelPrefix:output_type -> hashlease.v1.Channel
-	28, // 67: hashlease.v1.OperatorService.SetChannelPayout:output_type -> hashlease.v1.Channel
-	32, // 68: hashlease.v1.OperatorService.CloseChannel:output_type -> hashlease.v1.CloseChannelResponse
-	34, // 69: hashlease.v1.OperatorService.ShowMessage:output_type -> hashlease.v1.ShowMessageResponse
-	36, // 70: hashlease.v1.OperatorService.StopSite:output_type -> hashlease.v1.StopSiteResponse
-	38, // 71: hashlease.v1.OperatorService.ResumeSite:output_type -> hashlease.v1.ResumeSiteResponse
-	39, // 72: hashlease.v1.OperatorService.CreateLimit:output_type -> hashlease.v1.Limit
-	42, // 73: hashlease.v1.OperatorService.DeleteLimit:output_type -> hashlease.v1.DeleteLimitResponse
-	44, // 74: hashlease.v1.OperatorService.ListLimits:output_type -> hashlease.v1.ListLimitsResponse
-	46, // 75: hashlease.v1.OperatorService.ListAdvice:output_type -> hashlease.v1.ListAdviceResponse
-	58, // [58:76] is the sub-list for method output_type
-	40, // [40:58] is the sub-list for method input_type
-	40, // [40:40] is the sub-list for extension type_name
-	40, // [40:40] is the sub-list for extension extendee
-	0,  // [0:40] is the sub-list for field type_name
+	50, // 40: hashlease.v1.CommissionFeederResponse.plan:type_name -> hashlease.v1.CommissionPlan
+	52, // 41: hashlease.v1.CommissionFeederResponse.group:type_name -> hashlease.v1.CommissionGroup
+	53, // 42: hashlease.v1.CommissionFeederResponse.finding:type_name -> hashlease.v1.Finding
+	54, // 43: hashlease.v1.CommissionFeederResponse.result:type_name -> hashlease.v1.CommissionResult
+	51, // 44: hashlease.v1.CommissionPlan.skipped:type_name -> hashlease.v1.Exclusion
+	62, // 45: hashlease.v1.Finding.time:type_name -> google.protobuf.Timestamp
+	53, // 46: hashlease.v1.CommissionResult.findings:type_name -> hashlease.v1.Finding
+	57, // 47: hashlease.v1.CommissionResult.headroom:type_name -> hashlease.v1.Headroom
+	57, // 48: hashlease.v1.GetHeadroomResponse.feeders:type_name -> hashlease.v1.Headroom
+	51, // 49: hashlease.v1.Headroom.excluded:type_name -> hashlease.v1.Exclusion
+	63, // 50: hashlease.v1.Headroom.declared_notice:type_name -> google.protobuf.Duration
+	63, // 51: hashlease.v1.Headroom.shed:type_name -> google.protobuf.Duration
+	63, // 52: hashlease.v1.Headroom.proof:type_name -> google.protobuf.Duration
+	63, // 53: hashlease.v1.Headroom.notice:type_name -> google.protobuf.Duration
+	58, // 54: hashlease.v1.Headroom.responses:type_name -> hashlease.v1.MeasuredResponse
+	62, // 55: hashlease.v1.Headroom.proven_time:type_name -> google.protobuf.Timestamp
+	53, // 56: hashlease.v1.Headroom.findings:type_name -> hashlease.v1.Finding
+	62, // 57: hashlease.v1.MeasuredResponse.sample_time:type_name -> google.protobuf.Timestamp
+	2,  // 58: hashlease.v1.OperatorService.ListShares:input_type -> hashlease.v1.ListSharesRequest
+	5,  // 59: hashlease.v1.OperatorService.ListBlocks:input_type -> hashlease.v1.ListBlocksRequest
+	8,  // 60: hashlease.v1.OperatorService.CurtailSite:input_type -> hashlease.v1.CurtailSiteRequest
+	13, // 61: hashlease.v1.OperatorService.SetArm:input_type -> hashlease.v1.SetArmRequest
+	15, // 62: hashlease.v1.OperatorService.GetStatus:input_type -> hashlease.v1.GetStatusRequest
+	23, // 63: hashlease.v1.OperatorService.ConfirmLeaseOff:input_type -> hashlease.v1.ConfirmLeaseOffRequest
+	24, // 64: hashlease.v1.OperatorService.AcceptClock:input_type -> hashlease.v1.AcceptClockRequest
+	26, // 65: hashlease.v1.OperatorService.ListChannels:input_type -> hashlease.v1.ListChannelsRequest
+	29, // 66: hashlease.v1.OperatorService.RenewChannelPrefix:input_type -> hashlease.v1.RenewChannelPrefixRequest
+	30, // 67: hashlease.v1.OperatorService.SetChannelPayout:input_type -> hashlease.v1.SetChannelPayoutRequest
+	31, // 68: hashlease.v1.OperatorService.CloseChannel:input_type -> hashlease.v1.CloseChannelRequest
+	33, // 69: hashlease.v1.OperatorService.ShowMessage:input_type -> hashlease.v1.ShowMessageRequest
+	35, // 70: hashlease.v1.OperatorService.StopSite:input_type -> hashlease.v1.StopSiteRequest
+	37, // 71: hashlease.v1.OperatorService.ResumeSite:input_type -> hashlease.v1.ResumeSiteRequest
+	40, // 72: hashlease.v1.OperatorService.CreateLimit:input_type -> hashlease.v1.CreateLimitRequest
+	41, // 73: hashlease.v1.OperatorService.DeleteLimit:input_type -> hashlease.v1.DeleteLimitRequest
+	43, // 74: hashlease.v1.OperatorService.ListLimits:input_type -> hashlease.v1.ListLimitsRequest
+	45, // 75: hashlease.v1.OperatorService.ListAdvice:input_type -> hashlease.v1.ListAdviceRequest
+	48, // 76: hashlease.v1.OperatorService.CommissionFeeder:input_type -> hashlease.v1.CommissionFeederRequest
+	55, // 77: hashlease.v1.OperatorService.GetHeadroom:input_type -> hashlease.v1.GetHeadroomRequest
+	3,  // 78: hashlease.v1.OperatorService.ListShares:output_type -> hashlease.v1.ListSharesResponse
+	6,  // 79: hashlease.v1.OperatorService.ListBlocks:output_type -> hashlease.v1.ListBlocksResponse
+	9,  // 80: hashlease.v1.OperatorService.CurtailSite:output_type -> hashlease.v1.CurtailSiteResponse
+	14, // 81: hashlease.v1.OperatorService.SetArm:output_type -> hashlease.v1.SetArmResponse
+	16, // 82: hashlease.v1.OperatorService.GetStatus:output_type -> hashlease.v1.GetStatusResponse
+	64, // 83: hashlease.v1.OperatorService.ConfirmLeaseOff:output_type -> hashlease.v1.Lease
+	25, // 84: hashlease.v1.OperatorService.AcceptClock:output_type -> hashlease.v1.AcceptClockResponse
+	27, // 85: hashlease.v1.OperatorService.ListChannels:output_type -> hashlease.v1.ListChannelsResponse
+	28, // 86: hashlease.v1.OperatorService.RenewChannelPrefix:output_type -> hashlease.v1.Channel
+	28, // 87: hashlease.v1.OperatorService.SetChannelPayout:output_type -> hashlease.v1.Channel
+	32, // 88: hashlease.v1.OperatorService.CloseChannel:output_type -> hashlease.v1.CloseChannelResponse
+	34, // 89: hashlease.v1.OperatorService.ShowMessage:output_type -> hashlease.v1.ShowMessageResponse
+	36, // 90: hashlease.v1.OperatorService.StopSite:output_type -> hashlease.v1.StopSiteResponse
+	38, // 91: hashlease.v1.OperatorService.ResumeSite:output_type -> hashlease.v1.ResumeSiteResponse
+	39, // 92: hashlease.v1.OperatorService.CreateLimit:output_type -> hashlease.v1.Limit
+	42, // 93: hashlease.v1.OperatorService.DeleteLimit:output_type -> hashlease.v1.DeleteLimitResponse
+	44, // 94: hashlease.v1.OperatorService.ListLimits:output_type -> hashlease.v1.ListLimitsResponse
+	46, // 95: hashlease.v1.OperatorService.ListAdvice:output_type -> hashlease.v1.ListAdviceResponse
+	49, // 96: hashlease.v1.OperatorService.CommissionFeeder:output_type -> hashlease.v1.CommissionFeederResponse
+	56, // 97: hashlease.v1.OperatorService.GetHeadroom:output_type -> hashlease.v1.GetHeadroomResponse
+	78, // [78:98] is the sub-list for method output_type
+	58, // [58:78] is the sub-list for method input_type
+	58, // [58:58] is the sub-list for extension type_name
+	58, // [58:58] is the sub-list for extension extendee
+	0,  // [0:58] is the sub-list for field type_name
 }
 
 func init() { file_hashlease_v1_operator_proto_init() }
@@ -3763,13 +5033,20 @@ func file_hashlease_v1_operator_proto_init() {
 		(*ShowMessageRequest_Worker)(nil),
 		(*ShowMessageRequest_All)(nil),
 	}
+	file_hashlease_v1_operator_proto_msgTypes[47].OneofWrappers = []any{
+		(*CommissionFeederResponse_Plan)(nil),
+		(*CommissionFeederResponse_Note)(nil),
+		(*CommissionFeederResponse_Group)(nil),
+		(*CommissionFeederResponse_Finding)(nil),
+		(*CommissionFeederResponse_Result)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_hashlease_v1_operator_proto_rawDesc), len(file_hashlease_v1_operator_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   49,
+			NumMessages:   60,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

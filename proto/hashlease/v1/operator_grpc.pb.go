@@ -39,6 +39,8 @@ const (
 	OperatorService_DeleteLimit_FullMethodName        = "/hashlease.v1.OperatorService/DeleteLimit"
 	OperatorService_ListLimits_FullMethodName         = "/hashlease.v1.OperatorService/ListLimits"
 	OperatorService_ListAdvice_FullMethodName         = "/hashlease.v1.OperatorService/ListAdvice"
+	OperatorService_CommissionFeeder_FullMethodName   = "/hashlease.v1.OperatorService/CommissionFeeder"
+	OperatorService_GetHeadroom_FullMethodName        = "/hashlease.v1.OperatorService/GetHeadroom"
 )
 
 // OperatorServiceClient is the client API for OperatorService service.
@@ -90,6 +92,11 @@ type OperatorServiceClient interface {
 	ListLimits(ctx context.Context, in *ListLimitsRequest, opts ...grpc.CallOption) (*ListLimitsResponse, error)
 	// ListAdvice says what would have been done on feeders that are not armed to act, and what it would have saved.
 	ListAdvice(ctx context.Context, in *ListAdviceRequest, opts ...grpc.CallOption) (*ListAdviceResponse, error)
+	// CommissionFeeder puts small groups of a feeder's workers to sleep and wakes them, and proves by that who hangs on
+	// it, that its meter shows it rightly and how fast machines answer. When the call ends, all return.
+	CommissionFeeder(ctx context.Context, in *CommissionFeederRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[CommissionFeederResponse], error)
+	// GetHeadroom gives what feeders can deliver to tenants, term by term.
+	GetHeadroom(ctx context.Context, in *GetHeadroomRequest, opts ...grpc.CallOption) (*GetHeadroomResponse, error)
 }
 
 type operatorServiceClient struct {
@@ -289,6 +296,35 @@ func (c *operatorServiceClient) ListAdvice(ctx context.Context, in *ListAdviceRe
 	return out, nil
 }
 
+func (c *operatorServiceClient) CommissionFeeder(ctx context.Context, in *CommissionFeederRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[CommissionFeederResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &OperatorService_ServiceDesc.Streams[1], OperatorService_CommissionFeeder_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[CommissionFeederRequest, CommissionFeederResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type OperatorService_CommissionFeederClient = grpc.ServerStreamingClient[CommissionFeederResponse]
+
+func (c *operatorServiceClient) GetHeadroom(ctx context.Context, in *GetHeadroomRequest, opts ...grpc.CallOption) (*GetHeadroomResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetHeadroomResponse)
+	err := c.cc.Invoke(ctx, OperatorService_GetHeadroom_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // OperatorServiceServer is the server API for OperatorService service.
 // All implementations must embed UnimplementedOperatorServiceServer
 // for forward compatibility.
@@ -338,6 +374,11 @@ type OperatorServiceServer interface {
 	ListLimits(context.Context, *ListLimitsRequest) (*ListLimitsResponse, error)
 	// ListAdvice says what would have been done on feeders that are not armed to act, and what it would have saved.
 	ListAdvice(context.Context, *ListAdviceRequest) (*ListAdviceResponse, error)
+	// CommissionFeeder puts small groups of a feeder's workers to sleep and wakes them, and proves by that who hangs on
+	// it, that its meter shows it rightly and how fast machines answer. When the call ends, all return.
+	CommissionFeeder(*CommissionFeederRequest, grpc.ServerStreamingServer[CommissionFeederResponse]) error
+	// GetHeadroom gives what feeders can deliver to tenants, term by term.
+	GetHeadroom(context.Context, *GetHeadroomRequest) (*GetHeadroomResponse, error)
 	mustEmbedUnimplementedOperatorServiceServer()
 }
 
@@ -401,6 +442,12 @@ func (UnimplementedOperatorServiceServer) ListLimits(context.Context, *ListLimit
 }
 func (UnimplementedOperatorServiceServer) ListAdvice(context.Context, *ListAdviceRequest) (*ListAdviceResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListAdvice not implemented")
+}
+func (UnimplementedOperatorServiceServer) CommissionFeeder(*CommissionFeederRequest, grpc.ServerStreamingServer[CommissionFeederResponse]) error {
+	return status.Error(codes.Unimplemented, "method CommissionFeeder not implemented")
+}
+func (UnimplementedOperatorServiceServer) GetHeadroom(context.Context, *GetHeadroomRequest) (*GetHeadroomResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetHeadroom not implemented")
 }
 func (UnimplementedOperatorServiceServer) mustEmbedUnimplementedOperatorServiceServer() {}
 func (UnimplementedOperatorServiceServer) testEmbeddedByValue()                         {}
@@ -740,6 +787,35 @@ func _OperatorService_ListAdvice_Handler(srv interface{}, ctx context.Context, d
 	return interceptor(ctx, in, info, handler)
 }
 
+func _OperatorService_CommissionFeeder_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(CommissionFeederRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(OperatorServiceServer).CommissionFeeder(m, &grpc.GenericServerStream[CommissionFeederRequest, CommissionFeederResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type OperatorService_CommissionFeederServer = grpc.ServerStreamingServer[CommissionFeederResponse]
+
+func _OperatorService_GetHeadroom_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetHeadroomRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OperatorServiceServer).GetHeadroom(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OperatorService_GetHeadroom_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OperatorServiceServer).GetHeadroom(ctx, req.(*GetHeadroomRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // OperatorService_ServiceDesc is the grpc.ServiceDesc for OperatorService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -815,11 +891,20 @@ var OperatorService_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "ListAdvice",
 			Handler:    _OperatorService_ListAdvice_Handler,
 		},
+		{
+			MethodName: "GetHeadroom",
+			Handler:    _OperatorService_GetHeadroom_Handler,
+		},
 	},
 	Streams: []grpc.StreamDesc{
 		{
 			StreamName:    "CurtailSite",
 			Handler:       _OperatorService_CurtailSite_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "CommissionFeeder",
+			Handler:       _OperatorService_CommissionFeeder_Handler,
 			ServerStreams: true,
 		},
 	},
