@@ -304,12 +304,19 @@ func (d *demo) write(m *made, cfg *config.Config) (*config.Config, error) {
 	return &read, err
 }
 
+// modbusFeeder is the one whose meters are read by Modbus TCP, as at a site with switchgear of two ages.
+const modbusFeeder = "f2"
+
 func (d *demo) meters() map[fleet.FeederID][]config.Meter {
 	m := map[fleet.FeederID][]config.Meter{}
 	for _, meter := range d.plan.Meters() {
-		m[meter.Feeder] = append(m[meter.Feeder], config.Meter{
-			Role: meter.Role, Tenant: meter.Tenant, URL: "http://" + d.sim.Addr() + meter.Path,
-		})
+		one := config.Meter{Role: meter.Role, Tenant: meter.Tenant}
+		if meter.Feeder == modbusFeeder {
+			one.Modbus, one.Unit, one.Map = d.sim.ModbusAddr(), meter.Unit, sim.ModbusMap
+		} else {
+			one.URL = "http://" + d.sim.Addr() + meter.Path
+		}
+		m[meter.Feeder] = append(m[meter.Feeder], one)
 	}
 	return m
 }

@@ -16,9 +16,10 @@ import (
 	"github.com/hashlease/hashlease/pool/unit"
 )
 
-// serveModbus starts a meter on a port of its own until the test ends.
-func serveModbus(t *testing.T, m *devicetest.ModbusMeter) string {
+// serveModbus starts a gateway with one meter on a port of its own until the test ends.
+func serveModbus(t *testing.T, m *devicetest.ModbusMeter) (string, *devicetest.ModbusGateway) {
 	t.Helper()
+	gateway := devicetest.NewModbusGateway(m)
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -26,13 +27,13 @@ func serveModbus(t *testing.T, m *devicetest.ModbusMeter) string {
 	done := make(chan struct{})
 	go func() { // ends with the listener
 		defer close(done)
-		m.Serve(ln)
+		gateway.Serve(ln)
 	}()
 	t.Cleanup(func() {
 		_ = ln.Close()
 		<-done
 	})
-	return ln.Addr().String()
+	return ln.Addr().String(), gateway
 }
 
 func modbusMeter(
@@ -61,7 +62,7 @@ func TestModbusMeter_ReadsPowerAndEnergy(t *testing.T) {
 	var watts atomic.Int64
 	watts.Store(98_765)
 	meter := devicetest.NewModbusMeter(7, func() float64 { return float64(watts.Load()) })
-	address := serveModbus(t, meter)
+	address, gateway := serveModbus(t, meter)
 	a, b := modbusMeter(t, address, 5*time.Second, nil), modbusMeter(t, address, 5*time.Second, nil)
 	var wg sync.WaitGroup
 	for _, m := range []*device.ModbusMeter{a, b, a, b} {
@@ -73,7 +74,7 @@ func TestModbusMeter_ReadsPowerAndEnergy(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if n := meter.Most(); n != 1 {
+	if n := gateway.Most(); n != 1 {
 		t.Errorf("%d connections at once for one address", n)
 	}
 	meter.Fail(devicetest.ModbusHalf)
@@ -106,7 +107,8 @@ func TestModbusMeter_NamesFaults(t *testing.T) {
 		devicetest.ModbusSwapped:   "word order",
 	} {
 		meter := devicetest.NewModbusMeter(7, func() float64 { return 98_765 })
-		m := modbusMeter(t, serveModbus(t, meter), 300*time.Millisecond, nil)
+		address, _ := serveModbus(t, meter)
+		m := modbusMeter(t, address, 300*time.Millisecond, nil)
 		meter.Fail(fault)
 		r, err := m.Read(t.Context())
 		if err == nil || !strings.Contains(err.Error(), want) || r.Watts != 0 {
@@ -114,7 +116,7 @@ func TestModbusMeter_NamesFaults(t *testing.T) {
 		}
 	}
 	meter := devicetest.NewModbusMeter(7, func() float64 { return 1 })
-	address := serveModbus(t, meter)
+	address, gateway := serveModbus(t, meter)
 	for want, change := range map[string]func(*device.RegisterMap){
 		"exception 1: illegal function":     func(m *device.RegisterMap) { m.Power[0].Function = 4 },
 		"exception 2: illegal data address": func(m *device.RegisterMap) { m.Power[0].Address = 9 },
@@ -124,7 +126,7 @@ func TestModbusMeter_NamesFaults(t *testing.T) {
 			t.Errorf("want %s: %v", want, err)
 		}
 	}
-	if n := meter.Most(); n != 1 {
+	if n := gateway.Most(); n != 1 {
 		t.Errorf("%d connections: a refusal cost one", n)
 	}
 }

@@ -76,14 +76,16 @@ func (m *meters) read(w http.ResponseWriter, id, branch, tenant string) {
 			fmt.Errorf("branch %q: total, mining, base or tenant/NAME is accepted", branch))
 		return
 	}
-	watts, joules, err := m.site.read(fleet.FeederID(id), role, tenant)
+	_, joules, err := m.site.read(fleet.FeederID(id), role, tenant)
 	if err != nil {
 		refuse(w, http.StatusNotFound, err)
 		return
 	}
-	m.mu.Lock()
-	watts *= 1 + m.class*max(-1, min(1, m.rng.NormFloat64()/3)) // never outside its class
-	m.mu.Unlock()
+	watts, err := m.sample(fleet.FeederID(id), role, tenant)
+	if err != nil {
+		refuse(w, http.StatusNotFound, err)
+		return
+	}
 	answer(w, MeterReading{
 		Watts: unit.Watts(math.Round(watts)), Energy: unit.Joules(joules), Time: time.Now().UTC(),
 	})

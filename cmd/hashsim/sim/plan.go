@@ -21,22 +21,31 @@ type Plan struct {
 	Tenants []string       // each has a metered branch on every feeder
 }
 
-// Meter is one metered branch with its path on the simulation's HTTP server.
+// Meter is one metered branch with its path on the simulation's HTTP server and its unit on its Modbus TCP
+// gateway.
 type Meter struct {
 	Feeder fleet.FeederID
 	Role   fleet.Role
 	Tenant string // of a Tenant role
 	Path   string
+	Unit   uint8 // 0: the gateway has no room for it
 }
 
 // Meters are all metered branches of the plan.
 func (p Plan) Meters() (list []Meter) {
+	add := func(f fleet.FeederID, r fleet.Role, tenant string) {
+		m := Meter{Feeder: f, Role: r, Tenant: tenant, Path: MeterPath(f, r, tenant)}
+		if n := len(list) + 1; n < 248 { // units of Modbus are 1 to 247
+			m.Unit = uint8(n)
+		}
+		list = append(list, m)
+	}
 	for _, f := range p.feeders() {
 		for _, r := range []fleet.Role{fleet.Total, fleet.Mining, fleet.Base} {
-			list = append(list, Meter{f.ID, r, "", MeterPath(f.ID, r, "")})
+			add(f.ID, r, "")
 		}
 		for _, t := range p.Tenants {
-			list = append(list, Meter{f.ID, fleet.Tenant, t, MeterPath(f.ID, fleet.Tenant, t)})
+			add(f.ID, fleet.Tenant, t)
 		}
 	}
 	return list

@@ -28,6 +28,7 @@ type Sim struct {
 	site     *site
 	meters   *meters
 	listener net.Listener
+	modbus   net.Listener
 	grinder  *stratumtest.Grinder
 	machines []machine // immutable
 	endpoint atomic.Pointer[stratumtest.Endpoint]
@@ -101,6 +102,14 @@ func New(cfg Config) (*Sim, error) {
 	if s.listener, err = net.Listen("tcp", cfg.Meters); err != nil {
 		return nil, fmt.Errorf("listening for the meters: %w", err)
 	}
+	host, _, err := net.SplitHostPort(s.Addr())
+	if err == nil {
+		s.modbus, err = net.Listen("tcp", net.JoinHostPort(host, "0"))
+	}
+	if err != nil {
+		_ = s.listener.Close()
+		return nil, fmt.Errorf("listening for the meters' gateway: %w", err)
+	}
 	return s, nil
 }
 
@@ -124,11 +133,14 @@ func (s *Sim) SetPool(e stratumtest.Endpoint) { s.endpoint.Store(&e) }
 // Addr is where the HTTP interface listens.
 func (s *Sim) Addr() string { return s.listener.Addr().String() }
 
+// ModbusAddr is where the Modbus TCP gateway listens.
+func (s *Sim) ModbusAddr() string { return s.modbus.Addr().String() }
+
 // Scale is how many hashes of a device stand for one that is really ground.
 func (s *Sim) Scale() float64 { return s.cfg.Scale }
 
-// Close frees the port of a Sim that is not run.
-func (s *Sim) Close() error { return s.listener.Close() }
+// Close frees the ports of a Sim that is not run.
+func (s *Sim) Close() error { return errors.Join(s.listener.Close(), s.modbus.Close()) }
 
 // Run simulates until the context ends, which is no error.
 func (s *Sim) Run(ctx context.Context) error {
@@ -145,8 +157,10 @@ func (s *Sim) Run(ctx context.Context) error {
 			cancel()
 		}
 	})
-	wg.Go(func() { _ = s.grinder.Run(ctx) }) // ends with ctx
-	wg.Go(func() { s.integrate(ctx) })       // ends with ctx
+	gateway := s.meters.gateway(s.cfg.Plan.Meters())
+	wg.Go(func() { gateway.Serve(s.modbus) }) // ends when its listener is closed
+	wg.Go(func() { _ = s.grinder.Run(ctx) })  // ends with ctx
+	wg.Go(func() { s.integrate(ctx) })        // ends with ctx
 	for i := range s.machines {
 		wg.Go(func() { s.startMiner(ctx, i) }) // ends with ctx
 	}
@@ -155,6 +169,7 @@ func (s *Sim) Run(ctx context.Context) error {
 	}
 	<-ctx.Done()
 	_ = server.Close()
+	_ = s.modbus.Close()
 	wg.Wait()
 	select {
 	case err := <-failed:

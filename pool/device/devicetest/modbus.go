@@ -27,12 +27,15 @@ const (
 	ModbusFlaky
 )
 
-// ModbusMeter is a Modbus TCP server with one meter's registers. Watts and joules are kept where its Layout
+// ModbusMeter is one meter's registers behind a ModbusGateway. Watts and joules are kept where its Layout
 // says; other addresses answer exception 2, other functions than 3 exception 1.
 type ModbusMeter struct {
 	Unit uint8
 	// Layout says what a register holds: its watts or joules by address, function and number of registers.
 	Layout func(function uint8, at, n uint16, watts, joules float64) ([]byte, bool)
+
+	// Joules tells the energy counter; nil: it counts the watts that are read.
+	Joules func() float64
 
 	mu     sync.Mutex
 	watts  func() float64
@@ -41,14 +44,31 @@ type ModbusMeter struct {
 	fault  ModbusFault
 	frozen [2]float64
 	reads  int
-	conns  map[net.Conn]bool
-	most   int // connections at once
+}
+
+// ModbusGateway is a Modbus TCP server with meters behind it, by unit. A unit that is not there answers as
+// one that does not answer its gateway: exception 11.
+type ModbusGateway struct {
+	meters map[uint8]*ModbusMeter // immutable
+
+	mu    sync.Mutex
+	conns map[net.Conn]bool
+	most  int // connections at once
+}
+
+// NewModbusGateway puts meters behind one address.
+func NewModbusGateway(meters ...*ModbusMeter) *ModbusGateway {
+	g := &ModbusGateway{meters: map[uint8]*ModbusMeter{}, conns: map[net.Conn]bool{}}
+	for _, m := range meters {
+		g.meters[m.Unit] = m
+	}
+	return g
 }
 
 // NewModbusMeter keeps signed 32-bit hundredths of a watt at 0x5b14 and hundredths of a kWh in 64 bits at
 // 0x5000, both to be read by function 3: as an ABB B23 does (its manual 2CMC485003M0201, 9.3).
 func NewModbusMeter(unit uint8, watts func() float64) *ModbusMeter {
-	return &ModbusMeter{Unit: unit, watts: watts, conns: map[net.Conn]bool{}, Layout: func(
+	return &ModbusMeter{Unit: unit, watts: watts, Layout: func(
 		function uint8, at, n uint16, w, j float64,
 	) ([]byte, bool) {
 		switch {
@@ -70,10 +90,10 @@ func (m *ModbusMeter) Fail(f ModbusFault) {
 }
 
 // Most is how many connections were open at a time, at most.
-func (m *ModbusMeter) Most() int {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.most
+func (g *ModbusGateway) Most() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.most
 }
 
 // nowLocked counts energy up to now.
@@ -84,48 +104,54 @@ func (m *ModbusMeter) nowLocked() (watts, joules float64) {
 		m.joules += watts * now.Sub(m.since).Seconds()
 	}
 	m.since = now
+	if m.Joules != nil {
+		return watts, m.Joules()
+	}
 	return watts, m.joules
 }
 
 // Serve answers on ln until it is closed, and returns when every connection has ended.
-func (m *ModbusMeter) Serve(ln net.Listener) {
+func (g *ModbusGateway) Serve(ln net.Listener) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	defer m.hangUp()
+	defer g.hangUp()
 	for {
 		conn, err := ln.Accept()
 		if err != nil {
 			return
 		}
-		m.mu.Lock()
-		m.conns[conn] = true
-		m.most = max(m.most, len(m.conns))
-		m.mu.Unlock()
+		g.mu.Lock()
+		g.conns[conn] = true
+		g.most = max(g.most, len(g.conns))
+		g.mu.Unlock()
 		wg.Go(func() { // ends with its connection, which ends with Serve
-			m.talk(conn)
+			g.talk(conn)
 			_ = conn.Close()
-			m.mu.Lock()
-			delete(m.conns, conn)
-			m.mu.Unlock()
+			g.mu.Lock()
+			delete(g.conns, conn)
+			g.mu.Unlock()
 		})
 	}
 }
 
-func (m *ModbusMeter) hangUp() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for c := range m.conns {
+func (g *ModbusGateway) hangUp() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for c := range g.conns {
 		_ = c.Close()
 	}
 }
 
-func (m *ModbusMeter) talk(conn net.Conn) {
+func (g *ModbusGateway) talk(conn net.Conn) {
 	var req [12]byte
 	for {
 		if _, err := io.ReadFull(conn, req[:]); err != nil {
 			return
 		}
-		answer, hangUp := m.answer(&req)
+		answer, hangUp := modbusFrame(&req, req[6], req[7]|0x80, []byte{11}), false
+		if m := g.meters[req[6]]; m != nil {
+			answer, hangUp = m.answer(&req)
+		}
 		if _, err := conn.Write(answer); err != nil || hangUp {
 			return
 		}
@@ -155,29 +181,29 @@ func (m *ModbusMeter) answer(req *[12]byte) (frame []byte, hangUp bool) {
 		unit++
 	default:
 	}
-	if fault == ModbusException || req[6] != m.Unit {
-		return m.frame(req, unit, function|0x80, []byte{11}), false
+	if fault == ModbusException {
+		return modbusFrame(req, unit, function|0x80, []byte{11}), false
 	}
 	data, ok := m.Layout(function, at, n, w, j)
 	switch {
 	case function != 3:
-		return m.frame(req, unit, function|0x80, []byte{1}), false
+		return modbusFrame(req, unit, function|0x80, []byte{1}), false
 	case !ok:
-		return m.frame(req, unit, function|0x80, []byte{2}), false
+		return modbusFrame(req, unit, function|0x80, []byte{2}), false
 	}
 	if fault == ModbusSwapped {
 		for i, k := 0, len(data)-2; i < k; i, k = i+2, k-2 {
 			data[i], data[i+1], data[k], data[k+1] = data[k], data[k+1], data[i], data[i+1]
 		}
 	}
-	frame = m.frame(req, unit, function, append([]byte{byte(len(data))}, data...))
+	frame = modbusFrame(req, unit, function, append([]byte{byte(len(data))}, data...))
 	if fault == ModbusHalf {
 		return frame[:len(frame)/2], true
 	}
 	return frame, false
 }
 
-func (m *ModbusMeter) frame(req *[12]byte, unit, function uint8, body []byte) []byte {
+func modbusFrame(req *[12]byte, unit, function uint8, body []byte) []byte {
 	f := append([]byte(nil), req[0], req[1], 0, 0)
 	f = binary.BigEndian.AppendUint16(f, uint16(2+len(body)))
 	return append(append(f, unit, function), body...)
