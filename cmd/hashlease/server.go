@@ -214,8 +214,11 @@ func (s *server) openGovernor(ctx context.Context) error {
 	cfg := governor.DefaultConfig()
 	cfg.Sites, cfg.Workers, cfg.Meters = sites, workers, meters
 	cfg.Registry, cfg.Journal, cfg.Term, cfg.Log = s.registry, s.book, uint32(s.term), s.log
-	cfg.Tariffs, cfg.HashScale, cfg.MsatPerHash = s.cfg.Tariffs(), s.cfg.HashScale(), s.msatPerHash
-	cfg.LeasePrice = s.cfg.Lease.Price
+	if cfg.Tariffs, err = s.cfg.Tariffs(); err != nil {
+		return err
+	}
+	cfg.HashScale, cfg.MsatPerHash = s.cfg.HashScale(), s.msatPerHash
+	cfg.LeasePrice, cfg.Owners = s.cfg.Lease.Price, s.cfg.OwnersTerms()
 	s.governor, err = governor.New(ctx, cfg)
 	return err
 }

@@ -31,6 +31,7 @@ type Config struct {
 	Tenants    []Tenant   `toml:"tenant"`
 	Sites      []Site     `toml:"site"`
 	Workers    []Worker   `toml:"worker"`
+	Owners     []Owner    `toml:"owner"`
 	Simulation Simulation `toml:"simulation"`
 
 	dir string // of the file; empty means the working directory
@@ -113,7 +114,9 @@ type Tenant struct {
 type Site struct {
 	ID     fleet.SiteID `toml:"id"`
 	Name   string       `toml:"name"`
+	Zone   string       `toml:"zone"`                // of its clocks, as "America/Chicago"; empty: UTC
 	Tariff unit.Msat    `toml:"tariff_msat_per_kwh"` // what the site pays for power; 0: unknown
+	Prices *Tariff      `toml:"tariff"`              // in more detail
 	Feeder []Feeder     `toml:"feeder"`
 	Branch []Branch     `toml:"branch"`
 }
@@ -139,6 +142,7 @@ type Feeder struct {
 	Overload Overload       `toml:"overload"`
 	Notice   Duration       `toml:"notice"`
 	Restore  unit.Watts     `toml:"restore"` // given back to mining a second; 0: 1 % of the limit
+	Heat     unit.Watts     `toml:"heat"`    // of mining that is kept running for its heat
 	Arm      fleet.Arm      `toml:"arm"`
 	// TrustDeclared sells by curves and declared times, without a commissioning.
 	TrustDeclared bool    `toml:"trust_declared"`
@@ -163,6 +167,9 @@ type Worker struct {
 	MinOff Duration       `toml:"min_off"`
 	Wear   unit.Msat      `toml:"wear_msat"` // cost of one pause-and-wake cycle
 	Pinned bool           `toml:"pinned"`
+	// MustRun is reduced only if the limit could not be kept otherwise.
+	MustRun bool `toml:"must_run"`
+	Cycles  *int `toml:"max_cycles_per_day"` // pauses within 24 h at most, 0: any number; nil: 4
 }
 
 // Point is one working point of a curve.

@@ -46,7 +46,19 @@ func full() config.Config {
 	c.Tenants = []config.Tenant{{ID: "acme", KeyHash: hash}, {ID: "b", KeyHash: hash}}
 	sleep := unit.Watts(25)
 	c.Sites = []config.Site{{
-		ID: "north", Name: "North hall", Tariff: 42_000,
+		ID: "north", Name: "North hall", Zone: "America/Chicago",
+		Prices: &config.Tariff{
+			Flat: 42_000,
+			Windows: []config.TariffWindow{
+				{Days: []config.Weekday{1, 6}, From: 7*60 + 5, Until: 24 * 60, Price: 90_000},
+				{Days: []config.Weekday{0}, From: 22 * 60, Until: 60, Price: -5},
+			},
+			Feed: &config.PriceFeed{
+				URL: "https://prices.example/now?a=b", Path: "data.0.p", Scale: 0.001, Currency: "usd",
+				BTCURL: "http://192.0.2.1/btc", BTCPath: "usd", Every: config.Duration(time.Minute),
+				Stale: config.Duration(10 * time.Minute), Stands: config.Duration(time.Hour),
+			},
+		},
 		Branch: []config.Branch{
 			{
 				ID: "grid", Kind: fleet.Import, Limit: 2_000_000, Reserve: 5000, Base: 7,
@@ -59,7 +71,7 @@ func full() config.Config {
 			ID: "n1", Branch: "t1", Limit: 1_500_000, Reserve: 4001, Base: 12_340,
 			Overload: config.Overload{Watts: 10_000, For: config.Duration(90 * time.Second)},
 			Notice:   config.Duration(2 * time.Minute), Restore: 7 * unit.Kilowatt, Arm: fleet.Act,
-			TrustDeclared: true,
+			TrustDeclared: true, Heat: 5 * unit.Kilowatt,
 			Meters: []config.Meter{
 				{Role: fleet.Total, URL: "http://127.0.0.1:9100/n1/total"},
 				{Role: fleet.Tenant, Tenant: "acme", URL: "https://meter.example/acme"},
@@ -83,6 +95,12 @@ func full() config.Config {
 			MinOff: config.Duration(time.Second),
 			Curve:  []config.Point{{Watts: 1800, Hashrate: 110.5e12}, {Watts: 3500, Hashrate: 200e12}},
 		},
+	}
+	no, none := false, 0
+	c.Workers[1].MustRun, c.Workers[1].Cycles = true, &none
+	c.Owners = []config.Owner{
+		{Account: "alice", Curtailable: &no},
+		{Account: "bob", Hours: 40.5, Least: 60_000, Cycles: 2},
 	}
 	c.Simulation.HashScale = 2.5e-11
 	return c
@@ -113,7 +131,7 @@ func TestConfig_SurvivesEncodeAndDecode(t *testing.T) {
 // Ensure that the example in a fresh file is valid once its comment signs are removed.
 func TestConfig_ExampleInFreshFileIsValid(t *testing.T) {
 	c := full()
-	c.Sites, c.Workers, c.Simulation = nil, nil, config.Simulation{}
+	c.Sites, c.Workers, c.Owners, c.Simulation = nil, nil, nil, config.Simulation{}
 	text, err := config.Encode(&c)
 	if err != nil {
 		t.Fatal(err)
@@ -268,7 +286,7 @@ func TestValidate_ListsEveryFault(t *testing.T) {
 		`feeder "n1": limit is 0 W`,
 		`feeder "n1": reserve is 4001 W: 0 to 0 W is accepted`,
 		`feeder "n1": declared base load is 12340 W`,
-		`feeder "n1": restore is 7000 W`,
+		`feeder "n1": heat is 5000 W`, `feeder "n1": restore is 7000 W`,
 		`feeder "n1": overload watts is 10000 W`,
 	})
 }
@@ -352,5 +370,66 @@ func wantLines(t *testing.T, err error, want []string) {
 	}
 	if len(got) < len(want) {
 		t.Errorf("got %d lines, want %d:\n%v", len(got), len(want), err)
+	}
+}
+
+// Ensure that every fault of tariffs, zones and owners' terms is named at once, and words that are none of
+// days and times with what is accepted.
+func TestValidate_NamesFaultsOfTariffsAndTerms(t *testing.T) {
+	c := full()
+	s := &c.Sites[0]
+	s.Zone, s.Tariff = "Nowhere/Town", 1
+	s.Prices.Windows[1].Until = 23 * 60
+	s.Prices.Windows = append(s.Prices.Windows, s.Prices.Windows[1])
+	s.Prices.Feed.URL, s.Prices.Feed.BTCURL, s.Prices.Feed.BTCPath = "ftp://x", "", ""
+	s.Prices.Feed.Stale = config.Duration(30 * time.Second)
+	c.Owners = append(c.Owners,
+		config.Owner{Account: "bob", Hours: 745, Least: -1, Cycles: 97}, config.Owner{Account: "a.b"})
+	err := c.Validate()
+	for _, want := range []string{
+		`zone: "Nowhere/Town"`, "flat_msat_per_kwh is given beside", "windows 2 and 3 overlap",
+		"feed: url: http",
+		"needs a rate", "stale is 30s", "owner 3 (bob) is there twice", "hours_per_month is 745",
+		"min_msat_per_kwh is -1", "max_cycles_per_day is 97", "before the dot",
+	} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("no word about %q in:\n%v", want, err)
+		}
+	}
+	for text, want := range map[string]string{
+		`days = ["monday"]`: "one of sun, mon", `from = "24:01"`: "00:00 to 24:00",
+		`from = "1:00"`:   "00:00 to",
+		`until = "12:60"`: "00:00 to 24:00",
+	} {
+		_, err := config.Decode("x", []byte("[[site]]\n[site.tariff]\n[[site.tariff.window]]\n"+text))
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
+// Ensure that tariffs and terms reach the governor as written, with cycles a day where the file says nothing.
+func TestTariffs_AreAsWritten(t *testing.T) {
+	c := full()
+	ts, err := c.Tariffs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	north := ts["north"]
+	if north.Flat != 42_000 || len(north.Windows) != 2 || !north.Windows[0].Days[time.Saturday] ||
+		north.Feed == nil || north.Stands != time.Hour {
+		t.Errorf("tariff %+v", north)
+	}
+	o := c.OwnersTerms()
+	if !o["alice"].Kept || o["bob"].Kept || o["bob"].Hours != 40*time.Hour+30*time.Minute {
+		t.Errorf("owners %+v", o)
+	}
+	sites, workers, err := c.Fleet()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if sites[0].Zone.String() != "America/Chicago" || sites[0].Feeders[0].Heat != 5000 ||
+		workers[0].Cycles != 4 || workers[1].Cycles != 0 || !workers[1].MustRun {
+		t.Errorf("sites %+v, workers %+v", sites, workers)
 	}
 }

@@ -11,7 +11,6 @@ import (
 
 	"github.com/hashlease/hashlease/pool"
 	"github.com/hashlease/hashlease/pool/fleet"
-	"github.com/hashlease/hashlease/pool/governor"
 	"github.com/hashlease/hashlease/pool/node"
 )
 
@@ -93,12 +92,13 @@ func (c *Config) fleetSites() []fleet.Site {
 	for i := range c.Sites {
 		s := &c.Sites[i]
 		site := fleet.Site{ID: s.ID, Name: s.Name}
+		site.Zone, _ = s.zone() // validated
 		for _, f := range s.Feeder {
 			site.Feeders = append(site.Feeders, fleet.Feeder{
 				ID: f.ID, Site: s.ID, Branch: f.Branch, Limit: f.Limit, Reserve: f.Reserve, Base: f.Base,
 				Overload: fleet.Overload{Watts: f.Overload.Watts, For: time.Duration(f.Overload.For)},
 				Notice:   time.Duration(f.Notice), Restore: f.Restore, Arm: f.Arm,
-				Trusted: f.TrustDeclared,
+				Trusted: f.TrustDeclared, Heat: f.Heat,
 			})
 		}
 		for _, b := range s.Branch {
@@ -110,17 +110,6 @@ func (c *Config) fleetSites() []fleet.Site {
 		sites = append(sites, site)
 	}
 	return sites
-}
-
-// Tariffs are the sites' prices of power that are known, msat a kWh.
-func (c *Config) Tariffs() map[fleet.SiteID]governor.Tariff {
-	m := map[fleet.SiteID]governor.Tariff{}
-	for i := range c.Sites {
-		if c.Sites[i].Tariff > 0 {
-			m[c.Sites[i].ID] = governor.Tariff{Tariff: fleet.Tariff{Flat: c.Sites[i].Tariff}}
-		}
-	}
-	return m
 }
 
 // HashScale is real hashes for each hash of the curves.
@@ -135,6 +124,10 @@ func (w *Worker) fleet() (fleet.Worker, error) {
 	out := fleet.Worker{
 		ID: pool.WorkerID(w.ID), Feeder: w.Feeder, Branch: w.Branch, Model: w.Model,
 		MinRun: time.Duration(w.MinRun), MinOff: time.Duration(w.MinOff), Wear: w.Wear, Pinned: w.Pinned,
+		MustRun: w.MustRun, Cycles: defaultCycles,
+	}
+	if w.Cycles != nil {
+		out.Cycles = *w.Cycles
 	}
 	if len(w.Curve) > 0 {
 		for _, p := range w.Curve {

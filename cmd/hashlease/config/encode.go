@@ -21,6 +21,7 @@ var encoder = template.Must(template.New("config.toml").Funcs(template.FuncMap{
 	"hash":  writeHashrate,
 	"num":   writeNumber,
 	"list":  writeList,
+	"days":  writeDays,
 	"hex":   writeHex,
 
 	"register": writeRegister,
@@ -107,6 +108,14 @@ func writeList(items []string) string {
 		quoted[i] = quote(s)
 	}
 	return "[" + strings.Join(quoted, ", ") + "]"
+}
+
+func writeDays(days []Weekday) string {
+	names := make([]string, len(days))
+	for i, d := range days {
+		names[i] = d.String()
+	}
+	return writeList(names)
 }
 
 // writeHex writes extensions as their specifications do.

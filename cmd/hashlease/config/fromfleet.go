@@ -14,12 +14,15 @@ func FromFleet(
 	outSites := make([]Site, 0, len(sites))
 	for _, s := range sites {
 		site := Site{ID: s.ID, Name: s.Name}
+		if s.Zone != nil {
+			site.Zone = s.Zone.String()
+		}
 		for _, f := range s.Feeders {
 			site.Feeder = append(site.Feeder, Feeder{
 				ID: f.ID, Branch: f.Branch, Limit: f.Limit, Reserve: f.Reserve, Base: f.Base,
 				Overload: Overload{Watts: f.Overload.Watts, For: Duration(f.Overload.For)},
 				Notice:   Duration(f.Notice), Restore: f.Restore, Arm: f.Arm, Meters: meters[f.ID],
-				TrustDeclared: f.Trusted,
+				TrustDeclared: f.Trusted, Heat: f.Heat,
 			})
 		}
 		for _, b := range s.Branches {
@@ -32,10 +35,11 @@ func FromFleet(
 	}
 	outWorkers := make([]Worker, 0, len(workers))
 	for _, w := range workers {
-		sleep := w.Sleep
+		sleep, cycles := w.Sleep, w.Cycles
 		out := Worker{
 			ID: string(w.ID), Feeder: w.Feeder, Branch: w.Branch, Model: w.Model, Sleep: &sleep,
 			MinRun: Duration(w.MinRun), MinOff: Duration(w.MinOff), Wear: w.Wear, Pinned: w.Pinned,
+			MustRun: w.MustRun, Cycles: &cycles,
 		}
 		if m, known := fleet.ModelNamed(w.Model); !known || !slices.Equal(w.Curve, m.Curve(len(w.Curve))) {
 			for _, p := range w.Curve {

@@ -203,11 +203,10 @@ func (v *validation) power(c *Config) {
 	if p := c.Lease.Penalty; p != nil && (*p < 0 || *p > 1e15) {
 		v.faultf("lease: overrun_msat_per_kwh is %d: 0 to 1e15 is accepted", *p)
 	}
+	v.owners(c)
 	for i := range c.Sites {
 		s := &c.Sites[i]
-		if s.Tariff < 0 || s.Tariff > 1e15 {
-			v.faultf("site %q: tariff_msat_per_kwh is %d: 0 to 1e15 is accepted", s.ID, s.Tariff)
-		}
+		v.tariff(s)
 		for j := range s.Feeder {
 			v.feederMeters(&s.Feeder[j])
 		}
