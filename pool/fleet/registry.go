@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"github.com/hashlease/hashlease/pool"
 )
@@ -11,6 +12,8 @@ import (
 type Registry struct {
 	mu    sync.RWMutex
 	links map[pool.WorkerID]*ties // guarded by mu
+
+	changes atomic.Uint64 // links opened and closed
 }
 
 // ties are one worker's links. A peer may tie ten thousand channels to one worker, so neither a new
@@ -37,6 +40,7 @@ func (r *Registry) Open(w pool.WorkerID, wake func()) *Link {
 	}
 	l.place, t.live = len(t.all), nil
 	t.all = append(t.all, l)
+	r.changes.Add(1)
 	return l
 }
 
@@ -50,6 +54,7 @@ func (r *Registry) Close(w pool.WorkerID, l *Link) {
 	}
 	t.all[l.place], t.live = nil, nil
 	t.dead++
+	r.changes.Add(1)
 	switch {
 	case t.dead == len(t.all):
 		delete(r.links, w)
@@ -60,6 +65,10 @@ func (r *Registry) Close(w pool.WorkerID, l *Link) {
 		}
 	}
 }
+
+// Changes counts the links that were opened and closed. While it stays, so does what Links returns; it
+// is to be read before them.
+func (r *Registry) Changes() uint64 { return r.changes.Load() }
 
 // rest is a copy of what has not ended.
 func (t *ties) rest() []*Link {

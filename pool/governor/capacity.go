@@ -31,6 +31,7 @@ type capacity struct {
 	lookedAt time.Time
 	alone    fleet.Capacity // by the last look, whatever the feeder hangs on
 	because  string         // the reason for that
+	base     unit.Watts     // of the feeder, then
 }
 
 // returning follows how workers come back after a start.
@@ -68,8 +69,12 @@ func (g *Governor) declare(now time.Time) {
 		if f.baseAt.IsZero() && now.Sub(g.started) < g.cfg.StartGrace {
 			continue // its base load is not known yet
 		}
-		if now.Sub(f.capacity.lookedAt) >= lookEvery {
-			f.capacity.lookedAt = now
+		every := lookEvery
+		if base := f.base - f.capacity.base; f.resting(now) && max(base, -base) < unit.Kilowatt/2 {
+			every = restMost
+		}
+		if now.Sub(f.capacity.lookedAt) >= every {
+			f.capacity.lookedAt, f.capacity.base = now, f.base
 			h := g.headroomOf(f, now)
 			f.capacity.alone, f.capacity.because = g.capacityOf(f, &h, now), h.Reason+h.Command
 		}
@@ -147,8 +152,11 @@ func (g *Governor) capacityOf(f *feeder, h *Headroom, now time.Time) fleet.Capac
 	cheapest := math.Inf(1)
 	for _, w := range f.workers {
 		if least, why := g.canYield(w, now); why == "" && w.full() > least {
-			lost := float64(w.Curve.Full().Hashrate-w.Curve.At(least)) * 3600 * price
-			cheapest = min(cheapest, lost/(float64(w.full()-least)/1000))
+			if w.lossAt != least || w.loss == 0 {
+				w.lossAt = least
+				w.loss = float64(w.Curve.Full().Hashrate-w.Curve.At(least)) / (float64(w.full()-least) / 1000)
+			}
+			cheapest = min(cheapest, w.loss*3600*price)
 		}
 	}
 	if !math.IsInf(cheapest, 1) {

@@ -1,6 +1,39 @@
 package governor
 
-import "time"
+import (
+	"time"
+
+	"github.com/hashlease/hashlease/pool/fleet"
+	"github.com/hashlease/hashlease/pool/unit"
+)
 
 // Step is one look at everything, for benchmarks.
 func Step(g *Governor, now time.Time) { g.step(now) }
+
+// Show gives every meter a reading, for benchmarks: as if it had just been read.
+func Show(g *Governor, reading func(fleet.FeederID, fleet.Role) fleet.Reading) {
+	for _, m := range g.meters {
+		m.mu.Lock()
+		m.reading = reading(m.Feeder, m.Role)
+		m.mu.Unlock()
+	}
+}
+
+// Ordered is what the orders on a feeder lead to.
+func Ordered(g *Governor, id fleet.FeederID) (sum unit.Watts) {
+	for _, w := range g.byFeeder[id].workers {
+		sum += w.order.Watts
+	}
+	return sum
+}
+
+// EachOrder passes what every worker was ordered to, in the order of the configuration. Orders count as
+// sent and agreed to.
+func EachOrder(g *Governor, see func(int, fleet.Setpoint)) {
+	for i, w := range g.workers {
+		if w.ordered() && !w.acked {
+			w.acked, w.sentAt, w.touchedAt = true, w.orderedAt, w.orderedAt
+		}
+		see(i, w.order)
+	}
+}

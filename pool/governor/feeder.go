@@ -43,6 +43,8 @@ type feeder struct {
 	ceiling   unit.Watts // by limits from outside; 0: none
 	advice    advice     // while it is not armed to act
 	audit     witness
+	tally     tally
+	rests     bool // see resting
 
 	dispute dispute
 
@@ -237,17 +239,10 @@ func (w *window) spread(watts unit.Watts, at time.Time) (low, high unit.Watts) {
 // on its way, the difference is learnt: what is above is somebody who does not
 // do as ordered, what is below can only be workers whose state is unknown.
 func (f *feeder) explain(now time.Time) {
-	var model, worst, unknown unit.Watts
-	settled := true
-	for _, w := range f.workers {
-		st := w.state(now)
-		worst += w.worst(now)
-		model += w.believed(&st)
-		if w.unsure(now) {
-			unknown += w.counted(&st) - w.Sleep
-		}
-		settled = settled && w.settled
+	if !f.resting(now) {
+		f.sum(now) // orders may have been found to work since
 	}
+	model, worst, unknown, settled := f.tally.model, f.tally.worst, f.tally.unknown, f.tally.settled
 	f.still = settled
 	f.excess = max(f.excess, -unknown)
 	if !f.now.fresh || !f.now.at.After(f.settledAt) {

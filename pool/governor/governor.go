@@ -36,7 +36,11 @@ type Governor struct {
 	workers  []*worker
 	byWorker map[pool.WorkerID]*worker
 	planner  fleet.Planner
-	ready    bool // SetCaps was called since the start
+	memo     memo   // what the newest plan was made from
+	looked   bool   // at everything, at least once
+	relink   bool   // sessions have come or gone since the last look
+	linked   uint64 // what the registry had counted then
+	ready    bool   // SetCaps was called since the start
 	revision fleet.Revision
 	claims   map[string]*claim
 	limits   []Limit // from outside, those that are over too
@@ -159,6 +163,7 @@ func (g *Governor) Run(ctx context.Context) error {
 		case <-tick.C:
 			g.step(time.Now())
 		case <-g.poke:
+			g.unrest()
 			g.step(time.Now())
 		case <-g.nudge:
 		case <-due.C:
@@ -180,10 +185,17 @@ func (g *Governor) wake() {
 func (g *Governor) step(now time.Time) {
 	g.mu.Lock()
 	before := g.seq
+	changes := g.cfg.Registry.Changes()
+	g.relink, g.linked = !g.looked || g.linked != changes, changes
+	g.looked = true
 	for _, w := range g.workers {
 		g.observe(w, now)
 	}
 	for _, f := range g.feeders {
+		if !f.resting(now) {
+			f.unrest()
+			f.sum(now)
+		}
 		g.measure(f, now)
 		g.compare(f, now)
 		g.verify(f, now)
@@ -198,6 +210,7 @@ func (g *Governor) step(now time.Time) {
 		g.replan(caps, now)
 	}
 	for _, f := range g.feeders {
+		g.findRest(f, now)
 		f.advice.passTime(f, now)
 	}
 	g.prove(now)
@@ -216,21 +229,25 @@ func (g *Governor) step(now time.Time) {
 // replan makes the plan and turns it into orders where the arm allows.
 func (g *Governor) replan(caps []fleet.Cap, now time.Time) {
 	snap := g.snapshot(now)
-	var which []*branch
-	snap.Branches, which = g.branchStates()
-	plan := g.planner.Plan(&snap, caps, now)
-	g.noteBranches(&plan, which, now)
-	for _, w := range g.workers {
-		w.want = w.present()
+	branches, which := g.branchStates()
+	snap.Branches = branches
+	resting := g.resting(now)
+	if !resting {
+		g.states(snap, now)
 	}
-	for i := range plan.Setpoints {
-		sp := plan.Setpoints[i]
-		g.byWorker[sp.Worker].want = sp
+	g.memo.stood = g.memo.stands(snap, resting, caps, now) && g.memo.fits(g, snap, caps, now)
+	if !g.memo.stood {
+		if resting {
+			g.states(snap, now)
+		}
+		g.plan(snap, caps, now)
 	}
-	for i := range plan.Feeders {
-		f := g.feeders[i]
-		f.plan = plan.Feeders[i]
+	g.noteBranches(&fleet.Plan{Branches: g.memo.branches}, which, now)
+	for _, f := range g.feeders {
 		stopped := f.site.stop != nil
+		if stopped || f.commission != nil {
+			g.memo.planned = false // wants are overridden below
+		}
 		if stopped {
 			f.stopAll()
 		} else {
@@ -249,9 +266,37 @@ func (g *Governor) replan(caps []fleet.Cap, now time.Time) {
 	}
 }
 
-// snapshot is what the planner is shown. Feeders and workers keep the configuration's order.
-func (g *Governor) snapshot(now time.Time) fleet.Snapshot {
-	snap := fleet.Snapshot{MsatPerHash: g.hashPrice}
+// plan makes a new plan from the snapshot.
+func (g *Governor) plan(snap *fleet.Snapshot, caps []fleet.Cap, now time.Time) {
+	plan := g.planner.Plan(snap, caps, now)
+	same := true
+	wish := func(w *worker, sp fleet.Setpoint) {
+		same = same && w.want.Mode == sp.Mode && w.want.Watts == sp.Watts
+		w.want = sp
+	}
+	for i := range plan.Setpoints {
+		w := g.byWorker[plan.Setpoints[i].Worker]
+		w.planned = true
+		wish(w, plan.Setpoints[i])
+	}
+	for _, w := range g.workers {
+		if !w.planned {
+			wish(w, w.present())
+		}
+		w.planned = false
+	}
+	for i := range plan.Feeders {
+		g.feeders[i].plan = plan.Feeders[i]
+	}
+	g.memo.same, g.memo.steady = same, same && len(plan.Setpoints) == 0
+	g.memo.take(plan.Branches, caps, now)
+}
+
+// snapshot is what the planner is shown, until the next one is made. Feeders and workers keep the
+// configuration's order.
+func (g *Governor) snapshot(now time.Time) *fleet.Snapshot {
+	snap := g.memo.next()
+	snap.MsatPerHash = g.hashPrice
 	g.spreadLimits(now)
 	for _, f := range g.feeders {
 		snap.Feeders = append(snap.Feeders, fleet.FeederState{
@@ -263,7 +308,11 @@ func (g *Governor) snapshot(now time.Time) fleet.Snapshot {
 			SleepFirst: now.Sub(f.calmSince) < g.cfg.Reoptimise,
 		})
 	}
-	snap.Workers = make([]fleet.WorkerState, 0, len(g.workers))
+	return snap
+}
+
+// states shows the planner all workers.
+func (g *Governor) states(snap *fleet.Snapshot, now time.Time) {
 	for _, w := range g.workers {
 		st := w.state(now)
 		st.Want = &w.want
@@ -274,7 +323,6 @@ func (g *Governor) snapshot(now time.Time) fleet.Snapshot {
 		st.Reachable = st.Reachable && !w.feeder.leftOut()
 		snap.Workers = append(snap.Workers, st)
 	}
-	return snap
 }
 
 func (g *Governor) price() float64 {

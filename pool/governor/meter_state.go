@@ -136,7 +136,7 @@ func (g *Governor) compare(f *feeder, now time.Time) {
 	text, higher, known := f.addsUp()
 	if text == "" {
 		var words bool
-		text, higher, words = f.wordsAgree(now)
+		text, higher, words = f.wordsAgree()
 		known = known || words
 	}
 	disputed := text != ""
@@ -188,19 +188,8 @@ func (f *feeder) has(role fleet.Role) bool {
 
 // wordsAgree compares metered mining with what machines say of themselves, if those that speak are half of it
 // and nothing is under way. By how much their words are off as a rule is learnt meanwhile.
-func (f *feeder) wordsAgree(now time.Time) (text string, mining unit.Watts, known bool) {
-	var words, spoken unit.Watts
-	settled := true
-	for _, w := range f.workers {
-		st := w.state(now)
-		watts := w.believed(&st)
-		if w.speaks {
-			watts = w.reported
-			spoken += w.full()
-		}
-		words += watts
-		settled = settled && w.settled
-	}
+func (f *feeder) wordsAgree() (text string, mining unit.Watts, known bool) {
+	words, spoken, settled := f.tally.words, f.tally.spoken, f.tally.settled
 	d := &f.dispute
 	if !settled || 2*spoken < f.full || words == 0 {
 		return "", 0, false

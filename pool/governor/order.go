@@ -20,6 +20,9 @@ const (
 // order turns the newest plan of a feeder into orders: reductions at once, returns
 // only as far as the worst case leaves room, the meters are fresh and the ramp allows.
 func (g *Governor) order(f *feeder, caps []fleet.Cap, now time.Time) {
+	if f.resting(now) && g.memo.stood {
+		return
+	}
 	hold := f.mustHold(caps, now)
 	var down, up []*worker
 	for _, w := range f.workers {
@@ -227,6 +230,7 @@ func (g *Governor) issue(w *worker, sp fleet.Setpoint, now time.Time, delay time
 		w.since = now
 	}
 	w.countPause(sp.Mode == fleet.Paused, now)
+	w.feeder.unrest()
 	sp.Term, sp.Command = g.cfg.Term, w.order.Command+1
 	sp.ValidFor = g.cfg.ValidFor + time.Duration(w.lapse*float64(g.cfg.ValidFor))
 	w.order, w.found = sp, true
@@ -323,6 +327,7 @@ func (g *Governor) sent(w *worker, sp fleet.Setpoint, ack fleet.Ack, err error) 
 	now := time.Now()
 	g.mu.Lock()
 	w.sending = false
+	w.feeder.unrest()
 	g.sending--
 	if err == nil && ack.Command != sp.Command {
 		err = fmt.Errorf("device acknowledged command %d, not %d", ack.Command, sp.Command)

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/hashlease/hashlease/pool/fleet"
-	"github.com/hashlease/hashlease/pool/unit"
 )
 
 // riseGrace is beyond three times the declared time before a return without any sign counts as done.
@@ -21,6 +20,9 @@ const certain = 6.9
 
 // verify judges every order on its way and every worker that should stay down.
 func (g *Governor) verify(f *feeder, now time.Time) {
+	if f.resting(now) {
+		return
+	}
 	shown := g.shownByMeter(f)
 	for _, w := range f.workers {
 		switch {
@@ -40,12 +42,7 @@ func (g *Governor) verify(f *feeder, now time.Time) {
 // shownByMeter says that the feeder's meter shows everything that was ordered: mining is at
 // what the orders add up to if all of those on their way have worked.
 func (g *Governor) shownByMeter(f *feeder) func(*worker) bool {
-	now := time.Now()
-	var model unit.Watts
-	for _, w := range f.workers {
-		st := w.state(now)
-		model += w.counted(&st)
-	}
+	model := f.tally.counted
 	return func(w *worker) bool {
 		if !f.now.fresh || w.sentAt.IsZero() || f.now.at.Before(w.sentAt.Add(w.shedIn())) {
 			return false

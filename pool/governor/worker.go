@@ -23,6 +23,7 @@ const (
 // worker is a machine with what it was told and what is known of it.
 type worker struct {
 	fleet.Worker
+	most      unit.Watts // its full power
 	feeder    *feeder
 	above     []*branch      // PDUs below the feeder, and what the feeder hangs on
 	outOfBand fleet.Actuator // nil: the session's
@@ -43,6 +44,7 @@ type worker struct {
 	// What was ordered. Command 0: nothing in this term; mode and watts are then as found.
 	order     fleet.Setpoint
 	found     bool       // the device has said in which state it was found
+	foundAt   unit.Watts // ... by drawing so much
 	from      unit.Watts // least that it may have drawn when the order was made
 	confirmed unit.Watts // most that it may draw by what has been confirmed
 	orderedAt time.Time
@@ -64,6 +66,8 @@ type worker struct {
 	stuckUntil time.Time
 	asserts    int
 	measured   measured
+	loss       float64 // hashes a second a kilowatt that are lost from full power to lossAt
+	lossAt     unit.Watts
 	noted      fleet.Evidence // what the log knows of
 	notedStuck bool
 	assertedAt time.Time
@@ -73,6 +77,7 @@ type worker struct {
 	terms    terms
 
 	want    fleet.Setpoint // by the newest plan
+	planned bool           // scratch of Governor.plan
 	advised fleet.Setpoint // the same by the plan before it, while its feeder is not armed to act
 }
 
@@ -86,6 +91,7 @@ type workMark struct {
 
 func newWorker(w fleet.Worker, a fleet.Actuator) *worker {
 	n := &worker{Worker: w, outOfBand: a, lapse: lapseOf(w.ID), reported: -1, settled: true}
+	n.most = w.Curve.Full().Watts
 	n.confirmed = n.full()
 	n.order = fleet.Setpoint{Worker: w.ID, Watts: n.full(), Hashrate: w.Curve.Full().Hashrate}
 	n.want, n.advised = n.order, n.order
@@ -101,7 +107,7 @@ func lapseOf(id pool.WorkerID) float64 {
 	return float64(h.Sum32()*0x9e3779b1) / (1 << 32)
 }
 
-func (w *worker) full() unit.Watts { return w.Curve.Full().Watts }
+func (w *worker) full() unit.Watts { return w.most }
 
 // present is the state in force: as ordered, or as found.
 func (w *worker) present() fleet.Setpoint { return w.order }
@@ -145,29 +151,39 @@ func (w *worker) worst(now time.Time) unit.Watts {
 func (w *worker) state(now time.Time) fleet.WorkerState {
 	return fleet.WorkerState{
 		Worker: &w.Worker, Capability: w.capability,
-		Reachable: w.actuator != nil && !w.stuck && !w.quietYet(now),
+		Reachable: w.reachable(now),
 		Mode:      w.order.Mode, Watts: w.order.Watts,
 		Draw: w.worst(now), Since: w.since,
 	}
 }
 
-// counted is what the planner counts the worker with.
-func (w *worker) counted(st *fleet.WorkerState) unit.Watts {
-	if st.Reachable && !w.Pinned {
-		return w.Draw(w.order.Mode, w.order.Watts)
-	}
-	return st.Draw
+// reachable says that the planner may dispose of the worker.
+func (w *worker) reachable(now time.Time) bool {
+	return w.actuator != nil && !w.stuck && !w.quietYet(now)
 }
 
-// believed is what the worker adds to metered mining: what it is counted with, unless it says that it
+// counted is what the planner counts the worker with.
+func (w *worker) counted(now time.Time) unit.Watts {
+	if w.Pinned || !w.reachable(now) {
+		return w.worst(now)
+	}
+	if w.order.Mode == fleet.Free {
+		return w.most
+	}
+	return w.Draw(w.order.Mode, w.order.Watts)
+}
+
+// believed is what the worker adds to metered mining: c, what it is counted with, unless it says that it
 // draws much less, as a machine that does not come back.
-func (w *worker) believed(st *fleet.WorkerState) unit.Watts {
-	c := w.counted(st)
+func (w *worker) believed(c unit.Watts) unit.Watts {
 	if w.speaks && w.reported < c*9/10 {
 		return w.reported
 	}
 	return c
 }
+
+// low says that the worker says it draws clearly less than its full power.
+func (w *worker) low() bool { return w.speaks && w.reported < w.most-2*w.slackWatts() }
 
 // quietYet says that the session is so new that it has not said what its machine draws. There is
 // time to wait for it as long as the feeder is within its limit anyway.
@@ -183,17 +199,12 @@ func (f *feeder) fits() bool {
 
 // observe looks at a worker's sessions: who takes orders, and what it says that it draws.
 func (g *Governor) observe(w *worker, now time.Time) {
-	w.links = g.cfg.Registry.Links(w.ID)
-	w.listen(now)
-	a := w.outOfBand
-	var via *fleet.Link
-	for _, l := range slices.Backward(w.links) { // newest first
-		if a == nil {
-			if a = l.Actuator(); a != nil {
-				via = l
-			}
-		}
+	spoke, moved, low, actuator := w.speaks, w.moving, w.low(), w.actuator
+	if g.relink {
+		w.links = g.cfg.Registry.Links(w.ID)
 	}
+	w.listen(now)
+	a, via := w.reach()
 	switch {
 	case a != nil && w.actuator == nil:
 		w.reachedAt = now
@@ -202,11 +213,10 @@ func (g *Governor) observe(w *worker, now time.Time) {
 	}
 	if via != w.via && a != nil {
 		w.acked, w.retryAt = false, now // a new session is told again
+		w.feeder.unrest()
 	}
 	w.actuator, w.via = a, via
-	if a != nil {
-		w.capability = a.Capability()
-	}
+	w.learnCapability()
 	if n := len(w.links); n > 0 {
 		if f := w.links[n-1].Firmware(); f != "" {
 			w.firmware = f
@@ -215,6 +225,38 @@ func (g *Governor) observe(w *worker, now time.Time) {
 	if w.speaks && !w.ordered() {
 		w.find()
 	}
+	if w.turned(spoke, moved, low) || (a == nil) != (actuator == nil) {
+		w.feeder.unrest()
+	}
+}
+
+// turned says that the worker says something else of its draw than before.
+func (w *worker) turned(spoke, moved, low bool) bool {
+	return w.speaks != spoke || w.moving != moved || w.low() != low
+}
+
+// learnCapability asks the actuator what it can do.
+func (w *worker) learnCapability() {
+	if w.actuator == nil {
+		return
+	}
+	if c := w.actuator.Capability(); c != w.capability {
+		w.capability = c
+		w.feeder.unrest()
+	}
+}
+
+// reach is what takes the worker's orders, and the newest session that it is behind, if it is in-band.
+func (w *worker) reach() (fleet.Actuator, *fleet.Link) {
+	if w.outOfBand != nil {
+		return w.outOfBand, nil
+	}
+	for _, l := range slices.Backward(w.links) {
+		if a := l.Actuator(); a != nil {
+			return a, l
+		}
+	}
+	return nil, nil
 }
 
 // listen takes what the worker says that it draws, by its newest session that says so.
@@ -230,6 +272,10 @@ func (w *worker) listen(now time.Time) {
 
 // find takes a device's word for the state that it is in, before it gets its first order.
 func (w *worker) find() {
+	if w.found && w.foundAt == w.reported {
+		return
+	}
+	w.foundAt = w.reported
 	sp := fleet.Setpoint{Worker: w.ID}
 	switch {
 	case w.reported <= w.Sleep+w.slackWatts():

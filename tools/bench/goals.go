@@ -120,6 +120,30 @@ var goals = []goal{
 		metric: "ns/op", per: 1e6, unit: "ms", goal: 10,
 	},
 	{
+		name: "governor_step_1k", pkg: "./pool/governor", bench: "BenchmarkStep/rest/workers=1000",
+		metric: "ns/op", per: 1e6, unit: "ms", goal: 0.15,
+	},
+	{
+		name: "governor_step_1k_allocs", pkg: "./pool/governor", bench: "BenchmarkStep/rest/workers=1000",
+		metric: "allocs/op", unit: "allocs", goal: 60,
+	},
+	{
+		name: "governor_step_10k", pkg: "./pool/governor", bench: "BenchmarkStep/rest/workers=10000",
+		metric: "ns/op", per: 1e6, unit: "ms", goal: 1.5,
+	},
+	{
+		name: "governor_step_10k_allocs", pkg: "./pool/governor", bench: "BenchmarkStep/rest/workers=10000",
+		metric: "allocs/op", unit: "allocs", goal: 600,
+	},
+	{
+		name: "governor_step_100k", pkg: "./pool/governor", bench: "BenchmarkStep/rest/workers=100000",
+		metric: "ns/op", per: 1e6, unit: "ms", goal: 30,
+	},
+	{
+		name: "governor_step_100k_allocs", pkg: "./pool/governor", bench: "BenchmarkStep/rest/workers=100000",
+		metric: "allocs/op", unit: "allocs", goal: 6000,
+	},
+	{
 		name: "own_block_1k", pkg: "./cmd/hashlease", bench: "BenchmarkProgram_OwnBlock",
 		metric: "ns/op", per: 1e6, unit: "ms", goal: 30,
 	},
