@@ -45,7 +45,7 @@ func (s *server) openGRPC(context.Context) (err error) {
 		SetArm: s.setArm, ConfirmOff: s.confirmOff, AcceptClock: s.acceptClock,
 		Channels: s.channels, Payout: s.payout, RenewPrefix: s.renewPrefix, SetPayout: s.setPayout,
 		CloseChannel: s.closeChannel, ShowMessage: s.showMessage,
-		Power: s.power(), Commissioning: s.commissioning(),
+		Power: s.power(), Commissioning: s.commissioning(), Report: s.report,
 	})
 	if err != nil {
 		return err

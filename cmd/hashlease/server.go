@@ -19,6 +19,7 @@ import (
 	"github.com/hashlease/hashlease/cmd/hashlease/console"
 	"github.com/hashlease/hashlease/lease/service"
 	"github.com/hashlease/hashlease/pool"
+	"github.com/hashlease/hashlease/pool/audit"
 	"github.com/hashlease/hashlease/pool/fleet"
 	"github.com/hashlease/hashlease/pool/governor"
 	"github.com/hashlease/hashlease/pool/ledger"
@@ -51,6 +52,7 @@ type server struct {
 
 	registry *fleet.Registry
 	governor *governor.Governor
+	audit    *audit.Log
 	leases   *service.Service
 
 	keys    *identities
@@ -135,6 +137,9 @@ func (s *server) openJournals(ctx context.Context) error {
 	}
 	s.closers = append(s.closers, s.shares.Close)
 	s.locked = time.Now()
+	if err := s.openAudit(); err != nil {
+		return err
+	}
 	s.term, err = s.book.Lead(ctx)
 	return err
 }
@@ -219,6 +224,7 @@ func (s *server) openGovernor(ctx context.Context) error {
 	}
 	cfg.HashScale, cfg.MsatPerHash = s.cfg.HashScale(), s.msatPerHash
 	cfg.LeasePrice, cfg.Owners = s.cfg.Lease.Price, s.cfg.OwnersTerms()
+	cfg.Audit = s.audit.Note
 	s.governor, err = governor.New(ctx, cfg)
 	return err
 }
@@ -372,6 +378,7 @@ func (s *server) run(ctx context.Context) error {
 	g.run("relay", func() error { return s.relay.Run(rooms) })
 	g.run("watch", func() error { return s.watch.Run(rooms) })
 	g.run("ledger", func() error { return s.credits.Run(rooms) })
+	g.run("evidence log", func() error { return s.audit.Run(rooms) })
 	g.run("governor", func() error { return s.governor.Run(rooms) })
 	g.run("lease service", func() error { return s.leases.Run(rooms) })
 	g.run("identities", func() error { return s.runKeys(rooms) })
@@ -399,7 +406,7 @@ func (s *server) run(ctx context.Context) error {
 	defer cancel()
 	err := s.drain(limit)
 	stop()
-	err = errors.Join(err, g.wait(), s.shares.Close(), s.book.Close())
+	err = errors.Join(err, g.wait(), s.audit.Close(time.Now()), s.shares.Close(), s.book.Close())
 	s.log.Info("journals are closed, sending miners away")
 	err = errors.Join(err, s.stratum.Shutdown(limit))
 	return errors.Join(err, miners.wait(), s.close())

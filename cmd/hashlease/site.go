@@ -28,6 +28,8 @@ type siteCmd struct {
 
 	Commission siteCommissionCmd `cmd:"" help:"Prove a feeder: small groups sleep and wake, the meter tells."`
 	Headroom   siteHeadroomCmd   `cmd:"" help:"Show what feeders can deliver to tenants, and why no more."`
+	Report     siteReportCmd     `cmd:"" help:"Show what a lease, a curtailment, a limit or a month came to."`
+	Verify     siteVerifyCmd     `cmd:"" help:"Check a saved report, without a server."`
 }
 
 type curtailCmd struct {

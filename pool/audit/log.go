@@ -69,6 +69,7 @@ type Log struct {
 	buf     []byte
 	record  []byte
 	failing bool
+	closed  bool
 
 	mu       sync.Mutex
 	segments []segment // the newest last
@@ -277,8 +278,16 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// Close writes what waits, and that the log ends in order. Nothing may be noted after it.
+// Close writes what waits, and that the log ends in order. What is noted after it is lost; closing again
+// does nothing.
 func (l *Log) Close(now time.Time) error {
+	l.writeMu.Lock()
+	closed := l.closed
+	l.closed = true
+	l.writeMu.Unlock()
+	if closed {
+		return nil
+	}
 	l.Note(Record{At: now, Kind: Stopped})
 	err := l.Flush()
 	l.writeMu.Lock()

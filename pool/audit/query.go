@@ -39,8 +39,23 @@ func (q *Query) Validate() error {
 		fault("from %s until %s: an end after the beginning, up to 366 days, is accepted",
 			q.From.Format(time.RFC3339), q.Until.Format(time.RFC3339))
 	}
-	if _, err := time.LoadLocation(q.Zone); err != nil {
+	if _, err := time.LoadLocation(q.Zone); err != nil || q.Zone == "Local" {
 		fault("zone %q is not known: a name as Europe/Oslo is accepted", q.Zone)
 	}
 	return errors.Join(errs...)
+}
+
+// location is the zone whose days count.
+func (q *Query) location() *time.Location {
+	loc, err := time.LoadLocation(q.Zone)
+	if err != nil {
+		return time.UTC
+	}
+	return loc
+}
+
+// about says whether a claim's record is asked for. A curtailment has a claim on each feeder.
+func (q *Query) about(claim string) bool {
+	curtailment := strings.HasPrefix(q.Claim, "operator/")
+	return q.Claim == claim || curtailment && strings.HasPrefix(claim, q.Claim+"/")
 }

@@ -147,18 +147,31 @@ func (t *tail) add(line []byte) bool {
 // errTorn says that a file ends in the middle of a line, or in one that is too long.
 var errTorn = errors.New("the file ends within a line")
 
+// maxReport is the longest line: the report of a bundle.
+const maxReport = 4 << 20
+
 // lines reads a file line by line, each of them bounded.
 type lines struct {
 	r      *bufio.Reader
+	long   []byte
 	offset int64 // behind the newest line
 	line   int
 }
 
-func newLines(r io.Reader) *lines { return &lines{r: bufio.NewReaderSize(r, 1<<20)} }
+func newLines(r io.Reader) *lines { return &lines{r: bufio.NewReaderSize(r, 32<<10)} }
 
 // next is the next line without its line feed, good until the next call; io.EOF after the last.
 func (l *lines) next() ([]byte, error) {
 	b, err := l.r.ReadSlice('\n')
+	if errors.Is(err, bufio.ErrBufferFull) {
+		l.long = l.long[:0]
+		for errors.Is(err, bufio.ErrBufferFull) && len(l.long) < maxReport {
+			l.long = append(l.long, b...)
+			b, err = l.r.ReadSlice('\n')
+		}
+		l.long = append(l.long, b...)
+		b = l.long
+	}
 	switch {
 	case errors.Is(err, io.EOF) && len(b) == 0:
 		return nil, io.EOF

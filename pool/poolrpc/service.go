@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"google.golang.org/grpc"
@@ -65,6 +66,8 @@ type Config struct {
 	CloseChannel func(id ChannelID, reason string) error
 	// ShowMessage sends a line to the people at the miners of an audience, and counts these.
 	ShowMessage func(to Audience, text string) (*hashleasev1.ShowMessageResponse, error)
+	// Report works out what the evidence log says and writes the file of it.
+	Report func(ctx context.Context, w ReportWish, to io.Writer) error
 	// Power is what can be done about a site's power besides.
 	Power Power
 	// Commissioning is what can be measured of it.
@@ -98,6 +101,7 @@ func New(cfg Config) (*Service, error) {
 	need("SetPayout", cfg.SetPayout != nil)
 	need("CloseChannel", cfg.CloseChannel != nil)
 	need("ShowMessage", cfg.ShowMessage != nil)
+	need("Report", cfg.Report != nil)
 	cfg.Power.check(need)
 	cfg.Commissioning.check(need)
 	if len(errs) > 0 {

@@ -65,7 +65,7 @@ func config() poolrpc.Config {
 		ShowMessage: func(poolrpc.Audience, string) (*hashleasev1.ShowMessageResponse, error) {
 			return &hashleasev1.ShowMessageResponse{}, nil
 		},
-		Power: power(), Commissioning: commissioning(),
+		Power: power(), Commissioning: commissioning(), Report: report,
 	}
 }
 

@@ -40,6 +40,8 @@ type Config struct {
 // Storage says where journals are kept.
 type Storage struct {
 	Dir string `toml:"dir"`
+	// AuditMonths is how many whole months of the evidence log are kept besides the present; 0: all.
+	AuditMonths int `toml:"audit_months"`
 }
 
 // Node is how to reach one bitcoin node.

@@ -56,6 +56,9 @@ func (v *validation) pool(c *Config) {
 			v.faultf("payout: %w", err)
 		}
 	}
+	if n := c.Storage.AuditMonths; n < 0 || n > 1200 {
+		v.faultf("storage.audit_months is %d: 0 (all) to 1200 is accepted", n)
+	}
 	if c.Storage.Dir == "" {
 		v.faultf("storage.dir: missing: a directory is needed")
 	}

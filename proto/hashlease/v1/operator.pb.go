@@ -4435,6 +4435,156 @@ func (x *MeasuredResponse) GetSampleTime() *timestamppb.Timestamp {
 	return nil
 }
 
+type GetSiteReportRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "sites/{site}".
+	Site string `protobuf:"bytes,1,opt,name=site,proto3" json:"site,omitempty"`
+	// One of these, or start_time and end_time: a lease's uid, a curtailment as "operator/{number}", a limit as
+	// "limits/{number}", a month as "2026-11" by the site's time zone.
+	Lease       string                 `protobuf:"bytes,2,opt,name=lease,proto3" json:"lease,omitempty"`
+	Curtailment string                 `protobuf:"bytes,3,opt,name=curtailment,proto3" json:"curtailment,omitempty"`
+	Limit       string                 `protobuf:"bytes,4,opt,name=limit,proto3" json:"limit,omitempty"`
+	Month       string                 `protobuf:"bytes,5,opt,name=month,proto3" json:"month,omitempty"`
+	StartTime   *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
+	// Exclusive; at most 366 days after the start.
+	EndTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
+	// With the records; otherwise the figures alone, signed.
+	Records       bool `protobuf:"varint,8,opt,name=records,proto3" json:"records,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetSiteReportRequest) Reset() {
+	*x = GetSiteReportRequest{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[57]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetSiteReportRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetSiteReportRequest) ProtoMessage() {}
+
+func (x *GetSiteReportRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[57]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetSiteReportRequest.ProtoReflect.Descriptor instead.
+func (*GetSiteReportRequest) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{57}
+}
+
+func (x *GetSiteReportRequest) GetSite() string {
+	if x != nil {
+		return x.Site
+	}
+	return ""
+}
+
+func (x *GetSiteReportRequest) GetLease() string {
+	if x != nil {
+		return x.Lease
+	}
+	return ""
+}
+
+func (x *GetSiteReportRequest) GetCurtailment() string {
+	if x != nil {
+		return x.Curtailment
+	}
+	return ""
+}
+
+func (x *GetSiteReportRequest) GetLimit() string {
+	if x != nil {
+		return x.Limit
+	}
+	return ""
+}
+
+func (x *GetSiteReportRequest) GetMonth() string {
+	if x != nil {
+		return x.Month
+	}
+	return ""
+}
+
+func (x *GetSiteReportRequest) GetStartTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartTime
+	}
+	return nil
+}
+
+func (x *GetSiteReportRequest) GetEndTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndTime
+	}
+	return nil
+}
+
+func (x *GetSiteReportRequest) GetRecords() bool {
+	if x != nil {
+		return x.Records
+	}
+	return false
+}
+
+// GetSiteReportResponse is the next part of the file.
+type GetSiteReportResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Part          []byte                 `protobuf:"bytes,1,opt,name=part,proto3" json:"part,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetSiteReportResponse) Reset() {
+	*x = GetSiteReportResponse{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[58]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetSiteReportResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetSiteReportResponse) ProtoMessage() {}
+
+func (x *GetSiteReportResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[58]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetSiteReportResponse.ProtoReflect.Descriptor instead.
+func (*GetSiteReportResponse) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{58}
+}
+
+func (x *GetSiteReportResponse) GetPart() []byte {
+	if x != nil {
+		return x.Part
+	}
+	return nil
+}
+
 var File_hashlease_v1_operator_proto protoreflect.FileDescriptor
 
 const file_hashlease_v1_operator_proto_rawDesc = "" +
@@ -4793,7 +4943,19 @@ const file_hashlease_v1_operator_proto_rawDesc = "" +
 	"\bfailures\x18\n" +
 	" \x01(\x04R\bfailures\x12;\n" +
 	"\vsample_time\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"sampleTime*H\n" +
+	"sampleTime\"\x9a\x02\n" +
+	"\x14GetSiteReportRequest\x12\x12\n" +
+	"\x04site\x18\x01 \x01(\tR\x04site\x12\x14\n" +
+	"\x05lease\x18\x02 \x01(\tR\x05lease\x12 \n" +
+	"\vcurtailment\x18\x03 \x01(\tR\vcurtailment\x12\x14\n" +
+	"\x05limit\x18\x04 \x01(\tR\x05limit\x12\x14\n" +
+	"\x05month\x18\x05 \x01(\tR\x05month\x129\n" +
+	"\n" +
+	"start_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x125\n" +
+	"\bend_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x12\x18\n" +
+	"\arecords\x18\b \x01(\bR\arecords\"+\n" +
+	"\x15GetSiteReportResponse\x12\x12\n" +
+	"\x04part\x18\x01 \x01(\fR\x04part*H\n" +
 	"\x03Arm\x12\x13\n" +
 	"\x0fARM_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vARM_OBSERVE\x10\x01\x12\x0e\n" +
@@ -4803,7 +4965,7 @@ const file_hashlease_v1_operator_proto_rawDesc = "" +
 	"\vChannelKind\x12\x1c\n" +
 	"\x18CHANNEL_KIND_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15CHANNEL_KIND_STANDARD\x10\x01\x12\x19\n" +
-	"\x15CHANNEL_KIND_EXTENDED\x10\x022\xf9\f\n" +
+	"\x15CHANNEL_KIND_EXTENDED\x10\x022\xd5\r\n" +
 	"\x0fOperatorService\x12O\n" +
 	"\n" +
 	"ListShares\x12\x1f.hashlease.v1.ListSharesRequest\x1a .hashlease.v1.ListSharesResponse\x12O\n" +
@@ -4829,7 +4991,8 @@ const file_hashlease_v1_operator_proto_rawDesc = "" +
 	"\n" +
 	"ListAdvice\x12\x1f.hashlease.v1.ListAdviceRequest\x1a .hashlease.v1.ListAdviceResponse\x12c\n" +
 	"\x10CommissionFeeder\x12%.hashlease.v1.CommissionFeederRequest\x1a&.hashlease.v1.CommissionFeederResponse0\x01\x12R\n" +
-	"\vGetHeadroom\x12 .hashlease.v1.GetHeadroomRequest\x1a!.hashlease.v1.GetHeadroomResponseB?Z=github.com/hashlease/hashlease/proto/hashlease/v1;hashleasev1b\x06proto3"
+	"\vGetHeadroom\x12 .hashlease.v1.GetHeadroomRequest\x1a!.hashlease.v1.GetHeadroomResponse\x12Z\n" +
+	"\rGetSiteReport\x12\".hashlease.v1.GetSiteReportRequest\x1a#.hashlease.v1.GetSiteReportResponse0\x01B?Z=github.com/hashlease/hashlease/proto/hashlease/v1;hashleasev1b\x06proto3"
 
 var (
 	file_hashlease_v1_operator_proto_rawDescOnce sync.Once
@@ -4844,7 +5007,7 @@ func file_hashlease_v1_operator_proto_rawDescGZIP() []byte {
 }
 
 var file_hashlease_v1_operator_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_hashlease_v1_operator_proto_msgTypes = make([]protoimpl.MessageInfo, 60)
+var file_hashlease_v1_operator_proto_msgTypes = make([]protoimpl.MessageInfo, 62)
 var file_hashlease_v1_operator_proto_goTypes = []any{
 	(Arm)(0),                          // 0: hashlease.v1.Arm
 	(ChannelKind)(0),                  // 1: hashlease.v1.ChannelKind
@@ -4905,117 +5068,123 @@ var file_hashlease_v1_operator_proto_goTypes = []any{
 	(*GetHeadroomResponse)(nil),       // 56: hashlease.v1.GetHeadroomResponse
 	(*Headroom)(nil),                  // 57: hashlease.v1.Headroom
 	(*MeasuredResponse)(nil),          // 58: hashlease.v1.MeasuredResponse
-	nil,                               // 59: hashlease.v1.PoolStatus.SharesRejectedEntry
-	nil,                               // 60: hashlease.v1.StratumPort.ConnectionsEntry
-	nil,                               // 61: hashlease.v1.StratumPort.ConnectionsOpenedEntry
-	(*timestamppb.Timestamp)(nil),     // 62: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),       // 63: google.protobuf.Duration
-	(*Lease)(nil),                     // 64: hashlease.v1.Lease
+	(*GetSiteReportRequest)(nil),      // 59: hashlease.v1.GetSiteReportRequest
+	(*GetSiteReportResponse)(nil),     // 60: hashlease.v1.GetSiteReportResponse
+	nil,                               // 61: hashlease.v1.PoolStatus.SharesRejectedEntry
+	nil,                               // 62: hashlease.v1.StratumPort.ConnectionsEntry
+	nil,                               // 63: hashlease.v1.StratumPort.ConnectionsOpenedEntry
+	(*timestamppb.Timestamp)(nil),     // 64: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),       // 65: google.protobuf.Duration
+	(*Lease)(nil),                     // 66: hashlease.v1.Lease
 }
 var file_hashlease_v1_operator_proto_depIdxs = []int32{
 	4,  // 0: hashlease.v1.ListSharesResponse.workers:type_name -> hashlease.v1.WorkerShares
-	62, // 1: hashlease.v1.WorkerShares.last_time:type_name -> google.protobuf.Timestamp
+	64, // 1: hashlease.v1.WorkerShares.last_time:type_name -> google.protobuf.Timestamp
 	7,  // 2: hashlease.v1.ListBlocksResponse.blocks:type_name -> hashlease.v1.Block
-	62, // 3: hashlease.v1.Block.found_time:type_name -> google.protobuf.Timestamp
-	63, // 4: hashlease.v1.CurtailSiteRequest.duration:type_name -> google.protobuf.Duration
+	64, // 3: hashlease.v1.Block.found_time:type_name -> google.protobuf.Timestamp
+	65, // 4: hashlease.v1.CurtailSiteRequest.duration:type_name -> google.protobuf.Duration
 	10, // 5: hashlease.v1.CurtailSiteResponse.preview:type_name -> hashlease.v1.CurtailPreview
 	12, // 6: hashlease.v1.CurtailSiteResponse.progress:type_name -> hashlease.v1.CurtailProgress
 	11, // 7: hashlease.v1.CurtailPreview.workers:type_name -> hashlease.v1.CurtailedWorker
-	62, // 8: hashlease.v1.CurtailProgress.time:type_name -> google.protobuf.Timestamp
+	64, // 8: hashlease.v1.CurtailProgress.time:type_name -> google.protobuf.Timestamp
 	0,  // 9: hashlease.v1.SetArmRequest.arm:type_name -> hashlease.v1.Arm
 	0,  // 10: hashlease.v1.SetArmResponse.arm:type_name -> hashlease.v1.Arm
-	62, // 11: hashlease.v1.GetStatusResponse.time:type_name -> google.protobuf.Timestamp
+	64, // 11: hashlease.v1.GetStatusResponse.time:type_name -> google.protobuf.Timestamp
 	18, // 12: hashlease.v1.GetStatusResponse.pool:type_name -> hashlease.v1.PoolStatus
 	21, // 13: hashlease.v1.GetStatusResponse.feeders:type_name -> hashlease.v1.FeederStatus
 	17, // 14: hashlease.v1.GetStatusResponse.leases:type_name -> hashlease.v1.LeaseBookStatus
-	62, // 15: hashlease.v1.LeaseBookStatus.time:type_name -> google.protobuf.Timestamp
-	59, // 16: hashlease.v1.PoolStatus.shares_rejected:type_name -> hashlease.v1.PoolStatus.SharesRejectedEntry
+	64, // 15: hashlease.v1.LeaseBookStatus.time:type_name -> google.protobuf.Timestamp
+	61, // 16: hashlease.v1.PoolStatus.shares_rejected:type_name -> hashlease.v1.PoolStatus.SharesRejectedEntry
 	20, // 17: hashlease.v1.PoolStatus.tip_to_last_job:type_name -> hashlease.v1.Latency
 	20, // 18: hashlease.v1.PoolStatus.share_to_ack:type_name -> hashlease.v1.Latency
 	19, // 19: hashlease.v1.PoolStatus.ports:type_name -> hashlease.v1.StratumPort
-	60, // 20: hashlease.v1.StratumPort.connections:type_name -> hashlease.v1.StratumPort.ConnectionsEntry
-	61, // 21: hashlease.v1.StratumPort.connections_opened:type_name -> hashlease.v1.StratumPort.ConnectionsOpenedEntry
+	62, // 20: hashlease.v1.StratumPort.connections:type_name -> hashlease.v1.StratumPort.ConnectionsEntry
+	63, // 21: hashlease.v1.StratumPort.connections_opened:type_name -> hashlease.v1.StratumPort.ConnectionsOpenedEntry
 	0,  // 22: hashlease.v1.FeederStatus.arm:type_name -> hashlease.v1.Arm
-	62, // 23: hashlease.v1.FeederStatus.reading_time:type_name -> google.protobuf.Timestamp
+	64, // 23: hashlease.v1.FeederStatus.reading_time:type_name -> google.protobuf.Timestamp
 	22, // 24: hashlease.v1.FeederStatus.meters:type_name -> hashlease.v1.MeterStatus
-	62, // 25: hashlease.v1.MeterStatus.reading_time:type_name -> google.protobuf.Timestamp
-	62, // 26: hashlease.v1.AcceptClockResponse.time:type_name -> google.protobuf.Timestamp
+	64, // 25: hashlease.v1.MeterStatus.reading_time:type_name -> google.protobuf.Timestamp
+	64, // 26: hashlease.v1.AcceptClockResponse.time:type_name -> google.protobuf.Timestamp
 	28, // 27: hashlease.v1.ListChannelsResponse.channels:type_name -> hashlease.v1.Channel
 	1,  // 28: hashlease.v1.Channel.kind:type_name -> hashlease.v1.ChannelKind
-	62, // 29: hashlease.v1.Channel.open_time:type_name -> google.protobuf.Timestamp
-	62, // 30: hashlease.v1.Channel.last_share_time:type_name -> google.protobuf.Timestamp
-	62, // 31: hashlease.v1.StopSiteResponse.stop_time:type_name -> google.protobuf.Timestamp
-	62, // 32: hashlease.v1.Limit.start_time:type_name -> google.protobuf.Timestamp
-	62, // 33: hashlease.v1.Limit.end_time:type_name -> google.protobuf.Timestamp
+	64, // 29: hashlease.v1.Channel.open_time:type_name -> google.protobuf.Timestamp
+	64, // 30: hashlease.v1.Channel.last_share_time:type_name -> google.protobuf.Timestamp
+	64, // 31: hashlease.v1.StopSiteResponse.stop_time:type_name -> google.protobuf.Timestamp
+	64, // 32: hashlease.v1.Limit.start_time:type_name -> google.protobuf.Timestamp
+	64, // 33: hashlease.v1.Limit.end_time:type_name -> google.protobuf.Timestamp
 	39, // 34: hashlease.v1.CreateLimitRequest.limit:type_name -> hashlease.v1.Limit
 	39, // 35: hashlease.v1.ListLimitsResponse.limits:type_name -> hashlease.v1.Limit
 	47, // 36: hashlease.v1.ListAdviceResponse.feeders:type_name -> hashlease.v1.Advice
 	0,  // 37: hashlease.v1.Advice.arm:type_name -> hashlease.v1.Arm
-	62, // 38: hashlease.v1.Advice.since_time:type_name -> google.protobuf.Timestamp
+	64, // 38: hashlease.v1.Advice.since_time:type_name -> google.protobuf.Timestamp
 	11, // 39: hashlease.v1.Advice.workers:type_name -> hashlease.v1.CurtailedWorker
 	50, // 40: hashlease.v1.CommissionFeederResponse.plan:type_name -> hashlease.v1.CommissionPlan
 	52, // 41: hashlease.v1.CommissionFeederResponse.group:type_name -> hashlease.v1.CommissionGroup
 	53, // 42: hashlease.v1.CommissionFeederResponse.finding:type_name -> hashlease.v1.Finding
 	54, // 43: hashlease.v1.CommissionFeederResponse.result:type_name -> hashlease.v1.CommissionResult
 	51, // 44: hashlease.v1.CommissionPlan.skipped:type_name -> hashlease.v1.Exclusion
-	62, // 45: hashlease.v1.Finding.time:type_name -> google.protobuf.Timestamp
+	64, // 45: hashlease.v1.Finding.time:type_name -> google.protobuf.Timestamp
 	53, // 46: hashlease.v1.CommissionResult.findings:type_name -> hashlease.v1.Finding
 	57, // 47: hashlease.v1.CommissionResult.headroom:type_name -> hashlease.v1.Headroom
 	57, // 48: hashlease.v1.GetHeadroomResponse.feeders:type_name -> hashlease.v1.Headroom
 	51, // 49: hashlease.v1.Headroom.excluded:type_name -> hashlease.v1.Exclusion
-	63, // 50: hashlease.v1.Headroom.declared_notice:type_name -> google.protobuf.Duration
-	63, // 51: hashlease.v1.Headroom.shed:type_name -> google.protobuf.Duration
-	63, // 52: hashlease.v1.Headroom.proof:type_name -> google.protobuf.Duration
-	63, // 53: hashlease.v1.Headroom.notice:type_name -> google.protobuf.Duration
+	65, // 50: hashlease.v1.Headroom.declared_notice:type_name -> google.protobuf.Duration
+	65, // 51: hashlease.v1.Headroom.shed:type_name -> google.protobuf.Duration
+	65, // 52: hashlease.v1.Headroom.proof:type_name -> google.protobuf.Duration
+	65, // 53: hashlease.v1.Headroom.notice:type_name -> google.protobuf.Duration
 	58, // 54: hashlease.v1.Headroom.responses:type_name -> hashlease.v1.MeasuredResponse
-	62, // 55: hashlease.v1.Headroom.proven_time:type_name -> google.protobuf.Timestamp
+	64, // 55: hashlease.v1.Headroom.proven_time:type_name -> google.protobuf.Timestamp
 	53, // 56: hashlease.v1.Headroom.findings:type_name -> hashlease.v1.Finding
-	62, // 57: hashlease.v1.MeasuredResponse.sample_time:type_name -> google.protobuf.Timestamp
-	2,  // 58: hashlease.v1.OperatorService.ListShares:input_type -> hashlease.v1.ListSharesRequest
-	5,  // 59: hashlease.v1.OperatorService.ListBlocks:input_type -> hashlease.v1.ListBlocksRequest
-	8,  // 60: hashlease.v1.OperatorService.CurtailSite:input_type -> hashlease.v1.CurtailSiteRequest
-	13, // 61: hashlease.v1.OperatorService.SetArm:input_type -> hashlease.v1.SetArmRequest
-	15, // 62: hashlease.v1.OperatorService.GetStatus:input_type -> hashlease.v1.GetStatusRequest
-	23, // 63: hashlease.v1.OperatorService.ConfirmLeaseOff:input_type -> hashlease.v1.ConfirmLeaseOffRequest
-	24, // 64: hashlease.v1.OperatorService.AcceptClock:input_type -> hashlease.v1.AcceptClockRequest
-	26, // 65: hashlease.v1.OperatorService.ListChannels:input_type -> hashlease.v1.ListChannelsRequest
-	29, // 66: hashlease.v1.OperatorService.RenewChannelPrefix:input_type -> hashlease.v1.RenewChannelPrefixRequest
-	30, // 67: hashlease.v1.OperatorService.SetChannelPayout:input_type -> hashlease.v1.SetChannelPayoutRequest
-	31, // 68: hashlease.v1.OperatorService.CloseChannel:input_type -> hashlease.v1.CloseChannelRequest
-	33, // 69: hashlease.v1.OperatorService.ShowMessage:input_type -> hashlease.v1.ShowMessageRequest
-	35, // 70: hashlease.v1.OperatorService.StopSite:input_type -> hashlease.v1.StopSiteRequest
-	37, // 71: hashlease.v1.OperatorService.ResumeSite:input_type -> hashlease.v1.ResumeSiteRequest
-	40, // 72: hashlease.v1.OperatorService.CreateLimit:input_type -> hashlease.v1.CreateLimitRequest
-	41, // 73: hashlease.v1.OperatorService.DeleteLimit:input_type -> hashlease.v1.DeleteLimitRequest
-	43, // 74: hashlease.v1.OperatorService.ListLimits:input_type -> hashlease.v1.ListLimitsRequest
-	45, // 75: hashlease.v1.OperatorService.ListAdvice:input_type -> hashlease.v1.ListAdviceRequest
-	48, // 76: hashlease.v1.OperatorService.CommissionFeeder:input_type -> hashlease.v1.CommissionFeederRequest
-	55, // 77: hashlease.v1.OperatorService.GetHeadroom:input_type -> hashlease.v1.GetHeadroomRequest
-	3,  // 78: hashlease.v1.OperatorService.ListShares:output_type -> hashlease.v1.ListSharesResponse
-	6,  // 79: hashlease.v1.OperatorService.ListBlocks:output_type -> hashlease.v1.ListBlocksResponse
-	9,  // 80: hashlease.v1.OperatorService.CurtailSite:output_type -> hashlease.v1.CurtailSiteResponse
-	14, // 81: hashlease.v1.OperatorService.SetArm:output_type -> hashlease.v1.SetArmResponse
-	16, // 82: hashlease.v1.OperatorService.GetStatus:output_type -> hashlease.v1.GetStatusResponse
-	64, // 83: hashlease.v1.OperatorService.ConfirmLeaseOff:output_type -> hashlease.v1.Lease
-	25, // 84: hashlease.v1.OperatorService.AcceptClock:output_type -> hashlease.v1.AcceptClockResponse
-	27, // 85: hashlease.v1.OperatorService.ListChannels:output_type -> hashlease.v1.ListChannelsResponse
-	28, // 86: hashlease.v1.OperatorService.RenewChannelPrefix:output_type -> hashlease.v1.Channel
-	28, // 87: hashlease.v1.OperatorService.SetChannelPayout:output_type -> hashlease.v1.Channel
-	32, // 88: hashlease.v1.OperatorService.CloseChannel:output_type -> hashlease.v1.CloseChannelResponse
-	34, // 89: hashlease.v1.OperatorService.ShowMessage:output_type -> hashlease.v1.ShowMessageResponse
-	36, // 90: hashlease.v1.OperatorService.StopSite:output_type -> hashlease.v1.StopSiteResponse
-	38, // 91: hashlease.v1.OperatorService.ResumeSite:output_type -> hashlease.v1.ResumeSiteResponse
-	39, // 92: hashlease.v1.OperatorService.CreateLimit:output_type -> hashlease.v1.Limit
-	42, // 93: hashlease.v1.OperatorService.DeleteLimit:output_type -> hashlease.v1.DeleteLimitResponse
-	44, // 94: hashlease.v1.OperatorService.ListLimits:output_type -> hashlease.v1.ListLimitsResponse
-	46, // 95: hashlease.v1.OperatorService.ListAdvice:output_type -> hashlease.v1.ListAdviceResponse
-	49, // 96: hashlease.v1.OperatorService.CommissionFeeder:output_type -> hashlease.v1.CommissionFeederResponse
-	56, // 97: hashlease.v1.OperatorService.GetHeadroom:output_type -> hashlease.v1.GetHeadroomResponse
-	78, // [78:98] is the sub-list for method output_type
-	58, // [58:78] is the sub-list for method input_type
-	58, // [58:58] is the sub-list for extension type_name
-	58, // [58:58] is the sub-list for extension extendee
-	0,  // [0:58] is the sub-list for field type_name
+	64, // 57: hashlease.v1.MeasuredResponse.sample_time:type_name -> google.protobuf.Timestamp
+	64, // 58: hashlease.v1.GetSiteReportRequest.start_time:type_name -> google.protobuf.Timestamp
+	64, // 59: hashlease.v1.GetSiteReportRequest.end_time:type_name -> google.protobuf.Timestamp
+	2,  // 60: hashlease.v1.OperatorService.ListShares:input_type -> hashlease.v1.ListSharesRequest
+	5,  // 61: hashlease.v1.OperatorService.ListBlocks:input_type -> hashlease.v1.ListBlocksRequest
+	8,  // 62: hashlease.v1.OperatorService.CurtailSite:input_type -> hashlease.v1.CurtailSiteRequest
+	13, // 63: hashlease.v1.OperatorService.SetArm:input_type -> hashlease.v1.SetArmRequest
+	15, // 64: hashlease.v1.OperatorService.GetStatus:input_type -> hashlease.v1.GetStatusRequest
+	23, // 65: hashlease.v1.OperatorService.ConfirmLeaseOff:input_type -> hashlease.v1.ConfirmLeaseOffRequest
+	24, // 66: hashlease.v1.OperatorService.AcceptClock:input_type -> hashlease.v1.AcceptClockRequest
+	26, // 67: hashlease.v1.OperatorService.ListChannels:input_type -> hashlease.v1.ListChannelsRequest
+	29, // 68: hashlease.v1.OperatorService.RenewChannelPrefix:input_type -> hashlease.v1.RenewChannelPrefixRequest
+	30, // 69: hashlease.v1.OperatorService.SetChannelPayout:input_type -> hashlease.v1.SetChannelPayoutRequest
+	31, // 70: hashlease.v1.OperatorService.CloseChannel:input_type -> hashlease.v1.CloseChannelRequest
+	33, // 71: hashlease.v1.OperatorService.ShowMessage:input_type -> hashlease.v1.ShowMessageRequest
+	35, // 72: hashlease.v1.OperatorService.StopSite:input_type -> hashlease.v1.StopSiteRequest
+	37, // 73: hashlease.v1.OperatorService.ResumeSite:input_type -> hashlease.v1.ResumeSiteRequest
+	40, // 74: hashlease.v1.OperatorService.CreateLimit:input_type -> hashlease.v1.CreateLimitRequest
+	41, // 75: hashlease.v1.OperatorService.DeleteLimit:input_type -> hashlease.v1.DeleteLimitRequest
+	43, // 76: hashlease.v1.OperatorService.ListLimits:input_type -> hashlease.v1.ListLimitsRequest
+	45, // 77: hashlease.v1.OperatorService.ListAdvice:input_type -> hashlease.v1.ListAdviceRequest
+	48, // 78: hashlease.v1.OperatorService.CommissionFeeder:input_type -> hashlease.v1.CommissionFeederRequest
+	55, // 79: hashlease.v1.OperatorService.GetHeadroom:input_type -> hashlease.v1.GetHeadroomRequest
+	59, // 80: hashlease.v1.OperatorService.GetSiteReport:input_type -> hashlease.v1.GetSiteReportRequest
+	3,  // 81: hashlease.v1.OperatorService.ListShares:output_type -> hashlease.v1.ListSharesResponse
+	6,  // 82: hashlease.v1.OperatorService.ListBlocks:output_type -> hashlease.v1.ListBlocksResponse
+	9,  // 83: hashlease.v1.OperatorService.CurtailSite:output_type -> hashlease.v1.CurtailSiteResponse
+	14, // 84: hashlease.v1.OperatorService.SetArm:output_type -> hashlease.v1.SetArmResponse
+	16, // 85: hashlease.v1.OperatorService.GetStatus:output_type -> hashlease.v1.GetStatusResponse
+	66, // 86: hashlease.v1.OperatorService.ConfirmLeaseOff:output_type -> hashlease.v1.Lease
+	25, // 87: hashlease.v1.OperatorService.AcceptClock:output_type -> hashlease.v1.AcceptClockResponse
+	27, // 88: hashlease.v1.OperatorService.ListChannels:output_type -> hashlease.v1.ListChannelsResponse
+	28, // 89: hashlease.v1.OperatorService.RenewChannelPrefix:output_type -> hashlease.v1.Channel
+	28, // 90: hashlease.v1.OperatorService.SetChannelPayout:output_type -> hashlease.v1.Channel
+	32, // 91: hashlease.v1.OperatorService.CloseChannel:output_type -> hashlease.v1.CloseChannelResponse
+	34, // 92: hashlease.v1.OperatorService.ShowMessage:output_type -> hashlease.v1.ShowMessageResponse
+	36, // 93: hashlease.v1.OperatorService.StopSite:output_type -> hashlease.v1.StopSiteResponse
+	38, // 94: hashlease.v1.OperatorService.ResumeSite:output_type -> hashlease.v1.ResumeSiteResponse
+	39, // 95: hashlease.v1.OperatorService.CreateLimit:output_type -> hashlease.v1.Limit
+	42, // 96: hashlease.v1.OperatorService.DeleteLimit:output_type -> hashlease.v1.DeleteLimitResponse
+	44, // 97: hashlease.v1.OperatorService.ListLimits:output_type -> hashlease.v1.ListLimitsResponse
+	46, // 98: hashlease.v1.OperatorService.ListAdvice:output_type -> hashlease.v1.ListAdviceResponse
+	49, // 99: hashlease.v1.OperatorService.CommissionFeeder:output_type -> hashlease.v1.CommissionFeederResponse
+	56, // 100: hashlease.v1.OperatorService.GetHeadroom:output_type -> hashlease.v1.GetHeadroomResponse
+	60, // 101: hashlease.v1.OperatorService.GetSiteReport:output_type -> hashlease.v1.GetSiteReportResponse
+	81, // [81:102] is the sub-list for method output_type
+	60, // [60:81] is the sub-list for method input_type
+	60, // [60:60] is the sub-list for extension type_name
+	60, // [60:60] is the sub-list for extension extendee
+	0,  // [0:60] is the sub-list for field type_name
 }
 
 func init() { file_hashlease_v1_operator_proto_init() }
@@ -5046,7 +5215,7 @@ func file_hashlease_v1_operator_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_hashlease_v1_operator_proto_rawDesc), len(file_hashlease_v1_operator_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   60,
+			NumMessages:   62,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

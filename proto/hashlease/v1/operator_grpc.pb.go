@@ -41,6 +41,7 @@ const (
 	OperatorService_ListAdvice_FullMethodName         = "/hashlease.v1.OperatorService/ListAdvice"
 	OperatorService_CommissionFeeder_FullMethodName   = "/hashlease.v1.OperatorService/CommissionFeeder"
 	OperatorService_GetHeadroom_FullMethodName        = "/hashlease.v1.OperatorService/GetHeadroom"
+	OperatorService_GetSiteReport_FullMethodName      = "/hashlease.v1.OperatorService/GetSiteReport"
 )
 
 // OperatorServiceClient is the client API for OperatorService service.
@@ -97,6 +98,9 @@ type OperatorServiceClient interface {
 	CommissionFeeder(ctx context.Context, in *CommissionFeederRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[CommissionFeederResponse], error)
 	// GetHeadroom gives what feeders can deliver to tenants, term by term.
 	GetHeadroom(ctx context.Context, in *GetHeadroomRequest, opts ...grpc.CallOption) (*GetHeadroomResponse, error)
+	// GetSiteReport works out what a lease, a curtailment, a limit, a month or a span came to, with the records that
+	// it is from: the lines of a file that anybody can check, as docs/audit.md describes it.
+	GetSiteReport(ctx context.Context, in *GetSiteReportRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetSiteReportResponse], error)
 }
 
 type operatorServiceClient struct {
@@ -325,6 +329,25 @@ func (c *operatorServiceClient) GetHeadroom(ctx context.Context, in *GetHeadroom
 	return out, nil
 }
 
+func (c *operatorServiceClient) GetSiteReport(ctx context.Context, in *GetSiteReportRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetSiteReportResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &OperatorService_ServiceDesc.Streams[2], OperatorService_GetSiteReport_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[GetSiteReportRequest, GetSiteReportResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type OperatorService_GetSiteReportClient = grpc.ServerStreamingClient[GetSiteReportResponse]
+
 // OperatorServiceServer is the server API for OperatorService service.
 // All implementations must embed UnimplementedOperatorServiceServer
 // for forward compatibility.
@@ -379,6 +402,9 @@ type OperatorServiceServer interface {
 	CommissionFeeder(*CommissionFeederRequest, grpc.ServerStreamingServer[CommissionFeederResponse]) error
 	// GetHeadroom gives what feeders can deliver to tenants, term by term.
 	GetHeadroom(context.Context, *GetHeadroomRequest) (*GetHeadroomResponse, error)
+	// GetSiteReport works out what a lease, a curtailment, a limit, a month or a span came to, with the records that
+	// it is from: the lines of a file that anybody can check, as docs/audit.md describes it.
+	GetSiteReport(*GetSiteReportRequest, grpc.ServerStreamingServer[GetSiteReportResponse]) error
 	mustEmbedUnimplementedOperatorServiceServer()
 }
 
@@ -448,6 +474,9 @@ func (UnimplementedOperatorServiceServer) CommissionFeeder(*CommissionFeederRequ
 }
 func (UnimplementedOperatorServiceServer) GetHeadroom(context.Context, *GetHeadroomRequest) (*GetHeadroomResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetHeadroom not implemented")
+}
+func (UnimplementedOperatorServiceServer) GetSiteReport(*GetSiteReportRequest, grpc.ServerStreamingServer[GetSiteReportResponse]) error {
+	return status.Error(codes.Unimplemented, "method GetSiteReport not implemented")
 }
 func (UnimplementedOperatorServiceServer) mustEmbedUnimplementedOperatorServiceServer() {}
 func (UnimplementedOperatorServiceServer) testEmbeddedByValue()                         {}
@@ -816,6 +845,17 @@ func _OperatorService_GetHeadroom_Handler(srv interface{}, ctx context.Context, 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _OperatorService_GetSiteReport_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(GetSiteReportRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(OperatorServiceServer).GetSiteReport(m, &grpc.GenericServerStream[GetSiteReportRequest, GetSiteReportResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type OperatorService_GetSiteReportServer = grpc.ServerStreamingServer[GetSiteReportResponse]
+
 // OperatorService_ServiceDesc is the grpc.ServiceDesc for OperatorService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -905,6 +945,11 @@ var OperatorService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "CommissionFeeder",
 			Handler:       _OperatorService_CommissionFeeder_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "GetSiteReport",
+			Handler:       _OperatorService_GetSiteReport_Handler,
 			ServerStreams: true,
 		},
 	},
