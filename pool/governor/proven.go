@@ -46,7 +46,11 @@ const maxFindings = 1000
 
 // loadProven takes over what was shown before the start.
 func (g *Governor) loadProven(ctx context.Context) error {
-	err := g.cfg.Journal.Replay(ctx, provenStream, 0, func(_ storage.Seq, record []byte) error {
+	from, _, err := g.cfg.Journal.Snapshot(ctx, provenStream)
+	if err != nil {
+		return fmt.Errorf("reading stream %s: %w", provenStream, err)
+	}
+	err = g.cfg.Journal.Replay(ctx, provenStream, from, func(_ storage.Seq, record []byte) error {
 		var p provenRecord
 		if err := json.Unmarshal(record, &p); err != nil {
 			return err
@@ -188,6 +192,10 @@ func (g *Governor) writeProvenAnew(ctx context.Context) error {
 	if _, err = g.cfg.Journal.Append(ctx, storage.Write{
 		Stream: provenStream, Expect: storage.Any, Records: records,
 	}); err != nil {
+		return err
+	}
+	// The snapshot says only where reading begins: records before it are gone, or about to be.
+	if err := g.cfg.Journal.PutSnapshot(ctx, provenStream, before, []byte("{}")); err != nil {
 		return err
 	}
 	return g.cfg.Journal.Trim(ctx, provenStream, before)
