@@ -6,7 +6,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 ARGS    ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build release test conform browser race lint fuzz bench perf proto cover sim
+.PHONY: help demo build release test conform browser race lint fuzz bench perf proto cover sim site
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,5 +59,9 @@ cover: ## print test coverage by function; dist/cover.html shows the lines
 		-coverprofile=dist/cover.out ./...
 	go tool cover -html=dist/cover.out -o dist/cover.html && go tool cover -func=dist/cover.out
 
-sim: ## run a simulated site alone (ARGS="--help")
+sim: ## simulate 10,000 workers for 10^6 s under the real governor (an hour, both cores); rewrites docs/performance.md
+	go test ./pool/governor/simtest -run LongStory -count 1 -timeout 90m -v -sim.long \
+		-sim.into $(abspath docs/performance.md) $(ARGS)
+
+site: ## run a simulated site alone (ARGS="--help")
 	go run ./cmd/hashsim site $(ARGS)

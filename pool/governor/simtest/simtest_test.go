@@ -1,0 +1,109 @@
+package simtest_test
+
+import (
+	"flag"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/hashlease/hashlease/pool/fleet"
+	"github.com/hashlease/hashlease/pool/governor"
+	"github.com/hashlease/hashlease/pool/governor/simtest"
+)
+
+var seed = flag.Uint64("sim.seed", 0, "run the short simulation with this seed alone")
+
+// simulate runs a simulation in a bubble.
+func simulate(t *testing.T, cfg simtest.Config) (res *simtest.Result) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		var err error
+		if res, err = simtest.Run(t.Context(), cfg); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if res == nil {
+		t.FailNow()
+	}
+	return res
+}
+
+// Ensure that nothing passes an overload allowance while at most one control domain fails, and that
+// every proof holds in truth.
+func TestSim_ShortStories(t *testing.T) {
+	seeds := []uint64{1, 2, 3, 4}
+	if *seed != 0 {
+		seeds = []uint64{*seed}
+	}
+	for _, s := range seeds {
+		t.Run(fmt.Sprint(s), func(t *testing.T) {
+			res := simulate(t, simtest.Short(s, 300, 2*time.Hour))
+			t.Log("\n" + res.Text())
+			if err := res.Err(); err != nil {
+				t.Errorf("%v\nagain: go test ./pool/governor/simtest -run ShortStories -sim.seed %d", err, s)
+			}
+		})
+	}
+}
+
+// Ensure that ten thousand workers keep to the same rules.
+func TestSim_ManyWorkers(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes a while")
+	}
+	cfg := simtest.Short(11, 10_000, 10*time.Minute)
+	cfg.FaultEvery, cfg.Sites = 2*time.Minute, 3
+	res := simulate(t, cfg)
+	t.Log("\n" + res.Text())
+	if err := res.Err(); err != nil {
+		t.Error(err)
+	}
+}
+
+// feeders changes what the governor is told of every feeder.
+func feeders(change func(*fleet.Feeder)) func(*simtest.Config) {
+	return func(c *simtest.Config) {
+		c.Defect = func(g *governor.Config) {
+			for _, s := range g.Sites {
+				for i := range s.Feeders {
+					change(&s.Feeders[i])
+				}
+			}
+		}
+	}
+}
+
+// defects are what the simulation must find, and by which judge.
+var defects = []struct {
+	name, shows string
+	change      func(*simtest.Config)
+}{
+	{"restores ten times as fast", "ramp", feeders(func(f *fleet.Feeder) { f.Restore *= 10 })},
+	{"ignores the reserve", "proof", feeders(func(f *fleet.Feeder) { f.Reserve = 0 })},
+	{"holds nothing", "outside", func(c *simtest.Config) { c.NoHold, c.ValidFor = true, 20*time.Second }},
+	{"only observes", "outside", feeders(func(f *fleet.Feeder) { f.Arm = fleet.Observe })},
+}
+
+// Ensure that the simulation finds seeded defects: what cannot fail shows nothing.
+func TestSim_FindsSeededDefects(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes a while")
+	}
+	for _, d := range defects {
+		t.Run(d.name, func(t *testing.T) {
+			failed := map[string]int{}
+			for s := range uint64(4) {
+				cfg := simtest.Short(s+1, 300, 2*time.Hour)
+				d.change(&cfg)
+				for k, n := range simulate(t, cfg).Failed {
+					failed[k] += n
+				}
+				if failed[d.shows] > 0 {
+					return
+				}
+			}
+			t.Errorf("not found by %q: %v", d.shows, failed)
+		})
+	}
+}
