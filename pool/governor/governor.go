@@ -256,14 +256,20 @@ func (g *Governor) replan(caps []fleet.Cap, now time.Time) {
 		}
 		g.noteShort(f, now)
 		g.notePrices(f, now)
-		read := f.now.read || now.Sub(g.started) > g.cfg.Stale
 		if f.arm != fleet.Act && g.ready {
 			f.advise(snap.MsatPerHash)
 		}
-		if f.arm == fleet.Act && (stopped || g.ready && read && !g.looking(f, now)) {
+		if f.arm == fleet.Act && (stopped || g.mayOrder(f, now)) {
 			g.order(f, caps, now)
 		}
 	}
+}
+
+// mayOrder says whether enough is known for orders on a feeder: what tenants hold, what its meters say, and
+// what its machines are about to do.
+func (g *Governor) mayOrder(f *feeder, now time.Time) bool {
+	read := f.now.read || now.Sub(g.started) > g.cfg.Stale
+	return g.ready && read && !g.looking(f, now)
 }
 
 // plan makes a new plan from the snapshot.

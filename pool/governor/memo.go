@@ -101,7 +101,8 @@ func (m *memo) roomy(g *Governor, s *fleet.Snapshot, caps []fleet.Cap, now time.
 	}
 	for i := range s.Branches {
 		b, p := &s.Branches[i], &m.branches[i]
-		if b.Branch != m.snaps[1-m.now].Branches[i].Branch || p.Full+max(0, b.Excess)+b.Margin > b.Bound(p.Claimed) {
+		same := b.Branch == m.snaps[1-m.now].Branches[i].Branch
+		if !same || p.Full+max(0, b.Excess)+b.Margin > b.Bound(p.Claimed) {
 			return false
 		}
 	}
