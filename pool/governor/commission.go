@@ -186,7 +186,7 @@ func (g *Governor) forbids(f *feeder, now time.Time) string {
 	soon := now.Add(lookAhead)
 	st := fleet.FeederState{Feeder: &f.Feeder, Base: f.base, Ceiling: f.ceiling}
 	claimed := max(f.claimed(g.capsNow(now), now), f.claimed(g.capsNow(now), soon))
-	needed := f.most(now) + f.margin(&g.cfg) + max(0, f.excess) - st.Bound(claimed)
+	needed := f.most(now) + f.margin(&g.cfg)/2 + max(0, f.excess) - st.Bound(claimed)
 	switch {
 	case f.site.stop != nil:
 		return "the site is stopped: hashlease site resume " + string(f.Site)

@@ -62,6 +62,8 @@ type FeederStatus struct {
 	State     string    // "ok", or what is wrong
 	ReadingAt time.Time // oldest of the readings behind the figures; zero before the first
 	Fresh     bool      // none of them is stale
+
+	Headroom Headroom // what it can deliver to tenants
 }
 
 // TenantStatus is one tenant on one feeder.
@@ -199,6 +201,7 @@ func (g *Governor) feederStatus(f *feeder, caps []fleet.Cap, now time.Time) Feed
 		Claimed: f.claimed(caps, now), Planned: f.plan.Planned, Short: f.plan.Short,
 		Excess: f.excess, Full: f.full, Cost: f.plan.Cost, ReadingAt: f.now.at, Fresh: f.now.fresh,
 	}
+	s.Headroom = g.headroomOf(f, now)
 	state := fleet.FeederState{Feeder: &f.Feeder, Base: f.base, Ceiling: f.ceiling}
 	s.Bound = state.Bound(s.Claimed)
 	s.Meters = f.meterStatus(&g.cfg, now)

@@ -246,6 +246,7 @@ func (s sink) feeder(now time.Time, site string, f *governor.FeederStatus) {
 		{"claimed", "What tenants hold or draw.", float64(f.Claimed)},
 		{"bound", "What mining may draw.", float64(f.Bound)},
 		{"ordered", "What the orders lead to.", float64(f.Ordered)},
+		{"headroom", "What tenants can be sold at most.", float64(f.Headroom.Firm)},
 		{"excess", "Mining beyond what the orders explain.", float64(f.Excess)},
 	} {
 		s.gauge("governor_"+w.name+"_watts", w.help, w.watts, labels...)
@@ -261,6 +262,12 @@ func (s sink) feeder(now time.Time, site string, f *governor.FeederStatus) {
 		s.flag("governor_meter_ok", "Whether a meter is fresh and consistent with its counter.",
 			m.State == governor.MeterOK, append(labels[:4:4], "meter", m.Name)...)
 	}
+	s.gauge("governor_workers_counted", "Workers that headroom counts on.",
+		float64(f.Headroom.Counted), labels...)
+	s.gauge("governor_notice_seconds", "From the first order to the meter's proof, as it is sold.",
+		f.Headroom.Notice.Seconds(), labels...)
+	s.gauge("governor_commission_findings", "What the last commissioning found wrong.",
+		float64(len(f.Headroom.Findings)), labels...)
 	s.gauge("governor_overruns", "Tenants that draw more than they hold.",
 		float64(len(f.Overruns)), labels...)
 	if !f.ReadingAt.IsZero() {

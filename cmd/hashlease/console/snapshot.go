@@ -134,6 +134,8 @@ type feederView struct {
 	Workers   int    `json:"workers"`
 	ReadingAt int64  `json:"reading_at"` // 0 before the first
 	Grid      string `json:"grid"`       // two letters a worker: state, and tenths of its full power
+
+	Headroom headroomView `json:"headroom"`
 }
 
 // snapshot makes the part "now".
@@ -176,7 +178,7 @@ func (s *snapshot) addFeeder(f *frame, fs *governor.FeederStatus, known *int) fe
 		Mining: int64(fs.Mining), Base: int64(fs.Base), Tenant: int64(fs.Tenant),
 		Leased: int64(fs.Claimed), Bound: int64(fs.Bound), Ordered: int64(fs.Ordered),
 		Full: int64(fs.Full), Curtailed: fs.Curtailed, Workers: len(fs.Workers),
-		ReadingAt: millis(fs.ReadingAt),
+		ReadingAt: millis(fs.ReadingAt), Headroom: headroomOf(&fs.Headroom),
 	}
 	grid := make([]byte, 0, 2*len(fs.Workers))
 	for i := range fs.Workers {

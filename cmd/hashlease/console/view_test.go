@@ -63,6 +63,9 @@ func TestSnapshot_SumsTheSite(t *testing.T) {
 		g[36:38] != "m8" {
 		t.Errorf("grid %s", g)
 	}
+	if h := v.Sites[0].Feeders[0].Headroom; h.State == "" || len(h.Terms) != 8 {
+		t.Errorf("headroom %+v", h)
+	}
 	if v.Pool.SharesPerMinute != nil {
 		t.Error("a rate is known after one look")
 	}

@@ -3,6 +3,7 @@ import { follow } from './stream.js';
 import { tiles } from './tiles.js';
 import { chart } from './chart.js';
 import { feeders } from './feeders.js';
+import { headroom } from './headroom.js';
 import { sites } from './sites.js';
 import { fleet } from './fleet.js';
 import { workers } from './workers.js';
@@ -15,6 +16,7 @@ follow({
     chart(s);
     sites(s);
     feeders(s);
+    headroom(s);
     fleet(s);
     workers(s);
     timeline();
