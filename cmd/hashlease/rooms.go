@@ -191,7 +191,7 @@ func (s *server) openConsole(context.Context) (err error) {
 	s.console, err = console.New(console.Config{
 		Stratum: s.stratum, Governor: s.governor, Leases: s.leases, Shares: s.credits, Blocks: s.blocks,
 		Relay: s.relay, Watch: s.watch, Version: programVersion(), Network: s.cfg.Network,
-		Scale: 1 / s.cfg.HashScale(), Log: s.log,
+		Scale: 1 / s.cfg.HashScale(), Log: s.log, Report: s.consoleReport,
 		AdminKey: func(key string) bool { id, ok := ring.Identify(key); return ok && id.Admin },
 	})
 	if err != nil {

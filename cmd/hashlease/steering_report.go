@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/hashlease/hashlease/cmd/hashlease/console"
 	"github.com/hashlease/hashlease/pool/audit"
 	"github.com/hashlease/hashlease/pool/poolrpc"
 )
@@ -34,6 +35,12 @@ func (s *server) report(ctx context.Context, w poolrpc.ReportWish, to io.Writer)
 	}
 	_, err = s.audit.Report(ctx, q, !w.Records, to)
 	return err
+}
+
+// consoleReport is report for the console.
+func (s *server) consoleReport(ctx context.Context, w console.ReportWish, to io.Writer) error {
+	wish := poolrpc.ReportWish{Site: w.Site, Claim: w.Claim, Month: w.Month, Records: true}
+	return s.report(ctx, wish, to)
 }
 
 // query is what is asked for in the words of the log. Months are the site's own.

@@ -31,6 +31,8 @@ type Config struct {
 	// for a real fleet. The page prints it wherever a hashrate is multiplied by it.
 	Scale float64
 	Log   *slog.Logger // nil: silent
+	// Report writes the file of a report from the evidence log; nil: there are none.
+	Report Reporter
 }
 
 // Validate lists every fault at once.

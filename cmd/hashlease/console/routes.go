@@ -40,6 +40,7 @@ func (c *Console) routes() (http.Handler, error) {
 	mux.HandleFunc("GET /api/workers", c.api(c.workers))
 	mux.HandleFunc("POST /api/sites/{site}/stop", c.act(c.stopSite))
 	mux.HandleFunc("POST /api/sites/{site}/resume", c.act(c.resumeSite))
+	mux.HandleFunc("GET /api/sites/{site}/report", c.act(c.siteReport))
 	mux.HandleFunc("GET /api/limits", c.act(c.listLimits))
 	mux.HandleFunc("POST /api/limits", c.act(c.postLimit))
 	mux.HandleFunc("DELETE /api/limits/{id}", c.act(c.deleteLimit))

@@ -1,5 +1,5 @@
 // Leases as bars over time, a lane for each feeder, and as a table.
-import { $, night, rows, tip, tipOff } from './dom.js';
+import { $, el, night, rows, tip, tipOff } from './dom.js';
 import { clock, clockShort, energy, span, watts } from './format.js';
 import { now } from './stream.js';
 
@@ -31,8 +31,26 @@ function row(l) {
   return [
     state, { text: l.tenant, className: 'cut', title: l.uid }, l.feeder, watts(l.watts), l.drawn ? watts(l.drawn) : '–',
     l.freed ? watts(l.freed) : '–', clock(l.start), clock(l.end),
-    l.proven && l.ordered ? span(l.proven - l.ordered) : '–', l.delivered ? energy(l.delivered) : '–',
+    l.proven && l.ordered ? span(l.proven - l.ordered) : '–', report(l),
   ];
+}
+
+// report is the delivered energy, as a link to the evidence once ordering has begun.
+const links = new Map(); // by uid
+function report(l) {
+  const shown = l.delivered ? energy(l.delivered) : '–';
+  if (!l.ordered) return shown;
+  let a = links.get(l.uid);
+  if (!a) {
+    a = el('a');
+    a.href = `/api/sites/${encodeURIComponent(l.site)}/report?claim=${encodeURIComponent(l.uid)}`;
+    a.download = '';
+    a.title = 'Download the evidence, for hashlease site verify';
+    if (links.size > 1000) links.clear();
+    links.set(l.uid, a);
+  }
+  if (a.textContent !== shown) a.textContent = shown;
+  return a;
 }
 
 // frame is the time shown: what lives, what has just ended, and some room around now.
