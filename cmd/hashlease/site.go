@@ -24,6 +24,7 @@ type siteCmd struct {
 	Meters  siteMetersCmd `cmd:"" help:"Show every meter, what it reads and whether it can be believed."`
 	Limit   siteLimitCmd  `cmd:"" help:"Caps from outside: a utility's order, a base point, a peak hour."`
 	Stop    siteStopCmd   `cmd:"" help:"EMERGENCY: all mining of a site to its minimum, until it is resumed."`
+	Price   sitePriceCmd  `cmd:"" help:"Show what power costs, who stops for it, and what that saves."`
 	Resume  siteResumeCmd `cmd:"" help:"End a site's emergency stop."`
 
 	Commission siteCommissionCmd `cmd:"" help:"Prove a feeder: small groups sleep and wake, the meter tells."`

@@ -70,6 +70,8 @@ type Config struct {
 	Report func(ctx context.Context, w ReportWish, to io.Writer) error
 	// Power is what can be done about a site's power besides.
 	Power Power
+	// Prices is what power costs, and who is left alone.
+	Prices Prices
 	// Commissioning is what can be measured of it.
 	Commissioning Commissioning
 }
@@ -103,6 +105,7 @@ func New(cfg Config) (*Service, error) {
 	need("ShowMessage", cfg.ShowMessage != nil)
 	need("Report", cfg.Report != nil)
 	cfg.Power.check(need)
+	cfg.Prices.check(need)
 	cfg.Commissioning.check(need)
 	if len(errs) > 0 {
 		return nil, fmt.Errorf("configuring the operator service: %w", errors.Join(errs...))

@@ -66,6 +66,7 @@ func config() poolrpc.Config {
 			return &hashleasev1.ShowMessageResponse{}, nil
 		},
 		Power: power(), Commissioning: commissioning(), Report: report,
+		Prices: prices(),
 	}
 }
 
@@ -126,6 +127,8 @@ func TestNew_NamesEveryMissingFunction(t *testing.T) {
 		"Shares", "Blocks", "Status", "Curtail", "SetArm", "ConfirmOff", "AcceptClock",
 		"Channels", "Payout", "RenewPrefix", "SetPayout", "CloseChannel", "ShowMessage",
 		"Power.Stop", "Power.Resume", "Power.SetLimit", "Power.ClearLimit", "Power.Limits", "Power.Advice",
+		"Prices.List", "Prices.SetPin", "Prices.Pins",
+		"Prices.List", "Prices.SetPin", "Prices.Pins",
 		"Commissioning.Commission", "Commissioning.Headroom",
 	} {
 		if err == nil || !strings.Contains(err.Error(), field) {

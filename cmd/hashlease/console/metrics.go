@@ -229,7 +229,21 @@ func (s sink) power(f *frame) {
 		}
 		s.flag("governor_site_stopped", "Whether an emergency stop is in force.", site.Stop != nil,
 			"site", string(site.ID))
+		s.price(string(site.ID), &site.Price)
 	}
+}
+
+// price sends what power costs at a site, where that is configured.
+func (s sink) price(site string, p *governor.PriceStatus) {
+	if !p.Known {
+		return
+	}
+	s.gauge("governor_tariff_msat_per_kwh", "What power costs now.", float64(p.Price), "site", site)
+	s.gauge("governor_workers_stopped_by_price", "Workers that power costs more than they earn.",
+		float64(p.Stopped), "site", site)
+	s.gauge("governor_saved_msat_per_hour", "What stopping them saves.", float64(p.Saved), "site", site)
+	s.flag("governor_price_feed_lost", "Whether a price feed is configured and does not count.",
+		p.FeedFault != "", "site", site)
 }
 
 func (s sink) feeder(now time.Time, site string, f *governor.FeederStatus) {

@@ -101,7 +101,18 @@ type siteView struct {
 	Name    string       `json:"name"`
 	Stop    *stopView    `json:"stop,omitempty"`  // the emergency stop in force
 	Limit   *limitView   `json:"limit,omitempty"` // the lowest in force from outside
+	Price   *priceView   `json:"price,omitempty"` // where a tariff is configured
 	Feeders []feederView `json:"feeders"`
+}
+
+type priceView struct {
+	Msat    int64  `json:"msat"` // a kWh
+	Source  string `json:"source"`
+	Next    int64  `json:"next"` // 0: never, or a feed tells
+	Then    int64  `json:"then"` // msat a kWh from there on
+	Lost    bool   `json:"lost"` // the feed is
+	Stopped int    `json:"stopped"`
+	Saved   int64  `json:"saved"` // msat an hour
 }
 
 type stopView struct {
@@ -159,6 +170,12 @@ func (c *Console) snapshot(f *frame) snapshot {
 		}
 		if l := site.Limit; l != nil {
 			sv.Limit = &limitView{int64(l.Watts), l.Until.UnixMilli(), l.Reason}
+		}
+		if p := &site.Price; p.Known {
+			sv.Price = &priceView{
+				int64(p.Price), p.Source, millis(p.Next), int64(p.NextPrice), p.FeedFault != "",
+				p.Stopped, int64(p.Saved),
+			}
 		}
 		for i := range site.Feeders {
 			sv.Feeders = append(sv.Feeders, s.addFeeder(f, &site.Feeders[i], &known))

@@ -4585,6 +4585,562 @@ func (x *GetSiteReportResponse) GetPart() []byte {
 	return nil
 }
 
+type ListPricesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListPricesRequest) Reset() {
+	*x = ListPricesRequest{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[59]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListPricesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListPricesRequest) ProtoMessage() {}
+
+func (x *ListPricesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[59]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListPricesRequest.ProtoReflect.Descriptor instead.
+func (*ListPricesRequest) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{59}
+}
+
+type ListPricesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Sites         []*SitePrice           `protobuf:"bytes,1,rep,name=sites,proto3" json:"sites,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListPricesResponse) Reset() {
+	*x = ListPricesResponse{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[60]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListPricesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListPricesResponse) ProtoMessage() {}
+
+func (x *ListPricesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[60]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListPricesResponse.ProtoReflect.Descriptor instead.
+func (*ListPricesResponse) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{60}
+}
+
+func (x *ListPricesResponse) GetSites() []*SitePrice {
+	if x != nil {
+		return x.Sites
+	}
+	return nil
+}
+
+// SitePrice is what power costs at a site now, and what that does. Prices are millisatoshi a kWh.
+type SitePrice struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "sites/{site}".
+	Site string `protobuf:"bytes,1,opt,name=site,proto3" json:"site,omitempty"`
+	// Whether a tariff is configured; nothing is stopped without one.
+	Known      bool  `protobuf:"varint,2,opt,name=known,proto3" json:"known,omitempty"`
+	MsatPerKwh int64 `protobuf:"varint,3,opt,name=msat_per_kwh,json=msatPerKwh,proto3" json:"msat_per_kwh,omitempty"`
+	// "flat", "time of use" or "feed".
+	Source string `protobuf:"bytes,4,opt,name=source,proto3" json:"source,omitempty"`
+	// When the clock's tariff changes, and to what; absent if it never does or a feed tells.
+	NextTime       *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=next_time,json=nextTime,proto3" json:"next_time,omitempty"`
+	NextMsatPerKwh int64                  `protobuf:"varint,6,opt,name=next_msat_per_kwh,json=nextMsatPerKwh,proto3" json:"next_msat_per_kwh,omitempty"`
+	// The feed's last answer, and why there is no newer one.
+	FeedTime  *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=feed_time,json=feedTime,proto3" json:"feed_time,omitempty"`
+	FeedFault string                 `protobuf:"bytes,8,opt,name=feed_fault,json=feedFault,proto3" json:"feed_fault,omitempty"`
+	// What hashes earn: millisatoshi for 10^18 of them; 0 if it is not known, and nobody is stopped.
+	MsatPerExahash float64 `protobuf:"fixed64,9,opt,name=msat_per_exahash,json=msatPerExahash,proto3" json:"msat_per_exahash,omitempty"`
+	// Workers that the price lets run, and that it stops; where nothing is ordered, that it would.
+	Running    int32 `protobuf:"varint,10,opt,name=running,proto3" json:"running,omitempty"`
+	Stopped    int32 `protobuf:"varint,11,opt,name=stopped,proto3" json:"stopped,omitempty"`
+	FreedWatts int64 `protobuf:"varint,12,opt,name=freed_watts,json=freedWatts,proto3" json:"freed_watts,omitempty"`
+	// What that saves, wear included.
+	SavedMsatPerHour int64         `protobuf:"varint,13,opt,name=saved_msat_per_hour,json=savedMsatPerHour,proto3" json:"saved_msat_per_hour,omitempty"`
+	Models           []*ModelPrice `protobuf:"bytes,14,rep,name=models,proto3" json:"models,omitempty"`
+	// The stopped workers.
+	Workers       []string `protobuf:"bytes,15,rep,name=workers,proto3" json:"workers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SitePrice) Reset() {
+	*x = SitePrice{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[61]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SitePrice) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SitePrice) ProtoMessage() {}
+
+func (x *SitePrice) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[61]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SitePrice.ProtoReflect.Descriptor instead.
+func (*SitePrice) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{61}
+}
+
+func (x *SitePrice) GetSite() string {
+	if x != nil {
+		return x.Site
+	}
+	return ""
+}
+
+func (x *SitePrice) GetKnown() bool {
+	if x != nil {
+		return x.Known
+	}
+	return false
+}
+
+func (x *SitePrice) GetMsatPerKwh() int64 {
+	if x != nil {
+		return x.MsatPerKwh
+	}
+	return 0
+}
+
+func (x *SitePrice) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *SitePrice) GetNextTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NextTime
+	}
+	return nil
+}
+
+func (x *SitePrice) GetNextMsatPerKwh() int64 {
+	if x != nil {
+		return x.NextMsatPerKwh
+	}
+	return 0
+}
+
+func (x *SitePrice) GetFeedTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.FeedTime
+	}
+	return nil
+}
+
+func (x *SitePrice) GetFeedFault() string {
+	if x != nil {
+		return x.FeedFault
+	}
+	return ""
+}
+
+func (x *SitePrice) GetMsatPerExahash() float64 {
+	if x != nil {
+		return x.MsatPerExahash
+	}
+	return 0
+}
+
+func (x *SitePrice) GetRunning() int32 {
+	if x != nil {
+		return x.Running
+	}
+	return 0
+}
+
+func (x *SitePrice) GetStopped() int32 {
+	if x != nil {
+		return x.Stopped
+	}
+	return 0
+}
+
+func (x *SitePrice) GetFreedWatts() int64 {
+	if x != nil {
+		return x.FreedWatts
+	}
+	return 0
+}
+
+func (x *SitePrice) GetSavedMsatPerHour() int64 {
+	if x != nil {
+		return x.SavedMsatPerHour
+	}
+	return 0
+}
+
+func (x *SitePrice) GetModels() []*ModelPrice {
+	if x != nil {
+		return x.Models
+	}
+	return nil
+}
+
+func (x *SitePrice) GetWorkers() []string {
+	if x != nil {
+		return x.Workers
+	}
+	return nil
+}
+
+// ModelPrice is the break-even of machines of a model: the price of power at which they earn what it costs.
+type ModelPrice struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Model   string                 `protobuf:"bytes,1,opt,name=model,proto3" json:"model,omitempty"`
+	Workers int32                  `protobuf:"varint,2,opt,name=workers,proto3" json:"workers,omitempty"`
+	Stopped int32                  `protobuf:"varint,3,opt,name=stopped,proto3" json:"stopped,omitempty"`
+	// Of the worst and of the best of them, millisatoshi a kWh.
+	LeastMsatPerKwh int64 `protobuf:"varint,4,opt,name=least_msat_per_kwh,json=leastMsatPerKwh,proto3" json:"least_msat_per_kwh,omitempty"`
+	MostMsatPerKwh  int64 `protobuf:"varint,5,opt,name=most_msat_per_kwh,json=mostMsatPerKwh,proto3" json:"most_msat_per_kwh,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *ModelPrice) Reset() {
+	*x = ModelPrice{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[62]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ModelPrice) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ModelPrice) ProtoMessage() {}
+
+func (x *ModelPrice) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[62]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ModelPrice.ProtoReflect.Descriptor instead.
+func (*ModelPrice) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{62}
+}
+
+func (x *ModelPrice) GetModel() string {
+	if x != nil {
+		return x.Model
+	}
+	return ""
+}
+
+func (x *ModelPrice) GetWorkers() int32 {
+	if x != nil {
+		return x.Workers
+	}
+	return 0
+}
+
+func (x *ModelPrice) GetStopped() int32 {
+	if x != nil {
+		return x.Stopped
+	}
+	return 0
+}
+
+func (x *ModelPrice) GetLeastMsatPerKwh() int64 {
+	if x != nil {
+		return x.LeastMsatPerKwh
+	}
+	return 0
+}
+
+func (x *ModelPrice) GetMostMsatPerKwh() int64 {
+	if x != nil {
+		return x.MostMsatPerKwh
+	}
+	return 0
+}
+
+type SetPinRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "account.worker".
+	Worker        string `protobuf:"bytes,1,opt,name=worker,proto3" json:"worker,omitempty"`
+	Pinned        bool   `protobuf:"varint,2,opt,name=pinned,proto3" json:"pinned,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetPinRequest) Reset() {
+	*x = SetPinRequest{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[63]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetPinRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetPinRequest) ProtoMessage() {}
+
+func (x *SetPinRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[63]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetPinRequest.ProtoReflect.Descriptor instead.
+func (*SetPinRequest) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{63}
+}
+
+func (x *SetPinRequest) GetWorker() string {
+	if x != nil {
+		return x.Worker
+	}
+	return ""
+}
+
+func (x *SetPinRequest) GetPinned() bool {
+	if x != nil {
+		return x.Pinned
+	}
+	return false
+}
+
+type SetPinResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetPinResponse) Reset() {
+	*x = SetPinResponse{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[64]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetPinResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetPinResponse) ProtoMessage() {}
+
+func (x *SetPinResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[64]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetPinResponse.ProtoReflect.Descriptor instead.
+func (*SetPinResponse) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{64}
+}
+
+type ListPinsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListPinsRequest) Reset() {
+	*x = ListPinsRequest{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[65]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListPinsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListPinsRequest) ProtoMessage() {}
+
+func (x *ListPinsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[65]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListPinsRequest.ProtoReflect.Descriptor instead.
+func (*ListPinsRequest) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{65}
+}
+
+type ListPinsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Pins          []*Pin                 `protobuf:"bytes,1,rep,name=pins,proto3" json:"pins,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListPinsResponse) Reset() {
+	*x = ListPinsResponse{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[66]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListPinsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListPinsResponse) ProtoMessage() {}
+
+func (x *ListPinsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[66]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListPinsResponse.ProtoReflect.Descriptor instead.
+func (*ListPinsResponse) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{66}
+}
+
+func (x *ListPinsResponse) GetPins() []*Pin {
+	if x != nil {
+		return x.Pins
+	}
+	return nil
+}
+
+// Pin is a worker that is left alone.
+type Pin struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Worker string                 `protobuf:"bytes,1,opt,name=worker,proto3" json:"worker,omitempty"`
+	// "sites/{site}/feeders/{feeder}".
+	Feeder string `protobuf:"bytes,2,opt,name=feeder,proto3" json:"feeder,omitempty"`
+	// By an operator at run time; otherwise by the configuration.
+	ByHand        bool `protobuf:"varint,3,opt,name=by_hand,json=byHand,proto3" json:"by_hand,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Pin) Reset() {
+	*x = Pin{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[67]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Pin) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Pin) ProtoMessage() {}
+
+func (x *Pin) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[67]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Pin.ProtoReflect.Descriptor instead.
+func (*Pin) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{67}
+}
+
+func (x *Pin) GetWorker() string {
+	if x != nil {
+		return x.Worker
+	}
+	return ""
+}
+
+func (x *Pin) GetFeeder() string {
+	if x != nil {
+		return x.Feeder
+	}
+	return ""
+}
+
+func (x *Pin) GetByHand() bool {
+	if x != nil {
+		return x.ByHand
+	}
+	return false
+}
+
 var File_hashlease_v1_operator_proto protoreflect.FileDescriptor
 
 const file_hashlease_v1_operator_proto_rawDesc = "" +
@@ -4955,7 +5511,48 @@ const file_hashlease_v1_operator_proto_rawDesc = "" +
 	"\bend_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x12\x18\n" +
 	"\arecords\x18\b \x01(\bR\arecords\"+\n" +
 	"\x15GetSiteReportResponse\x12\x12\n" +
-	"\x04part\x18\x01 \x01(\fR\x04part*H\n" +
+	"\x04part\x18\x01 \x01(\fR\x04part\"\x13\n" +
+	"\x11ListPricesRequest\"C\n" +
+	"\x12ListPricesResponse\x12-\n" +
+	"\x05sites\x18\x01 \x03(\v2\x17.hashlease.v1.SitePriceR\x05sites\"\xa5\x04\n" +
+	"\tSitePrice\x12\x12\n" +
+	"\x04site\x18\x01 \x01(\tR\x04site\x12\x14\n" +
+	"\x05known\x18\x02 \x01(\bR\x05known\x12 \n" +
+	"\fmsat_per_kwh\x18\x03 \x01(\x03R\n" +
+	"msatPerKwh\x12\x16\n" +
+	"\x06source\x18\x04 \x01(\tR\x06source\x127\n" +
+	"\tnext_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\bnextTime\x12)\n" +
+	"\x11next_msat_per_kwh\x18\x06 \x01(\x03R\x0enextMsatPerKwh\x127\n" +
+	"\tfeed_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\bfeedTime\x12\x1d\n" +
+	"\n" +
+	"feed_fault\x18\b \x01(\tR\tfeedFault\x12(\n" +
+	"\x10msat_per_exahash\x18\t \x01(\x01R\x0emsatPerExahash\x12\x18\n" +
+	"\arunning\x18\n" +
+	" \x01(\x05R\arunning\x12\x18\n" +
+	"\astopped\x18\v \x01(\x05R\astopped\x12\x1f\n" +
+	"\vfreed_watts\x18\f \x01(\x03R\n" +
+	"freedWatts\x12-\n" +
+	"\x13saved_msat_per_hour\x18\r \x01(\x03R\x10savedMsatPerHour\x120\n" +
+	"\x06models\x18\x0e \x03(\v2\x18.hashlease.v1.ModelPriceR\x06models\x12\x18\n" +
+	"\aworkers\x18\x0f \x03(\tR\aworkers\"\xae\x01\n" +
+	"\n" +
+	"ModelPrice\x12\x14\n" +
+	"\x05model\x18\x01 \x01(\tR\x05model\x12\x18\n" +
+	"\aworkers\x18\x02 \x01(\x05R\aworkers\x12\x18\n" +
+	"\astopped\x18\x03 \x01(\x05R\astopped\x12+\n" +
+	"\x12least_msat_per_kwh\x18\x04 \x01(\x03R\x0fleastMsatPerKwh\x12)\n" +
+	"\x11most_msat_per_kwh\x18\x05 \x01(\x03R\x0emostMsatPerKwh\"?\n" +
+	"\rSetPinRequest\x12\x16\n" +
+	"\x06worker\x18\x01 \x01(\tR\x06worker\x12\x16\n" +
+	"\x06pinned\x18\x02 \x01(\bR\x06pinned\"\x10\n" +
+	"\x0eSetPinResponse\"\x11\n" +
+	"\x0fListPinsRequest\"9\n" +
+	"\x10ListPinsResponse\x12%\n" +
+	"\x04pins\x18\x01 \x03(\v2\x11.hashlease.v1.PinR\x04pins\"N\n" +
+	"\x03Pin\x12\x16\n" +
+	"\x06worker\x18\x01 \x01(\tR\x06worker\x12\x16\n" +
+	"\x06feeder\x18\x02 \x01(\tR\x06feeder\x12\x17\n" +
+	"\aby_hand\x18\x03 \x01(\bR\x06byHand*H\n" +
 	"\x03Arm\x12\x13\n" +
 	"\x0fARM_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vARM_OBSERVE\x10\x01\x12\x0e\n" +
@@ -4965,7 +5562,7 @@ const file_hashlease_v1_operator_proto_rawDesc = "" +
 	"\vChannelKind\x12\x1c\n" +
 	"\x18CHANNEL_KIND_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15CHANNEL_KIND_STANDARD\x10\x01\x12\x19\n" +
-	"\x15CHANNEL_KIND_EXTENDED\x10\x022\xd5\r\n" +
+	"\x15CHANNEL_KIND_EXTENDED\x10\x022\xb6\x0f\n" +
 	"\x0fOperatorService\x12O\n" +
 	"\n" +
 	"ListShares\x12\x1f.hashlease.v1.ListSharesRequest\x1a .hashlease.v1.ListSharesResponse\x12O\n" +
@@ -4992,7 +5589,11 @@ const file_hashlease_v1_operator_proto_rawDesc = "" +
 	"ListAdvice\x12\x1f.hashlease.v1.ListAdviceRequest\x1a .hashlease.v1.ListAdviceResponse\x12c\n" +
 	"\x10CommissionFeeder\x12%.hashlease.v1.CommissionFeederRequest\x1a&.hashlease.v1.CommissionFeederResponse0\x01\x12R\n" +
 	"\vGetHeadroom\x12 .hashlease.v1.GetHeadroomRequest\x1a!.hashlease.v1.GetHeadroomResponse\x12Z\n" +
-	"\rGetSiteReport\x12\".hashlease.v1.GetSiteReportRequest\x1a#.hashlease.v1.GetSiteReportResponse0\x01B?Z=github.com/hashlease/hashlease/proto/hashlease/v1;hashleasev1b\x06proto3"
+	"\rGetSiteReport\x12\".hashlease.v1.GetSiteReportRequest\x1a#.hashlease.v1.GetSiteReportResponse0\x01\x12O\n" +
+	"\n" +
+	"ListPrices\x12\x1f.hashlease.v1.ListPricesRequest\x1a .hashlease.v1.ListPricesResponse\x12C\n" +
+	"\x06SetPin\x12\x1b.hashlease.v1.SetPinRequest\x1a\x1c.hashlease.v1.SetPinResponse\x12I\n" +
+	"\bListPins\x12\x1d.hashlease.v1.ListPinsRequest\x1a\x1e.hashlease.v1.ListPinsResponseB?Z=github.com/hashlease/hashlease/proto/hashlease/v1;hashleasev1b\x06proto3"
 
 var (
 	file_hashlease_v1_operator_proto_rawDescOnce sync.Once
@@ -5007,7 +5608,7 @@ func file_hashlease_v1_operator_proto_rawDescGZIP() []byte {
 }
 
 var file_hashlease_v1_operator_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_hashlease_v1_operator_proto_msgTypes = make([]protoimpl.MessageInfo, 62)
+var file_hashlease_v1_operator_proto_msgTypes = make([]protoimpl.MessageInfo, 71)
 var file_hashlease_v1_operator_proto_goTypes = []any{
 	(Arm)(0),                          // 0: hashlease.v1.Arm
 	(ChannelKind)(0),                  // 1: hashlease.v1.ChannelKind
@@ -5070,121 +5671,141 @@ var file_hashlease_v1_operator_proto_goTypes = []any{
 	(*MeasuredResponse)(nil),          // 58: hashlease.v1.MeasuredResponse
 	(*GetSiteReportRequest)(nil),      // 59: hashlease.v1.GetSiteReportRequest
 	(*GetSiteReportResponse)(nil),     // 60: hashlease.v1.GetSiteReportResponse
-	nil,                               // 61: hashlease.v1.PoolStatus.SharesRejectedEntry
-	nil,                               // 62: hashlease.v1.StratumPort.ConnectionsEntry
-	nil,                               // 63: hashlease.v1.StratumPort.ConnectionsOpenedEntry
-	(*timestamppb.Timestamp)(nil),     // 64: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),       // 65: google.protobuf.Duration
-	(*Lease)(nil),                     // 66: hashlease.v1.Lease
+	(*ListPricesRequest)(nil),         // 61: hashlease.v1.ListPricesRequest
+	(*ListPricesResponse)(nil),        // 62: hashlease.v1.ListPricesResponse
+	(*SitePrice)(nil),                 // 63: hashlease.v1.SitePrice
+	(*ModelPrice)(nil),                // 64: hashlease.v1.ModelPrice
+	(*SetPinRequest)(nil),             // 65: hashlease.v1.SetPinRequest
+	(*SetPinResponse)(nil),            // 66: hashlease.v1.SetPinResponse
+	(*ListPinsRequest)(nil),           // 67: hashlease.v1.ListPinsRequest
+	(*ListPinsResponse)(nil),          // 68: hashlease.v1.ListPinsResponse
+	(*Pin)(nil),                       // 69: hashlease.v1.Pin
+	nil,                               // 70: hashlease.v1.PoolStatus.SharesRejectedEntry
+	nil,                               // 71: hashlease.v1.StratumPort.ConnectionsEntry
+	nil,                               // 72: hashlease.v1.StratumPort.ConnectionsOpenedEntry
+	(*timestamppb.Timestamp)(nil),     // 73: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),       // 74: google.protobuf.Duration
+	(*Lease)(nil),                     // 75: hashlease.v1.Lease
 }
 var file_hashlease_v1_operator_proto_depIdxs = []int32{
 	4,  // 0: hashlease.v1.ListSharesResponse.workers:type_name -> hashlease.v1.WorkerShares
-	64, // 1: hashlease.v1.WorkerShares.last_time:type_name -> google.protobuf.Timestamp
+	73, // 1: hashlease.v1.WorkerShares.last_time:type_name -> google.protobuf.Timestamp
 	7,  // 2: hashlease.v1.ListBlocksResponse.blocks:type_name -> hashlease.v1.Block
-	64, // 3: hashlease.v1.Block.found_time:type_name -> google.protobuf.Timestamp
-	65, // 4: hashlease.v1.CurtailSiteRequest.duration:type_name -> google.protobuf.Duration
+	73, // 3: hashlease.v1.Block.found_time:type_name -> google.protobuf.Timestamp
+	74, // 4: hashlease.v1.CurtailSiteRequest.duration:type_name -> google.protobuf.Duration
 	10, // 5: hashlease.v1.CurtailSiteResponse.preview:type_name -> hashlease.v1.CurtailPreview
 	12, // 6: hashlease.v1.CurtailSiteResponse.progress:type_name -> hashlease.v1.CurtailProgress
 	11, // 7: hashlease.v1.CurtailPreview.workers:type_name -> hashlease.v1.CurtailedWorker
-	64, // 8: hashlease.v1.CurtailProgress.time:type_name -> google.protobuf.Timestamp
+	73, // 8: hashlease.v1.CurtailProgress.time:type_name -> google.protobuf.Timestamp
 	0,  // 9: hashlease.v1.SetArmRequest.arm:type_name -> hashlease.v1.Arm
 	0,  // 10: hashlease.v1.SetArmResponse.arm:type_name -> hashlease.v1.Arm
-	64, // 11: hashlease.v1.GetStatusResponse.time:type_name -> google.protobuf.Timestamp
+	73, // 11: hashlease.v1.GetStatusResponse.time:type_name -> google.protobuf.Timestamp
 	18, // 12: hashlease.v1.GetStatusResponse.pool:type_name -> hashlease.v1.PoolStatus
 	21, // 13: hashlease.v1.GetStatusResponse.feeders:type_name -> hashlease.v1.FeederStatus
 	17, // 14: hashlease.v1.GetStatusResponse.leases:type_name -> hashlease.v1.LeaseBookStatus
-	64, // 15: hashlease.v1.LeaseBookStatus.time:type_name -> google.protobuf.Timestamp
-	61, // 16: hashlease.v1.PoolStatus.shares_rejected:type_name -> hashlease.v1.PoolStatus.SharesRejectedEntry
+	73, // 15: hashlease.v1.LeaseBookStatus.time:type_name -> google.protobuf.Timestamp
+	70, // 16: hashlease.v1.PoolStatus.shares_rejected:type_name -> hashlease.v1.PoolStatus.SharesRejectedEntry
 	20, // 17: hashlease.v1.PoolStatus.tip_to_last_job:type_name -> hashlease.v1.Latency
 	20, // 18: hashlease.v1.PoolStatus.share_to_ack:type_name -> hashlease.v1.Latency
 	19, // 19: hashlease.v1.PoolStatus.ports:type_name -> hashlease.v1.StratumPort
-	62, // 20: hashlease.v1.StratumPort.connections:type_name -> hashlease.v1.StratumPort.ConnectionsEntry
-	63, // 21: hashlease.v1.StratumPort.connections_opened:type_name -> hashlease.v1.StratumPort.ConnectionsOpenedEntry
+	71, // 20: hashlease.v1.StratumPort.connections:type_name -> hashlease.v1.StratumPort.ConnectionsEntry
+	72, // 21: hashlease.v1.StratumPort.connections_opened:type_name -> hashlease.v1.StratumPort.ConnectionsOpenedEntry
 	0,  // 22: hashlease.v1.FeederStatus.arm:type_name -> hashlease.v1.Arm
-	64, // 23: hashlease.v1.FeederStatus.reading_time:type_name -> google.protobuf.Timestamp
+	73, // 23: hashlease.v1.FeederStatus.reading_time:type_name -> google.protobuf.Timestamp
 	22, // 24: hashlease.v1.FeederStatus.meters:type_name -> hashlease.v1.MeterStatus
-	64, // 25: hashlease.v1.MeterStatus.reading_time:type_name -> google.protobuf.Timestamp
-	64, // 26: hashlease.v1.AcceptClockResponse.time:type_name -> google.protobuf.Timestamp
+	73, // 25: hashlease.v1.MeterStatus.reading_time:type_name -> google.protobuf.Timestamp
+	73, // 26: hashlease.v1.AcceptClockResponse.time:type_name -> google.protobuf.Timestamp
 	28, // 27: hashlease.v1.ListChannelsResponse.channels:type_name -> hashlease.v1.Channel
 	1,  // 28: hashlease.v1.Channel.kind:type_name -> hashlease.v1.ChannelKind
-	64, // 29: hashlease.v1.Channel.open_time:type_name -> google.protobuf.Timestamp
-	64, // 30: hashlease.v1.Channel.last_share_time:type_name -> google.protobuf.Timestamp
-	64, // 31: hashlease.v1.StopSiteResponse.stop_time:type_name -> google.protobuf.Timestamp
-	64, // 32: hashlease.v1.Limit.start_time:type_name -> google.protobuf.Timestamp
-	64, // 33: hashlease.v1.Limit.end_time:type_name -> google.protobuf.Timestamp
+	73, // 29: hashlease.v1.Channel.open_time:type_name -> google.protobuf.Timestamp
+	73, // 30: hashlease.v1.Channel.last_share_time:type_name -> google.protobuf.Timestamp
+	73, // 31: hashlease.v1.StopSiteResponse.stop_time:type_name -> google.protobuf.Timestamp
+	73, // 32: hashlease.v1.Limit.start_time:type_name -> google.protobuf.Timestamp
+	73, // 33: hashlease.v1.Limit.end_time:type_name -> google.protobuf.Timestamp
 	39, // 34: hashlease.v1.CreateLimitRequest.limit:type_name -> hashlease.v1.Limit
 	39, // 35: hashlease.v1.ListLimitsResponse.limits:type_name -> hashlease.v1.Limit
 	47, // 36: hashlease.v1.ListAdviceResponse.feeders:type_name -> hashlease.v1.Advice
 	0,  // 37: hashlease.v1.Advice.arm:type_name -> hashlease.v1.Arm
-	64, // 38: hashlease.v1.Advice.since_time:type_name -> google.protobuf.Timestamp
+	73, // 38: hashlease.v1.Advice.since_time:type_name -> google.protobuf.Timestamp
 	11, // 39: hashlease.v1.Advice.workers:type_name -> hashlease.v1.CurtailedWorker
 	50, // 40: hashlease.v1.CommissionFeederResponse.plan:type_name -> hashlease.v1.CommissionPlan
 	52, // 41: hashlease.v1.CommissionFeederResponse.group:type_name -> hashlease.v1.CommissionGroup
 	53, // 42: hashlease.v1.CommissionFeederResponse.finding:type_name -> hashlease.v1.Finding
 	54, // 43: hashlease.v1.CommissionFeederResponse.result:type_name -> hashlease.v1.CommissionResult
 	51, // 44: hashlease.v1.CommissionPlan.skipped:type_name -> hashlease.v1.Exclusion
-	64, // 45: hashlease.v1.Finding.time:type_name -> google.protobuf.Timestamp
+	73, // 45: hashlease.v1.Finding.time:type_name -> google.protobuf.Timestamp
 	53, // 46: hashlease.v1.CommissionResult.findings:type_name -> hashlease.v1.Finding
 	57, // 47: hashlease.v1.CommissionResult.headroom:type_name -> hashlease.v1.Headroom
 	57, // 48: hashlease.v1.GetHeadroomResponse.feeders:type_name -> hashlease.v1.Headroom
 	51, // 49: hashlease.v1.Headroom.excluded:type_name -> hashlease.v1.Exclusion
-	65, // 50: hashlease.v1.Headroom.declared_notice:type_name -> google.protobuf.Duration
-	65, // 51: hashlease.v1.Headroom.shed:type_name -> google.protobuf.Duration
-	65, // 52: hashlease.v1.Headroom.proof:type_name -> google.protobuf.Duration
-	65, // 53: hashlease.v1.Headroom.notice:type_name -> google.protobuf.Duration
+	74, // 50: hashlease.v1.Headroom.declared_notice:type_name -> google.protobuf.Duration
+	74, // 51: hashlease.v1.Headroom.shed:type_name -> google.protobuf.Duration
+	74, // 52: hashlease.v1.Headroom.proof:type_name -> google.protobuf.Duration
+	74, // 53: hashlease.v1.Headroom.notice:type_name -> google.protobuf.Duration
 	58, // 54: hashlease.v1.Headroom.responses:type_name -> hashlease.v1.MeasuredResponse
-	64, // 55: hashlease.v1.Headroom.proven_time:type_name -> google.protobuf.Timestamp
+	73, // 55: hashlease.v1.Headroom.proven_time:type_name -> google.protobuf.Timestamp
 	53, // 56: hashlease.v1.Headroom.findings:type_name -> hashlease.v1.Finding
-	64, // 57: hashlease.v1.MeasuredResponse.sample_time:type_name -> google.protobuf.Timestamp
-	64, // 58: hashlease.v1.GetSiteReportRequest.start_time:type_name -> google.protobuf.Timestamp
-	64, // 59: hashlease.v1.GetSiteReportRequest.end_time:type_name -> google.protobuf.Timestamp
-	2,  // 60: hashlease.v1.OperatorService.ListShares:input_type -> hashlease.v1.ListSharesRequest
-	5,  // 61: hashlease.v1.OperatorService.ListBlocks:input_type -> hashlease.v1.ListBlocksRequest
-	8,  // 62: hashlease.v1.OperatorService.CurtailSite:input_type -> hashlease.v1.CurtailSiteRequest
-	13, // 63: hashlease.v1.OperatorService.SetArm:input_type -> hashlease.v1.SetArmRequest
-	15, // 64: hashlease.v1.OperatorService.GetStatus:input_type -> hashlease.v1.GetStatusRequest
-	23, // 65: hashlease.v1.OperatorService.ConfirmLeaseOff:input_type -> hashlease.v1.ConfirmLeaseOffRequest
-	24, // 66: hashlease.v1.OperatorService.AcceptClock:input_type -> hashlease.v1.AcceptClockRequest
-	26, // 67: hashlease.v1.OperatorService.ListChannels:input_type -> hashlease.v1.ListChannelsRequest
-	29, // 68: hashlease.v1.OperatorService.RenewChannelPrefix:input_type -> hashlease.v1.RenewChannelPrefixRequest
-	30, // 69: hashlease.v1.OperatorService.SetChannelPayout:input_type -> hashlease.v1.SetChannelPayoutRequest
-	31, // 70: hashlease.v1.OperatorService.CloseChannel:input_type -> hashlease.v1.CloseChannelRequest
-	33, // 71: hashlease.v1.OperatorService.ShowMessage:input_type -> hashlease.v1.ShowMessageRequest
-	35, // 72: hashlease.v1.OperatorService.StopSite:input_type -> hashlease.v1.StopSiteRequest
-	37, // 73: hashlease.v1.OperatorService.ResumeSite:input_type -> hashlease.v1.ResumeSiteRequest
-	40, // 74: hashlease.v1.OperatorService.CreateLimit:input_type -> hashlease.v1.CreateLimitRequest
-	41, // 75: hashlease.v1.OperatorService.DeleteLimit:input_type -> hashlease.v1.DeleteLimitRequest
-	43, // 76: hashlease.v1.OperatorService.ListLimits:input_type -> hashlease.v1.ListLimitsRequest
-	45, // 77: hashlease.v1.OperatorService.ListAdvice:input_type -> hashlease.v1.ListAdviceRequest
-	48, // 78: hashlease.v1.OperatorService.CommissionFeeder:input_type -> hashlease.v1.CommissionFeederRequest
-	55, // 79: hashlease.v1.OperatorService.GetHeadroom:input_type -> hashlease.v1.GetHeadroomRequest
-	59, // 80: hashlease.v1.OperatorService.GetSiteReport:input_type -> hashlease.v1.GetSiteReportRequest
-	3,  // 81: hashlease.v1.OperatorService.ListShares:output_type -> hashlease.v1.ListSharesResponse
-	6,  // 82: hashlease.v1.OperatorService.ListBlocks:output_type -> hashlease.v1.ListBlocksResponse
-	9,  // 83: hashlease.v1.OperatorService.CurtailSite:output_type -> hashlease.v1.CurtailSiteResponse
-	14, // 84: hashlease.v1.OperatorService.SetArm:output_type -> hashlease.v1.SetArmResponse
-	16, // 85: hashlease.v1.OperatorService.GetStatus:output_type -> hashlease.v1.GetStatusResponse
-	66, // 86: hashlease.v1.OperatorService.ConfirmLeaseOff:output_type -> hashlease.v1.Lease
-	25, // 87: hashlease.v1.OperatorService.AcceptClock:output_type -> hashlease.v1.AcceptClockResponse
-	27, // 88: hashlease.v1.OperatorService.ListChannels:output_type -> hashlease.v1.ListChannelsResponse
-	28, // 89: hashlease.v1.OperatorService.RenewChannelPrefix:output_type -> hashlease.v1.Channel
-	28, // 90: hashlease.v1.OperatorService.SetChannelPayout:output_type -> hashlease.v1.Channel
-	32, // 91: hashlease.v1.OperatorService.CloseChannel:output_type -> hashlease.v1.CloseChannelResponse
-	34, // 92: hashlease.v1.OperatorService.ShowMessage:output_type -> hashlease.v1.ShowMessageResponse
-	36, // 93: hashlease.v1.OperatorService.StopSite:output_type -> hashlease.v1.StopSiteResponse
-	38, // 94: hashlease.v1.OperatorService.ResumeSite:output_type -> hashlease.v1.ResumeSiteResponse
-	39, // 95: hashlease.v1.OperatorService.CreateLimit:output_type -> hashlease.v1.Limit
-	42, // 96: hashlease.v1.OperatorService.DeleteLimit:output_type -> hashlease.v1.DeleteLimitResponse
-	44, // 97: hashlease.v1.OperatorService.ListLimits:output_type -> hashlease.v1.ListLimitsResponse
-	46, // 98: hashlease.v1.OperatorService.ListAdvice:output_type -> hashlease.v1.ListAdviceResponse
-	49, // 99: hashlease.v1.OperatorService.CommissionFeeder:output_type -> hashlease.v1.CommissionFeederResponse
-	56, // 100: hashlease.v1.OperatorService.GetHeadroom:output_type -> hashlease.v1.GetHeadroomResponse
-	60, // 101: hashlease.v1.OperatorService.GetSiteReport:output_type -> hashlease.v1.GetSiteReportResponse
-	81, // [81:102] is the sub-list for method output_type
-	60, // [60:81] is the sub-list for method input_type
-	60, // [60:60] is the sub-list for extension type_name
-	60, // [60:60] is the sub-list for extension extendee
-	0,  // [0:60] is the sub-list for field type_name
+	73, // 57: hashlease.v1.MeasuredResponse.sample_time:type_name -> google.protobuf.Timestamp
+	73, // 58: hashlease.v1.GetSiteReportRequest.start_time:type_name -> google.protobuf.Timestamp
+	73, // 59: hashlease.v1.GetSiteReportRequest.end_time:type_name -> google.protobuf.Timestamp
+	63, // 60: hashlease.v1.ListPricesResponse.sites:type_name -> hashlease.v1.SitePrice
+	73, // 61: hashlease.v1.SitePrice.next_time:type_name -> google.protobuf.Timestamp
+	73, // 62: hashlease.v1.SitePrice.feed_time:type_name -> google.protobuf.Timestamp
+	64, // 63: hashlease.v1.SitePrice.models:type_name -> hashlease.v1.ModelPrice
+	69, // 64: hashlease.v1.ListPinsResponse.pins:type_name -> hashlease.v1.Pin
+	2,  // 65: hashlease.v1.OperatorService.ListShares:input_type -> hashlease.v1.ListSharesRequest
+	5,  // 66: hashlease.v1.OperatorService.ListBlocks:input_type -> hashlease.v1.ListBlocksRequest
+	8,  // 67: hashlease.v1.OperatorService.CurtailSite:input_type -> hashlease.v1.CurtailSiteRequest
+	13, // 68: hashlease.v1.OperatorService.SetArm:input_type -> hashlease.v1.SetArmRequest
+	15, // 69: hashlease.v1.OperatorService.GetStatus:input_type -> hashlease.v1.GetStatusRequest
+	23, // 70: hashlease.v1.OperatorService.ConfirmLeaseOff:input_type -> hashlease.v1.ConfirmLeaseOffRequest
+	24, // 71: hashlease.v1.OperatorService.AcceptClock:input_type -> hashlease.v1.AcceptClockRequest
+	26, // 72: hashlease.v1.OperatorService.ListChannels:input_type -> hashlease.v1.ListChannelsRequest
+	29, // 73: hashlease.v1.OperatorService.RenewChannelPrefix:input_type -> hashlease.v1.RenewChannelPrefixRequest
+	30, // 74: hashlease.v1.OperatorService.SetChannelPayout:input_type -> hashlease.v1.SetChannelPayoutRequest
+	31, // 75: hashlease.v1.OperatorService.CloseChannel:input_type -> hashlease.v1.CloseChannelRequest
+	33, // 76: hashlease.v1.OperatorService.ShowMessage:input_type -> hashlease.v1.ShowMessageRequest
+	35, // 77: hashlease.v1.OperatorService.StopSite:input_type -> hashlease.v1.StopSiteRequest
+	37, // 78: hashlease.v1.OperatorService.ResumeSite:input_type -> hashlease.v1.ResumeSiteRequest
+	40, // 79: hashlease.v1.OperatorService.CreateLimit:input_type -> hashlease.v1.CreateLimitRequest
+	41, // 80: hashlease.v1.OperatorService.DeleteLimit:input_type -> hashlease.v1.DeleteLimitRequest
+	43, // 81: hashlease.v1.OperatorService.ListLimits:input_type -> hashlease.v1.ListLimitsRequest
+	45, // 82: hashlease.v1.OperatorService.ListAdvice:input_type -> hashlease.v1.ListAdviceRequest
+	48, // 83: hashlease.v1.OperatorService.CommissionFeeder:input_type -> hashlease.v1.CommissionFeederRequest
+	55, // 84: hashlease.v1.OperatorService.GetHeadroom:input_type -> hashlease.v1.GetHeadroomRequest
+	59, // 85: hashlease.v1.OperatorService.GetSiteReport:input_type -> hashlease.v1.GetSiteReportRequest
+	61, // 86: hashlease.v1.OperatorService.ListPrices:input_type -> hashlease.v1.ListPricesRequest
+	65, // 87: hashlease.v1.OperatorService.SetPin:input_type -> hashlease.v1.SetPinRequest
+	67, // 88: hashlease.v1.OperatorService.ListPins:input_type -> hashlease.v1.ListPinsRequest
+	3,  // 89: hashlease.v1.OperatorService.ListShares:output_type -> hashlease.v1.ListSharesResponse
+	6,  // 90: hashlease.v1.OperatorService.ListBlocks:output_type -> hashlease.v1.ListBlocksResponse
+	9,  // 91: hashlease.v1.OperatorService.CurtailSite:output_type -> hashlease.v1.CurtailSiteResponse
+	14, // 92: hashlease.v1.OperatorService.SetArm:output_type -> hashlease.v1.SetArmResponse
+	16, // 93: hashlease.v1.OperatorService.GetStatus:output_type -> hashlease.v1.GetStatusResponse
+	75, // 94: hashlease.v1.OperatorService.ConfirmLeaseOff:output_type -> hashlease.v1.Lease
+	25, // 95: hashlease.v1.OperatorService.AcceptClock:output_type -> hashlease.v1.AcceptClockResponse
+	27, // 96: hashlease.v1.OperatorService.ListChannels:output_type -> hashlease.v1.ListChannelsResponse
+	28, // 97: hashlease.v1.OperatorService.RenewChannelPrefix:output_type -> hashlease.v1.Channel
+	28, // 98: hashlease.v1.OperatorService.SetChannelPayout:output_type -> hashlease.v1.Channel
+	32, // 99: hashlease.v1.OperatorService.CloseChannel:output_type -> hashlease.v1.CloseChannelResponse
+	34, // 100: hashlease.v1.OperatorService.ShowMessage:output_type -> hashlease.v1.ShowMessageResponse
+	36, // 101: hashlease.v1.OperatorService.StopSite:output_type -> hashlease.v1.StopSiteResponse
+	38, // 102: hashlease.v1.OperatorService.ResumeSite:output_type -> hashlease.v1.ResumeSiteResponse
+	39, // 103: hashlease.v1.OperatorService.CreateLimit:output_type -> hashlease.v1.Limit
+	42, // 104: hashlease.v1.OperatorService.DeleteLimit:output_type -> hashlease.v1.DeleteLimitResponse
+	44, // 105: hashlease.v1.OperatorService.ListLimits:output_type -> hashlease.v1.ListLimitsResponse
+	46, // 106: hashlease.v1.OperatorService.ListAdvice:output_type -> hashlease.v1.ListAdviceResponse
+	49, // 107: hashlease.v1.OperatorService.CommissionFeeder:output_type -> hashlease.v1.CommissionFeederResponse
+	56, // 108: hashlease.v1.OperatorService.GetHeadroom:output_type -> hashlease.v1.GetHeadroomResponse
+	60, // 109: hashlease.v1.OperatorService.GetSiteReport:output_type -> hashlease.v1.GetSiteReportResponse
+	62, // 110: hashlease.v1.OperatorService.ListPrices:output_type -> hashlease.v1.ListPricesResponse
+	66, // 111: hashlease.v1.OperatorService.SetPin:output_type -> hashlease.v1.SetPinResponse
+	68, // 112: hashlease.v1.OperatorService.ListPins:output_type -> hashlease.v1.ListPinsResponse
+	89, // [89:113] is the sub-list for method output_type
+	65, // [65:89] is the sub-list for method input_type
+	65, // [65:65] is the sub-list for extension type_name
+	65, // [65:65] is the sub-list for extension extendee
+	0,  // [0:65] is the sub-list for field type_name
 }
 
 func init() { file_hashlease_v1_operator_proto_init() }
@@ -5215,7 +5836,7 @@ func file_hashlease_v1_operator_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_hashlease_v1_operator_proto_rawDesc), len(file_hashlease_v1_operator_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   62,
+			NumMessages:   71,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

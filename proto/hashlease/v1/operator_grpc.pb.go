@@ -42,6 +42,9 @@ const (
 	OperatorService_CommissionFeeder_FullMethodName   = "/hashlease.v1.OperatorService/CommissionFeeder"
 	OperatorService_GetHeadroom_FullMethodName        = "/hashlease.v1.OperatorService/GetHeadroom"
 	OperatorService_GetSiteReport_FullMethodName      = "/hashlease.v1.OperatorService/GetSiteReport"
+	OperatorService_ListPrices_FullMethodName         = "/hashlease.v1.OperatorService/ListPrices"
+	OperatorService_SetPin_FullMethodName             = "/hashlease.v1.OperatorService/SetPin"
+	OperatorService_ListPins_FullMethodName           = "/hashlease.v1.OperatorService/ListPins"
 )
 
 // OperatorServiceClient is the client API for OperatorService service.
@@ -101,6 +104,12 @@ type OperatorServiceClient interface {
 	// GetSiteReport works out what a lease, a curtailment, a limit, a month or a span came to, with the records that
 	// it is from: the lines of a file that anybody can check, as docs/audit.md describes it.
 	GetSiteReport(ctx context.Context, in *GetSiteReportRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetSiteReportResponse], error)
+	// What power costs at the sites now, and whom that stops.
+	ListPrices(ctx context.Context, in *ListPricesRequest, opts ...grpc.CallOption) (*ListPricesResponse, error)
+	// Leave a worker alone, or no longer, durably.
+	SetPin(ctx context.Context, in *SetPinRequest, opts ...grpc.CallOption) (*SetPinResponse, error)
+	// The workers that are left alone.
+	ListPins(ctx context.Context, in *ListPinsRequest, opts ...grpc.CallOption) (*ListPinsResponse, error)
 }
 
 type operatorServiceClient struct {
@@ -348,6 +357,36 @@ func (c *operatorServiceClient) GetSiteReport(ctx context.Context, in *GetSiteRe
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type OperatorService_GetSiteReportClient = grpc.ServerStreamingClient[GetSiteReportResponse]
 
+func (c *operatorServiceClient) ListPrices(ctx context.Context, in *ListPricesRequest, opts ...grpc.CallOption) (*ListPricesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListPricesResponse)
+	err := c.cc.Invoke(ctx, OperatorService_ListPrices_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *operatorServiceClient) SetPin(ctx context.Context, in *SetPinRequest, opts ...grpc.CallOption) (*SetPinResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SetPinResponse)
+	err := c.cc.Invoke(ctx, OperatorService_SetPin_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *operatorServiceClient) ListPins(ctx context.Context, in *ListPinsRequest, opts ...grpc.CallOption) (*ListPinsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListPinsResponse)
+	err := c.cc.Invoke(ctx, OperatorService_ListPins_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // OperatorServiceServer is the server API for OperatorService service.
 // All implementations must embed UnimplementedOperatorServiceServer
 // for forward compatibility.
@@ -405,6 +444,12 @@ type OperatorServiceServer interface {
 	// GetSiteReport works out what a lease, a curtailment, a limit, a month or a span came to, with the records that
 	// it is from: the lines of a file that anybody can check, as docs/audit.md describes it.
 	GetSiteReport(*GetSiteReportRequest, grpc.ServerStreamingServer[GetSiteReportResponse]) error
+	// What power costs at the sites now, and whom that stops.
+	ListPrices(context.Context, *ListPricesRequest) (*ListPricesResponse, error)
+	// Leave a worker alone, or no longer, durably.
+	SetPin(context.Context, *SetPinRequest) (*SetPinResponse, error)
+	// The workers that are left alone.
+	ListPins(context.Context, *ListPinsRequest) (*ListPinsResponse, error)
 	mustEmbedUnimplementedOperatorServiceServer()
 }
 
@@ -477,6 +522,15 @@ func (UnimplementedOperatorServiceServer) GetHeadroom(context.Context, *GetHeadr
 }
 func (UnimplementedOperatorServiceServer) GetSiteReport(*GetSiteReportRequest, grpc.ServerStreamingServer[GetSiteReportResponse]) error {
 	return status.Error(codes.Unimplemented, "method GetSiteReport not implemented")
+}
+func (UnimplementedOperatorServiceServer) ListPrices(context.Context, *ListPricesRequest) (*ListPricesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListPrices not implemented")
+}
+func (UnimplementedOperatorServiceServer) SetPin(context.Context, *SetPinRequest) (*SetPinResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SetPin not implemented")
+}
+func (UnimplementedOperatorServiceServer) ListPins(context.Context, *ListPinsRequest) (*ListPinsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListPins not implemented")
 }
 func (UnimplementedOperatorServiceServer) mustEmbedUnimplementedOperatorServiceServer() {}
 func (UnimplementedOperatorServiceServer) testEmbeddedByValue()                         {}
@@ -856,6 +910,60 @@ func _OperatorService_GetSiteReport_Handler(srv interface{}, stream grpc.ServerS
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type OperatorService_GetSiteReportServer = grpc.ServerStreamingServer[GetSiteReportResponse]
 
+func _OperatorService_ListPrices_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListPricesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OperatorServiceServer).ListPrices(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OperatorService_ListPrices_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OperatorServiceServer).ListPrices(ctx, req.(*ListPricesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _OperatorService_SetPin_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SetPinRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OperatorServiceServer).SetPin(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OperatorService_SetPin_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OperatorServiceServer).SetPin(ctx, req.(*SetPinRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _OperatorService_ListPins_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListPinsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OperatorServiceServer).ListPins(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OperatorService_ListPins_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OperatorServiceServer).ListPins(ctx, req.(*ListPinsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // OperatorService_ServiceDesc is the grpc.ServiceDesc for OperatorService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -934,6 +1042,18 @@ var OperatorService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetHeadroom",
 			Handler:    _OperatorService_GetHeadroom_Handler,
+		},
+		{
+			MethodName: "ListPrices",
+			Handler:    _OperatorService_ListPrices_Handler,
+		},
+		{
+			MethodName: "SetPin",
+			Handler:    _OperatorService_SetPin_Handler,
+		},
+		{
+			MethodName: "ListPins",
+			Handler:    _OperatorService_ListPins_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

@@ -18,17 +18,29 @@ function show(site) {
     ? `STOPPED since ${clock(stop.at)}${stop.reason ? `: ${stop.reason}` : ''}`
     : site.limit ? `limited to ${watts(site.limit.watts)} until ${clock(site.limit.until)}${site.limit.reason ? `: ${site.limit.reason}` : ''}`
       : `mining ${watts(sum(site, 'mining'))}`);
+  text(row.price, priced(site.price));
   text(row.button, stop ? 'Resume mining' : 'Emergency stop');
   row.button.className = stop ? 'plain' : 'danger';
   row.site = site;
 }
 
+// priced is what power costs in a line, empty where no tariff is configured.
+function priced(p) {
+  if (!p) return '';
+  const parts = [`power ${sat(p.msat)} a kWh${p.lost ? ' (price feed lost)' : ''}`];
+  if (p.next) parts.push(`${sat(p.then)} from ${clock(p.next)}`);
+  if (p.stopped) parts.push(`${p.stopped} stopped, saves ${sat(p.saved)} an hour`);
+  return parts.join(', ');
+}
+
+const sat = (msat) => `${(msat / 1000).toLocaleString('en', { maximumFractionDigits: 1 })} sat`;
+
 const sum = (site, field) => (site.feeders ?? []).reduce((n, f) => n + f[field], 0);
 
 function make(site) {
-  const row = { name: el('b'), state: el('span', 'quiet'), button: el('button', 'danger') };
+  const row = { name: el('b'), state: el('span', 'quiet'), price: el('span', 'quiet'), button: el('button', 'danger') };
   row.button.type = 'button';
-  row.item = el('li', '', el('p', '', row.name, ' ', row.state), row.button);
+  row.item = el('li', '', el('p', '', row.name, ' ', row.state, ' ', row.price), row.button);
   row.button.addEventListener('click', () => ask(row.site));
   $('sites').append(row.item);
   known.set(site.id, row);
