@@ -24,21 +24,30 @@ func (p *planner) choose(at int32, start int) {
 		p.take(s)
 	}
 	n.freed += part - critical.freed
-	if p.divide(critical, n.need-n.freed) {
-		cap := p.workers[critical.class].chosen
-		n.freed += p.options[cap].freed - p.options[critical.prev].freed
-		critical.freed = p.options[critical.option].freed - p.options[cap].freed
-		critical.prev = cap
-		if segs[k-1] = critical; critical.freed > 0 {
-			k--
-		}
-		p.leave(start, k, above)
+	divided := p.divide(critical, n.need-n.freed)
+	if divided && n.kid < 0 {
+		p.split(n, critical, k, start, above)
 		return
+	}
+	if divided {
+		n.freed += p.options[p.workers[critical.class].chosen].freed - p.options[critical.prev].freed
 	}
 	p.finish.solve(p, at, segs, k-1, n.need-n.freed)
 	n.freed = p.freedIn(n)
 	p.leave(start, k, above)
 	p.finish.release(start, above)
+}
+
+// split leaves the rest of a segment that was taken in part.
+func (p *planner) split(n *node, s segment, k, start int, above bool) {
+	at := p.workers[s.class].chosen
+	n.freed += p.options[at].freed - p.options[s.prev].freed
+	s.freed = p.options[s.option].freed - p.options[at].freed
+	s.prev = at
+	if p.segs[start+k-1] = s; s.freed > 0 {
+		k--
+	}
+	p.leave(start, k, above)
 }
 
 // leave drops the first k segments from start on, or all of them if nobody above wants more.

@@ -34,9 +34,11 @@ type group struct {
 }
 
 // solve chooses options for the classes nearest to the critical segment, which is
-// segs[at]; what comes before it is already taken and more watts are still needed.
+// segs[at]; what comes before it is already taken and more watts are still needed. If that is not above 0, of
+// the critical one as much is already taken as is needed.
 func (f *finish) solve(p *planner, node int32, segs []segment, at int, more int64) {
 	f.p = p
+	divided := more <= 0
 	critical := segs[at]
 	f.gather(node, segs, at)
 	for _, k := range f.core {
@@ -50,7 +52,7 @@ func (f *finish) solve(p *planner, node int32, segs []segment, at int, more int6
 		o, first := &p.options[c.chosen], &p.options[c.from]
 		more += o.freed - first.freed
 		f.start = append(f.start, c.chosen)
-		if k == critical.class {
+		if k == critical.class && !divided {
 			o = &p.options[critical.option]
 			f.best = append(f.best, critical.option)
 		} else {
@@ -70,9 +72,74 @@ func (f *finish) solve(p *planner, node int32, segs []segment, at int, more int6
 		freed += o.freed - p.options[c.from].freed
 		f.shift(i, o.freed-p.options[f.start[i]].freed)
 	}
-	if freed > more {
-		f.trim(freed - more)
+	over := freed - more
+	if len(f.groups) > 0 || f.steps <= 0 {
+		over = f.swap(over)
 	}
+	if over > 0 {
+		f.trim(over)
+	}
+}
+
+// swap changes two core workers at a time for as long as that saves something, where the search ended at
+// its steps. It returns what is freed too much afterwards.
+func (f *finish) swap(over int64) int64 {
+	for _, k := range f.core {
+		f.p.anchor(&f.p.workers[k])
+	}
+	for better, rounds := true, 0; better && rounds < 8; rounds++ {
+		better = false
+		for i := range f.core {
+			for j := range i {
+				if more, ok := f.swapTwo(i, j, over); ok {
+					over, better = over+more, true
+				}
+			}
+		}
+	}
+	return over
+}
+
+// swapTwo finds the cheapest states of two core workers that keep every need, and takes them if they are
+// cheaper than the present ones. It returns how much more is then freed.
+func (f *finish) swapTwo(i, j int, over int64) (int64, bool) {
+	p := f.p
+	a, b := &p.workers[f.core[i]], &p.workers[f.core[j]]
+	wasA, wasB := &p.options[a.chosen], &p.options[b.chosen]
+	bestA, bestB, best := int32(-1), int32(-1), -1e-9*(1+wasA.lost+wasB.lost)
+	for x := a.from; x < a.to; x++ {
+		da := p.options[x].freed - wasA.freed
+		for y := b.from; y < b.to; y++ {
+			db := p.options[y].freed - wasB.freed
+			cost := p.options[x].lost + p.options[y].lost - wasA.lost - wasB.lost
+			if cost < best && over+da+db >= 0 && f.allows(i, da, j, db) {
+				bestA, bestB, best = x, y, cost
+			}
+		}
+	}
+	if bestA < 0 {
+		return 0, false
+	}
+	da, db := p.options[bestA].freed-wasA.freed, p.options[bestB].freed-wasB.freed
+	a.chosen, b.chosen = bestA, bestB
+	f.shift(i, da)
+	f.shift(j, db)
+	return da + db, true
+}
+
+// allows says whether all nodes below still free enough if two core workers free so much more, or less.
+func (f *finish) allows(i int, da int64, j int, db int64) bool {
+	f.shift(i, da)
+	f.shift(j, db)
+	ok := true
+	for _, k := range [2]int{i, j} {
+		for _, g := range f.above(k) {
+			ok = ok && f.groups[g].slack >= 0
+		}
+	}
+	f.shift(i, -da)
+	f.shift(j, -db)
+	return ok
 }
 
 // gather lists the classes of the segments nearest to the critical one on both sides, and if there is

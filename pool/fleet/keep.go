@@ -189,7 +189,8 @@ func (p *planner) returnsAreBetter(top int32) bool {
 	}
 	p.pass(top, true)
 	only := p.weigh()
-	if (only.chosenLost-exchange.chosenLost)*p.hours <= exchange.change-only.change {
+	pays := (exchange.knownLost-exchange.chosenLost)*p.hours >= exchange.change
+	if !pays || (only.chosenLost-exchange.chosenLost)*p.hours <= exchange.change-only.change {
 		return true
 	}
 	p.pass(top, false)

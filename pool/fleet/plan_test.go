@@ -340,6 +340,43 @@ func BenchmarkPlan(b *testing.B) {
 	}
 }
 
+// BenchmarkPlan_Tree plans the same below PDUs of 20 machines, two transformers and an import that all bind.
+func BenchmarkPlan_Tree(b *testing.B) {
+	for _, n := range []int{1000, 10_000, 100_000} {
+		b.Run(fmt.Sprintf("workers=%d", n), func(b *testing.B) {
+			s, caps := jittered(n, 4)
+			var sum unit.Watts
+			for i := range s.Feeders {
+				f := s.Feeders[i].Feeder
+				f.Branch = fleet.BranchID(fmt.Sprintf("t%d", i%2))
+				sum += f.Limit
+			}
+			for i := range n / 20 {
+				s.Branches = append(s.Branches, fleet.BranchState{Branch: &fleet.Branch{
+					ID: fleet.BranchID(fmt.Sprintf("p%d", i)), Limit: 64_000,
+				}})
+			}
+			for i := range s.Workers {
+				s.Workers[i].Worker.Branch = fleet.BranchID(fmt.Sprintf("p%d", i%4+i/80*4))
+			}
+			for id, limit := range map[fleet.BranchID]unit.Watts{"t0": 48, "t1": 48, "import": 94} {
+				kind := fleet.Transformer
+				if id == "import" {
+					kind = fleet.Import
+				}
+				s.Branches = append(s.Branches, fleet.BranchState{Branch: &fleet.Branch{
+					ID: id, Kind: kind, Limit: sum * limit / 100,
+				}})
+			}
+			b.ReportAllocs()
+			var p fleet.Planner
+			for b.Loop() {
+				p.Plan(s, caps, noon)
+			}
+		})
+	}
+}
+
 // Ensure that a plan whose orders could not go out yet is not made anew while the base load moves a
 // little: what was begun would be turned around with every reading.
 func TestPlanner_StaysWithAPlanThatHasToWait(t *testing.T) {

@@ -117,6 +117,14 @@ var goals = []goal{
 	},
 	{
 		name: "plan_10k", pkg: "./pool/fleet", bench: "BenchmarkPlan/workers=10000/sleepfirst=false",
+		metric: "ns/op", per: 1e6, unit: "ms", goal: 5,
+	},
+	{
+		name: "plan_100k", pkg: "./pool/fleet", bench: "BenchmarkPlan/workers=100000/sleepfirst=false",
+		metric: "ns/op", per: 1e6, unit: "ms", goal: 60,
+	},
+	{
+		name: "plan_tree_10k", pkg: "./pool/fleet", bench: "BenchmarkPlan_Tree/workers=10000",
 		metric: "ns/op", per: 1e6, unit: "ms", goal: 10,
 	},
 	{
@@ -142,6 +150,47 @@ var goals = []goal{
 	{
 		name: "governor_step_100k_allocs", pkg: "./pool/governor", bench: "BenchmarkStep/rest/workers=100000",
 		metric: "allocs/op", unit: "allocs", goal: 6000,
+	},
+	{
+		name: "plan_10k_allocs", pkg: "./pool/fleet", bench: "BenchmarkPlan/workers=10000/sleepfirst=false",
+		metric: "allocs/op", unit: "allocs", goal: 20,
+	},
+	{
+		// Hashrate lost for each watt freed, against the least that is possible.
+		name: "plan_hash_lost_1k", pkg: "./pool/fleet", bench: "BenchmarkPlan_HashLost/workers=1000",
+		metric: "x-optimum", unit: "x optimum", goal: 1.01,
+	},
+	{
+		name: "worst_first_hash_lost_1k", pkg: "./pool/fleet", bench: "BenchmarkPlan_HashLost/workers=1000",
+		metric: "worst-first-x-optimum", unit: "x optimum", goal: 1, higher: true,
+	},
+	{
+		name: "random_hash_lost_1k", pkg: "./pool/fleet", bench: "BenchmarkPlan_HashLost/workers=1000",
+		metric: "random-x-optimum", unit: "x optimum", goal: 1, higher: true,
+	},
+	{
+		name: "plan_hash_lost_10k", pkg: "./pool/fleet", bench: "BenchmarkPlan_HashLost/workers=10000",
+		metric: "x-optimum", unit: "x optimum", goal: 1.01,
+	},
+	{
+		name: "worst_first_hash_lost_10k", pkg: "./pool/fleet", bench: "BenchmarkPlan_HashLost/workers=10000",
+		metric: "worst-first-x-optimum", unit: "x optimum", goal: 1, higher: true,
+	},
+	{
+		name: "random_hash_lost_10k", pkg: "./pool/fleet", bench: "BenchmarkPlan_HashLost/workers=10000",
+		metric: "random-x-optimum", unit: "x optimum", goal: 1, higher: true,
+	},
+	{
+		name: "plan_hash_lost_100k", pkg: "./pool/fleet", bench: "BenchmarkPlan_HashLost/workers=100000",
+		metric: "x-optimum", unit: "x optimum", goal: 1.01,
+	},
+	{
+		name: "worst_first_hash_lost_100k", pkg: "./pool/fleet", bench: "BenchmarkPlan_HashLost/workers=100000",
+		metric: "worst-first-x-optimum", unit: "x optimum", goal: 1, higher: true,
+	},
+	{
+		name: "random_hash_lost_100k", pkg: "./pool/fleet", bench: "BenchmarkPlan_HashLost/workers=100000",
+		metric: "random-x-optimum", unit: "x optimum", goal: 1, higher: true,
 	},
 	{
 		name: "own_block_1k", pkg: "./cmd/hashlease", bench: "BenchmarkProgram_OwnBlock",
