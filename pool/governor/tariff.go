@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hashlease/hashlease/pool"
+	"github.com/hashlease/hashlease/pool/audit"
 	"github.com/hashlease/hashlease/pool/fleet"
 	"github.com/hashlease/hashlease/pool/unit"
 )
@@ -76,6 +77,9 @@ type tariff struct {
 	next      time.Time
 	nextPrice unit.Msat
 	nextFrom  time.Time // when next was found
+
+	noted       unit.Msat // price that is in the log
+	notedSource string
 }
 
 // validateTariffs lists every fault of the sites' tariffs and owners' terms.
@@ -150,8 +154,21 @@ func (g *Governor) lookAtPrices(now time.Time) {
 	for _, st := range g.sites {
 		if st.tariff.known {
 			g.lookAtPrice(st, now)
+			g.notePrice(st, now)
 		}
 	}
+}
+
+// notePrice writes a new price down.
+func (g *Governor) notePrice(st *site, now time.Time) {
+	t := &st.tariff
+	if t.price == t.noted && t.source == t.notedSource {
+		return
+	}
+	t.noted, t.notedSource = t.price, t.source
+	g.note(audit.Record{
+		At: now, Kind: audit.Price, Site: st.ID, State: t.source, Tariff: t.price, Price: g.hashPrice,
+	})
 }
 
 func (g *Governor) lookAtPrice(st *site, now time.Time) {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hashlease/hashlease/pool"
+	"github.com/hashlease/hashlease/pool/audit"
 	"github.com/hashlease/hashlease/pool/fleet"
 	"github.com/hashlease/hashlease/pool/governor"
 	"github.com/hashlease/hashlease/pool/unit"
@@ -185,6 +186,12 @@ func TestGovernor_FollowsTimeOfUse(t *testing.T) {
 		var mu sync.Mutex
 		hash := simHash
 		cfg.MsatPerHash = func() float64 { mu.Lock(); defer mu.Unlock(); return hash }
+		var noted []audit.Record
+		cfg.Audit = func(r audit.Record) {
+			if r.Kind == audit.Price {
+				noted = append(noted, r)
+			}
+		}
 		g, stop := s.start(cfg)
 		defer stop()
 		setCaps(t, g, 1)
@@ -213,6 +220,10 @@ func TestGovernor_FollowsTimeOfUse(t *testing.T) {
 			t.Errorf("%d of %d asleep at the end of the window", n, len(s.devices))
 		}
 		s.until("all to return", 3*time.Minute, func() bool { return len(s.sleeping()) == 0 })
+		stop()
+		if len(noted) != 3 || noted[1].Tariff != 2*most || noted[2].Tariff != 0 || noted[1].Price != simHash {
+			t.Errorf("noted %+v", noted)
+		}
 		s.neverOver()
 	})
 }

@@ -21,7 +21,7 @@ func headroomOf(h *governor.Headroom) headroomView {
 		Firm: int64(h.Firm), Notice: h.Notice.Milliseconds(), State: h.State.String(), Reason: h.Reason,
 		Command: h.Command, Counted: h.Counted, Findings: len(h.Findings),
 		Terms: []int64{
-			int64(h.Reserve + h.Margin), int64(h.Base), int64(h.NotCounted), int64(h.Asleep),
+			int64(h.Reserve + h.Margin), int64(h.Base), int64(h.NotCounted + h.Heat), int64(h.Asleep),
 			int64(h.NotFreed), int64(h.Source), int64(h.Failures), int64(h.Domain),
 		},
 	}

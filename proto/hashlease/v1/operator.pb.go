@@ -4089,7 +4089,9 @@ type Headroom struct {
 	// The oldest proof of a worker that is counted on.
 	ProvenTime *timestamppb.Timestamp `protobuf:"bytes,25,opt,name=proven_time,json=provenTime,proto3" json:"proven_time,omitempty"`
 	// Of the last commissioning.
-	Findings      []*Finding `protobuf:"bytes,26,rep,name=findings,proto3" json:"findings,omitempty"`
+	Findings []*Finding `protobuf:"bytes,26,rep,name=findings,proto3" json:"findings,omitempty"`
+	// Mining that is kept running for its heat, beyond what stays on anyway; taken off too.
+	HeatWatts     int64 `protobuf:"varint,27,opt,name=heat_watts,json=heatWatts,proto3" json:"heat_watts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4304,6 +4306,13 @@ func (x *Headroom) GetFindings() []*Finding {
 		return x.Findings
 	}
 	return nil
+}
+
+func (x *Headroom) GetHeatWatts() int64 {
+	if x != nil {
+		return x.HeatWatts
+	}
+	return 0
 }
 
 // MeasuredResponse is how machines of one model and firmware answer orders: bounds that 95 % of orders keep, with
@@ -5453,7 +5462,7 @@ const file_hashlease_v1_operator_proto_rawDesc = "" +
 	"\x12GetHeadroomRequest\x12\x12\n" +
 	"\x04site\x18\x01 \x01(\tR\x04site\"G\n" +
 	"\x13GetHeadroomResponse\x120\n" +
-	"\afeeders\x18\x01 \x03(\v2\x16.hashlease.v1.HeadroomR\afeeders\"\x88\b\n" +
+	"\afeeders\x18\x01 \x03(\v2\x16.hashlease.v1.HeadroomR\afeeders\"\xa7\b\n" +
 	"\bHeadroom\x12\x16\n" +
 	"\x06feeder\x18\x01 \x01(\tR\x06feeder\x12\x14\n" +
 	"\x05state\x18\x02 \x01(\tR\x05state\x12\x16\n" +
@@ -5485,7 +5494,9 @@ const file_hashlease_v1_operator_proto_rawDesc = "" +
 	"\tresponses\x18\x18 \x03(\v2\x1e.hashlease.v1.MeasuredResponseR\tresponses\x12;\n" +
 	"\vproven_time\x18\x19 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"provenTime\x121\n" +
-	"\bfindings\x18\x1a \x03(\v2\x15.hashlease.v1.FindingR\bfindings\"\xe3\x02\n" +
+	"\bfindings\x18\x1a \x03(\v2\x15.hashlease.v1.FindingR\bfindings\x12\x1d\n" +
+	"\n" +
+	"heat_watts\x18\x1b \x01(\x03R\theatWatts\"\xe3\x02\n" +
 	"\x10MeasuredResponse\x12\x14\n" +
 	"\x05model\x18\x01 \x01(\tR\x05model\x12\x1a\n" +
 	"\bfirmware\x18\x02 \x01(\tR\bfirmware\x12\x18\n" +
