@@ -9,8 +9,8 @@ import (
 	"github.com/hashlease/hashlease/pool/governor"
 )
 
-// Ensure that the page and the metrics are given what power costs and whom it stops, and nothing of it where no
-// tariff is configured.
+// Ensure that the page and the metrics are given what power costs and whom it stops, and nothing of it where
+// no tariff is configured.
 func TestConsole_ShowsPrices(t *testing.T) {
 	next := time.Now()
 	s := newSite(t, func(f *figures) {
