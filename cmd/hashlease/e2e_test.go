@@ -21,6 +21,7 @@ import (
 
 	"github.com/hashlease/hashlease/cmd/hashsim/sim"
 	"github.com/hashlease/hashlease/pool"
+	"github.com/hashlease/hashlease/pool/audit"
 	"github.com/hashlease/hashlease/pool/unit"
 	"github.com/hashlease/hashlease/stratum/noise"
 	"github.com/hashlease/hashlease/stratum/stratumtest"
@@ -402,6 +403,17 @@ func TestProgram_CurtailsASiteWithProof(t *testing.T) {
 	}
 	if after := s.sim.Stats().Watts; after > before-11*unit.Kilowatt {
 		t.Errorf("mining went from %v to %v: 12 kW less were ordered and proven", before, after)
+	}
+	file := filepath.Join(t.TempDir(), "report.jsonl")
+	said := s.command("site", "report", "north", "--event", "operator/1", "--csv", "--out", file)
+	f, err := os.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	res, err := audit.Verify(f, audit.Trust{})
+	if err != nil || len(res.Report.Workers) < 2 || !strings.Contains(said, "energy_freed_meter,true,") {
+		t.Errorf("the report says\n%s\nand is checked: %+v %v", said, res, err)
 	}
 	s.stop()
 }

@@ -58,7 +58,12 @@ func (s *subject) foregone() []Figure {
 	}
 	peta := known(HashesLost, max(0, s.due-s.done)/1e15, "PH", methodForegone, inputs...)
 	income := known(Foregone, max(0, s.msat), "msat", methodForegone, inputs...)
-	if !s.priced && s.due > 0 {
+	switch {
+	case s.due == 0 && s.unseen > 0:
+		why := "no reduced worker was ever measured at full power"
+		income = unknown(Foregone, "msat", methodForegone, why)
+		peta = unknown(HashesLost, "PH", methodForegone, why)
+	case !s.priced && s.due > 0:
 		income = unknown(Foregone, "msat", methodForegone, "no template told what a hash earns")
 	}
 	bought := known(NotBought, s.bought, "msat", methodPrice)

@@ -77,6 +77,7 @@ func (s *subject) add(p *pair, recent []pair) {
 	if !s.based {
 		s.based = true
 		s.baseOn(recent)
+		s.baseOn([]pair{*p}) // the part of it that is before
 	}
 	s.readings++
 	s.addWork(p, sec/p.to.Sub(p.from).Seconds(), sec)

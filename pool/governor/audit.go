@@ -70,7 +70,8 @@ func (g *Governor) witnessFeeder(f *feeder, caps []fleet.Cap, price float64, now
 	span := now.Sub(a.lookedAt)
 	second := a.lookedAt.IsZero() || span >= time.Second-g.cfg.Tick/2
 	orders := g.witnessWorkers(f, second, span, now)
-	if f.now.fresh != a.fresh || !a.spoken && f.now.read {
+	turned := f.now.fresh != a.fresh
+	if turned || !a.spoken && f.now.read {
 		g.noteMeters(f, now)
 	}
 	busy := orders || f.ceiling > 0 || f.site.stop != nil || a.claimed
@@ -82,7 +83,7 @@ func (g *Governor) witnessFeeder(f *feeder, caps []fleet.Cap, price float64, now
 	if busy {
 		every = readingBusy
 	}
-	if busy != a.busy || second && now.Sub(a.readingAt) >= every-g.cfg.Tick/2 {
+	if busy != a.busy || turned || second && now.Sub(a.readingAt) >= every-g.cfg.Tick/2 {
 		g.noteReading(f, caps, price, now)
 		a.busy = busy
 	}
