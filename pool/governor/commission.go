@@ -196,11 +196,12 @@ func (g *Governor) forbids(f *feeder, now time.Time) string {
 		return "the feeder is over its limit" + f.implausible()
 	case f.arm != fleet.Act:
 		return "the feeder is not armed to act: hashlease site arm " + string(f.ID) + " act"
-	case needed > 0 && f.ceiling > 0 && claimed == 0:
+	case needed <= f.tolerance(): // what the meter cannot tell is left to the rules of returning
+	case f.ceiling > 0 && claimed == 0:
 		return fmt.Sprintf("a limit from outside needs the watts: %v more than mining may draw", needed)
-	case needed > 0 && claimed == 0:
+	case claimed == 0:
 		return fmt.Sprintf("mining has no room to return: all of it may draw %v more than its bound", needed)
-	case needed > 0:
+	default:
 		return fmt.Sprintf("tenants' claims need the watts: %v more than mining may draw beside them", needed)
 	}
 	return ""

@@ -318,6 +318,10 @@ func TestCommission_OrdersNothingUnarmed(t *testing.T) {
 func TestGovernor_LearnsFromDispatches(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSim(t, 40)
+		for _, d := range s.devices {
+			s.links[d.worker.ID].SetFirmware("own 1.0")
+			s.registry.Open(d.worker.ID, func() {}) // a newer session that does not say
+		}
 		g, stop := s.start(s.config())
 		defer stop()
 		setCaps(t, g, 1)
@@ -329,7 +333,7 @@ func TestGovernor_LearnsFromDispatches(t *testing.T) {
 			t.Fatal("nothing was learnt")
 		}
 		for _, r := range rs {
-			if !r.Metered || r.Freed < 0.5 || r.Shed < time.Second || r.Failures > 0 || r.Orders == 0 {
+			if r.Firmware != "own 1.0" || !r.Metered || r.Freed < 0.5 || r.Shed < time.Second || r.Failures > 0 || r.Orders == 0 {
 				t.Errorf("%+v", r)
 			}
 		}

@@ -217,9 +217,10 @@ func (g *Governor) observe(w *worker, now time.Time) {
 	}
 	w.actuator, w.via = a, via
 	w.learnCapability()
-	if n := len(w.links); n > 0 {
-		if f := w.links[n-1].Firmware(); f != "" {
+	for _, l := range slices.Backward(w.links) { // an agent's link knows none
+		if f := l.Firmware(); f != "" {
 			w.firmware = f
+			break
 		}
 	}
 	if w.speaks && !w.ordered() {
