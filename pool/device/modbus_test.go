@@ -95,6 +95,23 @@ func eventually(t *testing.T, done func() bool) {
 	}
 }
 
+// Ensure that both known makes are read where they keep their numbers.
+func TestModbusMeter_ReadsKnownMakes(t *testing.T) {
+	for name, layout := range map[string]func(uint8, uint16, uint16, float64, float64) ([]byte, bool){
+		"abb-b23": devicetest.LayoutB23, "schneider-iem3000": devicetest.LayoutIEM3000,
+	} {
+		meter := devicetest.NewModbusMeter(7, func() float64 { return 1_234_567 })
+		meter.Layout, meter.Joules = layout, func() float64 { return 7.2e9 }
+		address, _ := serveModbus(t, meter)
+		known, _ := device.RegisterMapNamed(name)
+		m := modbusMeter(t, address, 5*time.Second, func(r *device.RegisterMap) { *r = known })
+		r, err := m.Read(t.Context())
+		if err != nil || r.Watts < 1_234_566 || r.Watts > 1_234_568 || r.Energy != 7_200_000_000 {
+			t.Errorf("%s: %+v, %v", name, r, err)
+		}
+	}
+}
+
 // Ensure that every fault of a device is an error that names it, with a zero reading, and that a refusal does
 // not cost the connection.
 func TestModbusMeter_NamesFaults(t *testing.T) {

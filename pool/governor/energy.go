@@ -26,16 +26,24 @@ func (g *Governor) account(f *feeder, claims []*claim) {
 		switch {
 		case last.At.IsZero():
 		case r.Energy > 0 && last.Energy > 0 && r.Energy >= last.Energy:
-			divide(claims, m.Tenant, last.At, r.At, float64(r.Energy-last.Energy))
+			counted := float64(r.Energy - last.Energy)
+			byWatts := counted
+			if gap <= longestGap {
+				byWatts = float64(r.Watts+last.Watts) / 2 * gap.Seconds()
+			}
+			divide(claims, m.Tenant, last.At, r.At, counted, byWatts)
 		case gap <= longestGap:
-			divide(claims, m.Tenant, last.At, r.At, float64(r.Watts+last.Watts)/2*gap.Seconds())
+			byWatts := float64(r.Watts+last.Watts) / 2 * gap.Seconds()
+			divide(claims, m.Tenant, last.At, r.At, byWatts, byWatts)
 		}
 	}
 }
 
-// divide accounts what the tenant was allowed to draw as delivered, and the rest as overrun.
-func divide(claims []*claim, tenant string, from, to time.Time, joules float64) {
-	share(claims, tenant, from, to, overdrawn(claims, tenant, from, to, joules))
+// divide accounts what the tenant was allowed to draw as delivered, and the rest as overrun. What was too
+// much is told by watts: counters tick in hundredths of a kilowatt-hour and stand still between two ticks.
+func divide(claims []*claim, tenant string, from, to time.Time, joules, byWatts float64) {
+	over := byWatts - overdrawn(claims, tenant, from, to, byWatts)
+	share(claims, tenant, from, to, joules-over)
 }
 
 // share divides energy that a tenant drew between two instants among its claims. Of a span that reaches

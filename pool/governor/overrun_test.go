@@ -20,10 +20,11 @@ func TestGovernor_LaysExcessToTheTenant(t *testing.T) {
 		delivered, over unit.Joules
 		warned          bool
 	}{
-		"keeps to it":   {func(time.Duration) unit.Watts { return 10_000 }, 600_000, 0, false},
-		"within class":  {func(time.Duration) unit.Watts { return 10_080 }, 600_000, 0, false},
-		"draws more":    {func(time.Duration) unit.Watts { return 12_000 }, 600_000, 120_000, true},
-		"stays a while": {nil, 600_000, 200_000, true},
+		"keeps to it":    {func(time.Duration) unit.Watts { return 10_000 }, 600_000, 0, false},
+		"coarse counter": {func(time.Duration) unit.Watts { return 10_000 }, 580_000, 0, false},
+		"within class":   {func(time.Duration) unit.Watts { return 10_080 }, 600_000, 0, false},
+		"draws more":     {func(time.Duration) unit.Watts { return 12_000 }, 600_000, 120_000, true},
+		"stays a while":  {nil, 600_000, 200_000, true},
 		"more, in part": {func(d time.Duration) unit.Watts {
 			if d < 30*time.Second {
 				return 13_000
@@ -32,8 +33,13 @@ func TestGovernor_LaysExcessToTheTenant(t *testing.T) {
 		}, 450_000, 90_000, true},
 	} {
 		t.Run(name, func(t *testing.T) {
+			coarse := unit.Joules(0)
+			if name == "coarse counter" {
+				coarse = 36_000
+			}
 			synctest.Test(t, func(t *testing.T) {
 				s := newSim(t, 40)
+				s.tenant.coarse = coarse
 				cfg := s.config()
 				cfg.Journal = mem.New()
 				g, stop := s.start(cfg)

@@ -224,7 +224,7 @@ func (g *Governor) figures(f *feeder, c *claim, now time.Time) {
 	}
 	c.proof.At = f.now.at
 	c.proof.Free, c.proof.Gone = c.free, c.gone
-	c.proof.Delivered, c.proof.Overrun = unit.Joules(c.joules), unit.Joules(c.overrun)
+	c.proof.Delivered, c.proof.Overrun = unit.Joules(max(0, c.joules)), unit.Joules(c.overrun)
 	c.proof.Freed = max(0, c.baseline-f.now.mining)
 	c.proof.Drawn = 0
 	for _, t := range f.now.tenants {

@@ -150,7 +150,8 @@ type simMeter struct {
 	broken bool
 	bias   float64
 	energy float64
-	plain  bool // it has no energy counter
+	plain  bool        // it has no energy counter
+	coarse unit.Joules // its counter ticks in these; 0: in joules
 }
 
 var (
@@ -168,6 +169,9 @@ func (m *simMeter) refresh(now time.Time, every time.Duration) {
 	}
 	shown := unit.Watts(float64(w) * (1 + m.bias))
 	m.now = fleet.Reading{Watts: shown, Energy: unit.Joules(m.energy) + 1, At: now}
+	if m.coarse > 0 {
+		m.now.Energy = m.now.Energy / m.coarse * m.coarse
+	}
 	if m.plain {
 		m.now.Energy = 0
 	}

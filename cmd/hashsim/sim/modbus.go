@@ -6,7 +6,7 @@ import (
 )
 
 // ModbusMap is the register map that the simulation's Modbus meters have, as configuration names it.
-const ModbusMap = "abb-b23"
+const ModbusMap = "schneider-iem3000"
 
 // gateway is a Modbus TCP gateway with every meter behind it that has a unit.
 func (m *meters) gateway(list []Meter) *devicetest.ModbusGateway {
@@ -19,6 +19,7 @@ func (m *meters) gateway(list []Meter) *devicetest.ModbusGateway {
 			watts, _ := m.sample(one.Feeder, one.Role, one.Tenant)
 			return watts
 		})
+		meter.Layout = devicetest.LayoutIEM3000
 		meter.Joules = func() float64 {
 			_, joules, _ := m.site.read(one.Feeder, one.Role, one.Tenant) // it is one of the plan's
 			return joules

@@ -65,20 +65,33 @@ func NewModbusGateway(meters ...*ModbusMeter) *ModbusGateway {
 	return g
 }
 
-// NewModbusMeter keeps signed 32-bit hundredths of a watt at 0x5b14 and hundredths of a kWh in 64 bits at
-// 0x5000, both to be read by function 3: as an ABB B23 does (its manual 2CMC485003M0201, 9.3).
+// NewModbusMeter has the registers of an ABB B23; another Layout may be set before it is used.
 func NewModbusMeter(unit uint8, watts func() float64) *ModbusMeter {
-	return &ModbusMeter{Unit: unit, watts: watts, Layout: func(
-		function uint8, at, n uint16, w, j float64,
-	) ([]byte, bool) {
-		switch {
-		case function == 3 && at == 0x5b14 && n == 2:
-			return binary.BigEndian.AppendUint32(nil, uint32(int32(math.Round(w*100)))), true
-		case function == 3 && at == 0x5000 && n == 4:
-			return binary.BigEndian.AppendUint64(nil, uint64(j/36_000)), true
-		}
-		return nil, false
-	}}
+	return &ModbusMeter{Unit: unit, watts: watts, Layout: LayoutB23}
+}
+
+// LayoutB23 keeps signed 32-bit hundredths of a watt at 0x5b14 and hundredths of a kilowatt-hour in 64 bits at
+// 0x5000, as an ABB B23 does (its manual 2CMC485003M0201, 9.3).
+func LayoutB23(function uint8, at, n uint16, watts, joules float64) ([]byte, bool) {
+	switch {
+	case function == 3 && at == 0x5b14 && n == 2:
+		return binary.BigEndian.AppendUint32(nil, uint32(int32(math.Round(watts*100)))), true
+	case function == 3 && at == 0x5000 && n == 4:
+		return binary.BigEndian.AppendUint64(nil, uint64(joules/36_000)), true
+	}
+	return nil, false
+}
+
+// LayoutIEM3000 keeps kilowatts as float32 in register 3060 and watt-hours in 64 bits in 3204, counted from 1,
+// as a Schneider iEM3000 does (its manual DOCA0005EN).
+func LayoutIEM3000(function uint8, at, n uint16, watts, joules float64) ([]byte, bool) {
+	switch {
+	case function == 3 && at == 3059 && n == 2:
+		return binary.BigEndian.AppendUint32(nil, math.Float32bits(float32(watts/1000))), true
+	case function == 3 && at == 3203 && n == 4:
+		return binary.BigEndian.AppendUint64(nil, uint64(joules/3600)), true
+	}
+	return nil, false
 }
 
 // Fail makes the meter fail from now on; ModbusSound ends it.
