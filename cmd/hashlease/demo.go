@@ -57,7 +57,8 @@ type demo struct {
 
 	nodes  []*node.Child
 	plan   sim.Plan
-	scale  float64 // of the simulated hashes; 0 is the simulation's own
+	modbus fleet.FeederID // whose meters are read by Modbus TCP; empty: nobody's
+	scale  float64        // of the simulated hashes; 0 is the simulation's own
 	sim    *sim.Sim
 	tenant *sim.Tenant
 	// tenantRun lets the tenant act until the simulation ends.
@@ -81,6 +82,7 @@ func (c *demoCmd) Run(ctx context.Context, e *env) error {
 		return usagef("--json prints results at the end: give --for too, as --for 90s")
 	}
 	d := newDemo(c, e)
+	d.modbus = "f2" // as at a site with switchgear of two ages
 	d.scale = demoScale(c.Miners)
 	if c.Debug {
 		d.log = slog.New(slog.NewTextHandler(e.stderr, nil))
@@ -304,14 +306,11 @@ func (d *demo) write(m *made, cfg *config.Config) (*config.Config, error) {
 	return &read, err
 }
 
-// modbusFeeder is the one whose meters are read by Modbus TCP, as at a site with switchgear of two ages.
-const modbusFeeder = "f2"
-
 func (d *demo) meters() map[fleet.FeederID][]config.Meter {
 	m := map[fleet.FeederID][]config.Meter{}
 	for _, meter := range d.plan.Meters() {
 		one := config.Meter{Role: meter.Role, Tenant: meter.Tenant}
-		if meter.Feeder == modbusFeeder {
+		if meter.Feeder == d.modbus {
 			one.Modbus, one.Unit, one.Map = d.sim.ModbusAddr(), meter.Unit, sim.ModbusMap
 		} else {
 			one.URL = "http://" + d.sim.Addr() + meter.Path

@@ -213,7 +213,12 @@ func TestProgram_KeepsItsPromisesThroughAKill(t *testing.T) {
 	s.sim.MarkTruth()
 
 	old := s.mineOneShare()
-	s.eventually("the lease is active", time.Minute, func() bool { return s.lease().State == "ACTIVE" })
+	s.eventually("the lease is active", time.Minute, func() bool {
+		if l := s.lease(); l.State == "REFUSED" {
+			t.Fatalf("the lease was refused: %s", l.Reason)
+		}
+		return s.lease().State == "ACTIVE"
+	})
 	s.kill()
 	s.startServer()
 	s.eventually("every miner is back", time.Minute, func() bool {
