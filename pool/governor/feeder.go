@@ -36,6 +36,7 @@ type feeder struct {
 	tokens    float64   // watts that may be restored now
 	tokensAt  time.Time // when tokens were last added
 	reducedAt time.Time // when the last reduction left for a device
+	touched   bool      // an order was made in this process
 	settledAt time.Time // when an order was last found to have taken effect
 	calmSince time.Time // since when every claim is proven; the last change of that
 	history   sampleRing
@@ -198,7 +199,7 @@ func (f *feeder) smoothBase() {
 		low, high = f.recent.spread(raw, f.now.at)
 	}
 	switch {
-	case first:
+	case first, !f.touched: // with machines on their way branches that are read apart do not add up
 		f.base = raw
 	case low > f.base && f.now.derived:
 		f.base = low

@@ -16,6 +16,9 @@ func (g *Governor) looking(f *feeder, now time.Time) bool {
 	if since >= lookMost || !f.now.fresh || !within {
 		return false
 	}
+	if !f.touched && now.Sub(f.settledAt) < settle {
+		return true // machines have just arrived; what meters say of the base load is still askew
+	}
 	for _, w := range f.workers {
 		switch {
 		case w.ordered():

@@ -213,6 +213,7 @@ func (w *worker) rising() unit.Watts {
 
 // issue makes sp the worker's order in force, to be sent after a delay.
 func (g *Governor) issue(w *worker, sp fleet.Setpoint, now time.Time, delay time.Duration) {
+	w.feeder.touched = true
 	changed := sp.Mode != w.order.Mode || sp.Watts != w.order.Watts || !w.ordered()
 	if changed {
 		w.from = w.least(now)

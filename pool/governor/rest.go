@@ -41,7 +41,7 @@ func (f *feeder) sum(now time.Time) {
 		} else {
 			t.words += believed
 		}
-		t.settled = t.settled && w.settled
+		t.settled = t.settled && w.settled && !w.moving
 	}
 	f.tally = t
 }

@@ -226,6 +226,9 @@ func (g *Governor) observe(w *worker, now time.Time) {
 	if w.speaks && !w.ordered() {
 		w.find()
 	}
+	if moved && !w.moving { // what a meter showed before explains nothing
+		w.feeder.settledAt = now
+	}
 	if w.turned(spoke, moved, low) || (a == nil) != (actuator == nil) {
 		w.feeder.unrest()
 	}
@@ -273,7 +276,7 @@ func (w *worker) listen(now time.Time) {
 
 // find takes a device's word for the state that it is in, before it gets its first order.
 func (w *worker) find() {
-	if w.found && w.foundAt == w.reported {
+	if w.found && w.foundAt == w.reported && (w.moving || w.confirmed < w.full()) {
 		return
 	}
 	w.foundAt = w.reported
@@ -288,4 +291,7 @@ func (w *worker) find() {
 	sp.Hashrate = w.Rate(sp.Mode, w.reported)
 	w.order, w.found = sp, true
 	w.confirmed = max(sp.Watts, w.reported)
+	if w.moving { // a meter shows later what it has said
+		w.confirmed = w.full()
+	}
 }
