@@ -333,7 +333,8 @@ func TestGovernor_LearnsFromDispatches(t *testing.T) {
 			t.Fatal("nothing was learnt")
 		}
 		for _, r := range rs {
-			if r.Firmware != "own 1.0" || !r.Metered || r.Freed < 0.5 || r.Shed < time.Second || r.Failures > 0 || r.Orders == 0 {
+			if r.Firmware != "own 1.0" || !r.Metered || r.Freed < 0.5 || r.Shed < time.Second ||
+				r.Failures > 0 || r.Orders == 0 {
 				t.Errorf("%+v", r)
 			}
 		}

@@ -31,19 +31,22 @@ func (g *Governor) account(f *feeder, claims []*claim) {
 			if gap <= longestGap {
 				byWatts = float64(r.Watts+last.Watts) / 2 * gap.Seconds()
 			}
-			divide(claims, m.Tenant, last.At, r.At, counted, byWatts)
+			divide(claims, m.Tenant, span{last.At, r.At}, counted, byWatts)
 		case gap <= longestGap:
 			byWatts := float64(r.Watts+last.Watts) / 2 * gap.Seconds()
-			divide(claims, m.Tenant, last.At, r.At, byWatts, byWatts)
+			divide(claims, m.Tenant, span{last.At, r.At}, byWatts, byWatts)
 		}
 	}
 }
 
+// span is the time between two readings.
+type span struct{ from, to time.Time }
+
 // divide accounts what the tenant was allowed to draw as delivered, and the rest as overrun. What was too
 // much is told by watts: counters tick in hundredths of a kilowatt-hour and stand still between two ticks.
-func divide(claims []*claim, tenant string, from, to time.Time, joules, byWatts float64) {
-	over := byWatts - overdrawn(claims, tenant, from, to, byWatts)
-	share(claims, tenant, from, to, joules-over)
+func divide(claims []*claim, tenant string, t span, joules, byWatts float64) {
+	over := byWatts - overdrawn(claims, tenant, t.from, t.to, byWatts)
+	share(claims, tenant, t.from, t.to, joules-over)
 }
 
 // share divides energy that a tenant drew between two instants among its claims. Of a span that reaches

@@ -217,12 +217,7 @@ func (g *Governor) observe(w *worker, now time.Time) {
 	}
 	w.actuator, w.via = a, via
 	w.learnCapability()
-	for _, l := range slices.Backward(w.links) { // an agent's link knows none
-		if f := l.Firmware(); f != "" {
-			w.firmware = f
-			break
-		}
-	}
+	w.learnFirmware()
 	if w.speaks && !w.ordered() {
 		w.find()
 	}
@@ -237,6 +232,16 @@ func (g *Governor) observe(w *worker, now time.Time) {
 // turned says that the worker says something else of its draw than before.
 func (w *worker) turned(spoke, moved, low bool) bool {
 	return w.speaks != spoke || w.moving != moved || w.low() != low
+}
+
+// learnFirmware takes the newest session's word for it; an agent's link knows none.
+func (w *worker) learnFirmware() {
+	for _, l := range slices.Backward(w.links) {
+		if f := l.Firmware(); f != "" {
+			w.firmware = f
+			return
+		}
+	}
 }
 
 // learnCapability asks the actuator what it can do.

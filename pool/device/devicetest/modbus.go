@@ -70,8 +70,8 @@ func NewModbusMeter(unit uint8, watts func() float64) *ModbusMeter {
 	return &ModbusMeter{Unit: unit, watts: watts, Layout: LayoutB23}
 }
 
-// LayoutB23 keeps signed 32-bit hundredths of a watt at 0x5b14 and hundredths of a kilowatt-hour in 64 bits at
-// 0x5000, as an ABB B23 does (its manual 2CMC485003M0201, 9.3).
+// LayoutB23 keeps signed 32-bit hundredths of a watt at 0x5b14 and hundredths of a kilowatt-hour in 64 bits
+// at 0x5000, as an ABB B23 does (its manual 2CMC485003M0201, 9.3).
 func LayoutB23(function uint8, at, n uint16, watts, joules float64) ([]byte, bool) {
 	switch {
 	case function == 3 && at == 0x5b14 && n == 2:
@@ -82,8 +82,8 @@ func LayoutB23(function uint8, at, n uint16, watts, joules float64) ([]byte, boo
 	return nil, false
 }
 
-// LayoutIEM3000 keeps kilowatts as float32 in register 3060 and watt-hours in 64 bits in 3204, counted from 1,
-// as a Schneider iEM3000 does (its manual DOCA0005EN).
+// LayoutIEM3000 keeps kilowatts as float32 in register 3060 and watt-hours in 64 bits in 3204, counted from
+// 1, as a Schneider iEM3000 does (its manual DOCA0005EN).
 func LayoutIEM3000(function uint8, at, n uint16, watts, joules float64) ([]byte, bool) {
 	switch {
 	case function == 3 && at == 3059 && n == 2:
