@@ -139,7 +139,8 @@ func TestConfig_ComesFromTheServersFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(plan, got.Plan); diff != "" {
+	zones := cmp.Comparer(func(a, b *time.Location) bool { return a.String() == b.String() }) // none is UTC
+	if diff := cmp.Diff(plan, got.Plan, zones); diff != "" {
 		t.Errorf("plan (-want +got):\n%s", diff)
 	}
 	if got.Pool.Address != "127.0.0.1:3333" || *got.Pool.Authority != authority.Public() ||
