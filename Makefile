@@ -59,7 +59,7 @@ cover: ## print test coverage by function; dist/cover.html shows the lines
 		-coverprofile=dist/cover.out ./...
 	go tool cover -html=dist/cover.out -o dist/cover.html && go tool cover -func=dist/cover.out
 
-sim: ## simulate 10,000 workers for 10^6 s under the real governor (an hour, both cores); rewrites docs/performance.md
+sim: ## run the real governor over 10,000 simulated workers for an hour, both cores; rewrites docs/performance.md
 	go test ./pool/governor/simtest -run LongStory -count 1 -timeout 90m -v -sim.long \
 		-sim.into $(abspath docs/performance.md) $(ARGS)
 
