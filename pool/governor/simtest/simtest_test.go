@@ -36,9 +36,13 @@ func TestSim_ShortStories(t *testing.T) {
 	if *seed != 0 {
 		seeds = []uint64{*seed}
 	}
+	span := 2 * time.Hour
+	if testing.Short() { // as the race detector runs them, five times as slowly
+		seeds, span = seeds[:1], time.Hour
+	}
 	for _, s := range seeds {
 		t.Run(fmt.Sprint(s), func(t *testing.T) {
-			res := simulate(t, simtest.Short(s, 300, 2*time.Hour))
+			res := simulate(t, simtest.Short(s, 300, span))
 			t.Log("\n" + res.Text())
 			if err := res.Err(); err != nil {
 				t.Errorf("%v\nagain: go test ./pool/governor/simtest -run ShortStories -sim.seed %d", err, s)
