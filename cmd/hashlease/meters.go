@@ -31,6 +31,7 @@ func (s *server) meters(registry *fleet.Registry, workers []fleet.Worker) (list 
 			for _, m := range f.Meters {
 				one := governor.Meter{Name: m.Name(f.ID), Feeder: f.ID, Role: m.Role, Tenant: m.Tenant}
 				if m.Devices {
+					one.Words, one.Suffices = true, m.DevicesSuffice
 					one.Meter = sumOf(f.ID, registry, workers)
 				} else if one.Meter, err = openMeter(&m, 0, 0); err != nil {
 					return nil, fmt.Errorf("meter %s: %w", one.Name, err)

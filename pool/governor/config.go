@@ -72,6 +72,9 @@ type Meter struct {
 	Role   fleet.Role
 	Tenant string // whose branch, for the role Tenant
 	Meter  fleet.Meter
+	// Words says that it adds up what machines say of themselves (SumOfDevices). Where no meter of the whole
+	// is beside it, nothing is sold of the feeder, unless the operator says that their words suffice.
+	Words, Suffices bool
 }
 
 // DefaultConfig has every rate and duration set, and no site.

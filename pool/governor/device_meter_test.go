@@ -1,6 +1,7 @@
 package governor_test
 
 import (
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -33,4 +34,46 @@ func TestSumOfDevices_CountsTheSilentInFull(t *testing.T) {
 			t.Errorf("a minute later: %+v", r)
 		}
 	})
+}
+
+// Ensure that a feeder of which only its machines' own words tell what it draws sells nothing, with the reason,
+// unless the operator says that they suffice or a meter of the whole is there, and that status says what it is.
+func TestGovernor_SellsNothingByWordsAlone(t *testing.T) {
+	for name, c := range map[string]struct {
+		total, suffice, sells bool
+	}{
+		"words alone": {false, false, false}, "they suffice": {false, true, true},
+		"and a total": {true, false, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newSim(t, 20)
+				cfg := s.config()
+				sum := &governor.SumOfDevices{Registry: s.registry, Permille: governor.DeratePermilleOfDevices}
+				sum.Workers = cfg.Workers
+				meters := []governor.Meter{{
+					Name: "words", Feeder: "f1", Role: fleet.Mining, Meter: sum, Words: true, Suffices: c.suffice,
+				}}
+				if c.total {
+					meters = append(meters, cfg.Meters[0])
+				}
+				cfg.Meters = meters
+				g, stop := s.start(cfg)
+				defer stop()
+				setCaps(t, g, 1)
+				s.run(40 * time.Second)
+				hs, err := g.Headroom("")
+				if err != nil {
+					t.Fatal(err)
+				}
+				h := hs[0]
+				if (h.Firm > 0) != c.sells || !c.sells && !strings.Contains(h.Reason, "own words") {
+					t.Errorf("sells %v: %q", h.Firm, h.Reason)
+				}
+				if m := stateOf(g, "words"); !strings.Contains(m.Detail, "no meter") {
+					t.Errorf("the status says %+v", m)
+				}
+			})
+		})
+	}
 }

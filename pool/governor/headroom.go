@@ -58,7 +58,8 @@ type Headroom struct {
 	ProvenAt time.Time  // the oldest proof of a worker counted; zero if none was measured
 	Findings []Finding  // of the last commissioning
 
-	lost bool // no meter tells anything any more
+	lost  bool // no meter tells anything any more
+	words bool // only machines' own words tell what mining draws
 }
 
 // Exclusion is workers that are not counted on for one reason.
@@ -95,7 +96,7 @@ func (g *Governor) headroomOf(f *feeder, now time.Time) Headroom {
 	h := Headroom{
 		Site: f.Site, Feeder: f.ID,
 		Limit: f.Limit, Reserve: f.Reserve, Margin: f.margin(&g.cfg), Base: f.base,
-		lost: f.now.lost, Workers: len(f.workers), Declared: f.Notice, Findings: f.commissioned.Findings,
+		lost: f.now.lost, words: f.wordsAlone(), Workers: len(f.workers), Declared: f.Notice, Findings: f.commissioned.Findings,
 	}
 	kinds := g.kindsOn(f, now)
 	out, domains := map[string]*Exclusion{}, map[string]unit.Watts{}
@@ -140,7 +141,7 @@ func (g *Governor) headroomOf(f *feeder, now time.Time) Headroom {
 func (h *Headroom) sum() {
 	stays := h.Base + h.NotCounted + h.Asleep + h.NotFreed
 	h.Firm = max(0, h.Limit-h.Reserve-h.Margin-stays-h.Source-h.Failures-h.Domain-h.Heat)
-	if h.Counted == 0 || h.lost {
+	if h.Counted == 0 || h.lost || h.words {
 		h.Firm = 0 // what is free by chance may be gone by the next second: nobody could make room again
 	}
 }
@@ -281,6 +282,9 @@ func (h *Headroom) explain(f *feeder) {
 	switch {
 	case h.lost:
 		h.Reason = "its meter is lost: " + f.now.trouble
+	case h.words:
+		h.Reason = "only its machines' own words tell what mining draws: a meter is needed, or " +
+			"devices_suffice = true in the configuration"
 	case f.commission != nil:
 		h.Reason = "it is being commissioned now"
 	case undone > 0 && measured:

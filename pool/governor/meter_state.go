@@ -114,7 +114,24 @@ func (m *meter) judge(cfg *Config, now time.Time) (fleet.Reading, MeterState, st
 		return r, MeterInconsistent, fmt.Sprintf("meter %s: its energy counter and its watts disagree by "+
 			"more than 5 %%: check its registers, scale and current transformers", m.Name)
 	}
+	if m.Words {
+		return r, MeterOK, "what its machines say of themselves, with a derating; no meter"
+	}
 	return r, MeterOK, ""
+}
+
+// wordsAlone says that nothing but machines' own words tells what the feeder's mining draws.
+func (f *feeder) wordsAlone() bool {
+	alone := false
+	for _, m := range f.meters {
+		switch {
+		case m.Role == fleet.Total, m.Role == fleet.Mining && (!m.Words || m.Suffices):
+			return false
+		case m.Words:
+			alone = true
+		}
+	}
+	return alone
 }
 
 // dispute is whether two ways of telling a feeder's mining disagree, for how long, and by how much.

@@ -84,7 +84,7 @@ func full() config.Config {
 					},
 					Energy: &config.Register{Function: 3, Address: 100, Type: device.Uint64, Scale: 3600},
 				},
-				{Role: fleet.Mining, Devices: true},
+				{Role: fleet.Mining, Devices: true, DevicesSuffice: true},
 			},
 		}},
 	}}
@@ -236,6 +236,7 @@ func TestValidate_ListsEveryFault(t *testing.T) {
 		{Role: fleet.Tenant, Tenant: "nobody", URL: "x"},
 		{Role: fleet.Base, URL: "http://x", Modbus: "y", Map: "abb"},
 		{Role: fleet.Base, Devices: true, Unit: 4},
+		{Role: fleet.Base, URL: "http://x", DevicesSuffice: true},
 		{
 			Role: fleet.Base, Modbus: "h:1",
 			Power: []config.Register{{Function: 5, Type: device.Int16, Scale: 1}},
@@ -280,7 +281,8 @@ func TestValidate_ListsEveryFault(t *testing.T) {
 		`feeder "n1" meter 2: map: "abb": one of abb-b23, schneider-iem3000, or`,
 		`feeder "n1" meter 3: devices: their sum is accepted for the role mining alone`,
 		`feeder "n1" meter 3: unit, map, power and energy are accepted only with modbus`,
-		`feeder "n1" meter 4: power: function is 5: 3`,
+		`feeder "n1" meter 4: devices_suffice is accepted only with devices`,
+		`feeder "n1" meter 5: power: function is 5: 3`,
 		`feeder "n1": arm act needs a meter with role total or mining`,
 		`worker "a.w1": model "Antminer S1" is not known and there is no curve`,
 		`feeder "n1": limit is 0 W`,

@@ -24,6 +24,8 @@ type Meter struct {
 	// Devices says that the sum of what the machines say of themselves stands for the branch mining. It is a
 	// last resort: their words are 5 to 20 % off.
 	Devices bool `toml:"devices"`
+	// DevicesSuffice sells the feeder's watts by their words alone, without a meter of the whole.
+	DevicesSuffice bool `toml:"devices_suffice"`
 }
 
 // Register is where a meter keeps one number.
@@ -75,6 +77,9 @@ func (v *validation) meterAt(name string, m *Meter) {
 		v.faultf("%s: %d of url, modbus and devices are there: exactly one is accepted", name, kinds)
 	}
 	v.meterURL(name, m.URL)
+	if m.DevicesSuffice && !m.Devices {
+		v.faultf("%s: devices_suffice is accepted only with devices", name)
+	}
 	if m.Devices && m.Role != fleet.Mining {
 		v.faultf("%s: devices: their sum is accepted for the role mining alone", name)
 	}
