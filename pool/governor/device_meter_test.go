@@ -36,8 +36,9 @@ func TestSumOfDevices_CountsTheSilentInFull(t *testing.T) {
 	})
 }
 
-// Ensure that a feeder of which only its machines' own words tell what it draws sells nothing, with the reason,
-// unless the operator says that they suffice or a meter of the whole is there, and that status says what it is.
+// Ensure that a feeder of which only its machines' own words tell what it draws sells nothing, with the
+// reason, unless the operator says that they suffice or a meter of the whole is there, and that status says
+// what it is.
 func TestGovernor_SellsNothingByWordsAlone(t *testing.T) {
 	for name, c := range map[string]struct {
 		total, suffice, sells bool
@@ -49,10 +50,12 @@ func TestGovernor_SellsNothingByWordsAlone(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newSim(t, 20)
 				cfg := s.config()
-				sum := &governor.SumOfDevices{Registry: s.registry, Permille: governor.DeratePermilleOfDevices}
-				sum.Workers = cfg.Workers
+				sum := &governor.SumOfDevices{
+					Registry: s.registry, Permille: governor.DeratePermilleOfDevices, Workers: cfg.Workers,
+				}
 				meters := []governor.Meter{{
-					Name: "words", Feeder: "f1", Role: fleet.Mining, Meter: sum, Words: true, Suffices: c.suffice,
+					Name: "words", Feeder: "f1", Role: fleet.Mining, Meter: sum,
+					Words: true, Suffices: c.suffice,
 				}}
 				if c.total {
 					meters = append(meters, cfg.Meters[0])

@@ -96,7 +96,8 @@ func (g *Governor) headroomOf(f *feeder, now time.Time) Headroom {
 	h := Headroom{
 		Site: f.Site, Feeder: f.ID,
 		Limit: f.Limit, Reserve: f.Reserve, Margin: f.margin(&g.cfg), Base: f.base,
-		lost: f.now.lost, words: f.wordsAlone(), Workers: len(f.workers), Declared: f.Notice, Findings: f.commissioned.Findings,
+		lost: f.now.lost, words: f.wordsAlone(), Workers: len(f.workers),
+		Declared: f.Notice, Findings: f.commissioned.Findings,
 	}
 	kinds := g.kindsOn(f, now)
 	out, domains := map[string]*Exclusion{}, map[string]unit.Watts{}
