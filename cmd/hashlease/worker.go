@@ -8,7 +8,7 @@ import (
 )
 
 type workerCmd struct {
-	Pin   workerPinCmd   `cmd:"" help:"Leave a machine alone: no lease, price or plan reduces it."`
+	Pin   workerPinCmd   `cmd:"" help:"Leave a machine alone: only an emergency stop reduces it."`
 	Unpin workerUnpinCmd `cmd:"" help:"Let a machine give way again."`
 	Pins  workerPinsCmd  `cmd:"" help:"Show the machines that are left alone."`
 }
