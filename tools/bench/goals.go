@@ -185,11 +185,13 @@ var goals = []goal{
 		metric: "x-optimum", unit: "x optimum", goal: 1.01,
 	},
 	{
-		name: "worst_first_hash_lost_100k", pkg: "./pool/fleet", bench: "BenchmarkPlan_HashLost/workers=100000",
+		name: "worst_first_hash_lost_100k", pkg: "./pool/fleet",
+		bench:  "BenchmarkPlan_HashLost/workers=100000",
 		metric: "worst-first-x-optimum", unit: "x optimum", goal: 1, higher: true,
 	},
 	{
-		name: "random_hash_lost_100k", pkg: "./pool/fleet", bench: "BenchmarkPlan_HashLost/workers=100000",
+		name: "random_hash_lost_100k", pkg: "./pool/fleet",
+		bench:  "BenchmarkPlan_HashLost/workers=100000",
 		metric: "random-x-optimum", unit: "x optimum", goal: 1, higher: true,
 	},
 	{
