@@ -1,0 +1,225 @@
+package devicetest
+
+import (
+	"math"
+	"sync"
+	"time"
+
+	"github.com/hashlease/hashlease/pool/fleet"
+	"github.com/hashlease/hashlease/pool/unit"
+)
+
+// Body is the machine behind an emulated interface: its physics.
+type Body interface {
+	// State is what the machine is doing now.
+	State() BodyState
+	// Order starts the transition to full power, to watts, or to sleep, as slow as the machine is.
+	Order(mode fleet.Mode, watts unit.Watts)
+	// Reboot lets the machine begin anew: with what it was last told if keep, at full power otherwise.
+	Reboot(keep bool)
+}
+
+// BodyState is what a machine is doing.
+type BodyState struct {
+	Mode     fleet.Mode // that it was last told
+	Moving   bool       // on its way there
+	Watts    unit.Watts // drawn now
+	Target   unit.Watts // drawn when it gets there
+	Hashrate unit.Hashrate
+	Full     fleet.Point
+	Least    unit.Watts    // of its curve
+	Uptime   time.Duration // of its mining software
+}
+
+// Pool is one pool slot of a machine.
+type Pool struct {
+	URL, User, Password string
+}
+
+// Facts are what never changes about a machine.
+type Facts struct {
+	Model   string // as its firmware spells it
+	Version string // of its firmware
+	Serial  string
+	MAC     string
+	Host    string
+}
+
+// Defects are what is wrong with a machine's interface. The zero value is a sound one.
+type Defects struct {
+	Dead   bool          // nobody answers: connections are taken and nothing is said
+	Deaf   bool          // orders are answered well and do nothing
+	Late   time.Duration // before each answer
+	Watts  float64       // factor on the watts that it reports; 0: 1
+	Login  bool          // refuses every login
+	Expire bool          // forgets its sessions and tokens after one use
+	Broken bool          // answers with bytes that are no answer
+}
+
+// Machine is what all emulated interfaces stand in front of: facts, pools, defects and a body. An
+// interface shows it as its vendor documents; it is safe for several goroutines.
+type Machine struct {
+	Facts Facts
+	Body  Body
+
+	mu      sync.Mutex
+	pools   []Pool
+	active  int
+	defects Defects
+	orders  int
+}
+
+// NewMachine is a machine that mines at the first of its pools.
+func NewMachine(f Facts, b Body, pools ...Pool) *Machine {
+	return &Machine{Facts: f, Body: b, pools: pools}
+}
+
+// Pools are the machine's pools and which of them is active.
+func (m *Machine) Pools() (pools []Pool, active int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return append([]Pool(nil), m.pools...), m.active
+}
+
+// SetPools replaces the machine's pools, as some interfaces do with each write.
+func (m *Machine) SetPools(p []Pool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.pools, m.active = append([]Pool(nil), p...), 0
+}
+
+// Escape moves the machine to its n-th pool, from 0.
+func (m *Machine) Escape(n int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.active = n
+}
+
+// Fail sets what is wrong from now on.
+func (m *Machine) Fail(d Defects) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.defects = d
+}
+
+// Defects are what is wrong now.
+func (m *Machine) Defects() Defects {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.defects
+}
+
+// Order is an order that came over the interface: it is counted, and obeyed unless the machine is deaf.
+func (m *Machine) Order(mode fleet.Mode, watts unit.Watts) {
+	m.mu.Lock()
+	m.orders++
+	deaf := m.defects.Deaf
+	m.mu.Unlock()
+	if !deaf {
+		m.Body.Order(mode, watts)
+	}
+}
+
+// Orders counts the orders that came, obeyed or not: writes, as a machine in observe must have none.
+func (m *Machine) Orders() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.orders
+}
+
+// Reported is the watts that the machine says it draws.
+func (m *Machine) Reported() unit.Watts {
+	w, d := m.Body.State().Watts, m.Defects()
+	if d.Watts > 0 {
+		w = unit.Watts(math.Round(float64(w) * d.Watts))
+	}
+	return w
+}
+
+// Rig is the simplest Body: straight ramps between the points of a curve.
+type Rig struct {
+	Curve    fleet.Curve
+	Sleep    unit.Watts
+	ShedIn   time.Duration // from an order to less
+	ReturnIn time.Duration // from an order to more
+
+	mu         sync.Mutex
+	mode       fleet.Mode
+	from, to   unit.Watts
+	began, end time.Time
+	up         time.Time
+}
+
+var _ Body = (*Rig)(nil)
+
+// State implements Body.
+func (r *Rig) State() BodyState {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := time.Now()
+	r.startLocked(now)
+	w := r.wattsLocked(now)
+	worker := fleet.Worker{Curve: r.Curve, Sleep: r.Sleep}
+	s := BodyState{
+		Mode: r.mode, Moving: now.Before(r.end), Watts: w, Target: r.to,
+		Full: r.Curve.Full(), Least: r.Curve[0].Watts, Uptime: now.Sub(r.up),
+	}
+	if w > r.Sleep {
+		s.Hashrate = worker.Rate(fleet.Capped, max(w, s.Least))
+	}
+	return s
+}
+
+// Order implements Body.
+func (r *Rig) Order(mode fleet.Mode, watts unit.Watts) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := time.Now()
+	r.startLocked(now)
+	to := r.Curve.Full().Watts
+	switch mode {
+	case fleet.Paused:
+		to = r.Sleep
+	case fleet.Capped:
+		to = min(max(watts, r.Curve[0].Watts), to)
+	case fleet.Free:
+	}
+	r.mode = mode
+	if to == r.to {
+		return
+	}
+	r.from, r.to, r.began = r.wattsLocked(now), to, now
+	took := r.ReturnIn
+	if to < r.from {
+		took = r.ShedIn
+	}
+	r.end = now.Add(took)
+}
+
+// Reboot implements Body.
+func (r *Rig) Reboot(keep bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := time.Now()
+	r.startLocked(now)
+	if !keep {
+		r.mode, r.to = fleet.Free, r.Curve.Full().Watts
+	}
+	r.from, r.began, r.end, r.up = r.Sleep, now, now.Add(r.ReturnIn), now
+}
+
+// startLocked sets a new rig to full power.
+func (r *Rig) startLocked(now time.Time) {
+	if r.up.IsZero() {
+		r.up, r.began, r.end = now, now, now
+		r.from, r.to = r.Curve.Full().Watts, r.Curve.Full().Watts
+	}
+}
+
+func (r *Rig) wattsLocked(now time.Time) unit.Watts {
+	if !now.Before(r.end) {
+		return r.to
+	}
+	part := float64(now.Sub(r.began)) / float64(r.end.Sub(r.began))
+	return r.from + unit.Watts(math.Round(float64(r.to-r.from)*part))
+}

@@ -1,0 +1,116 @@
+package device
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hashlease/hashlease/pool/fleet"
+	"github.com/hashlease/hashlease/pool/unit"
+)
+
+// Errors of drivers, beside those of the network.
+var (
+	// ErrAnswer says that a machine's answer is not what its interface promises.
+	ErrAnswer = errors.New("not an answer of this interface")
+	// ErrRefused says that the machine understood and declined.
+	ErrRefused = errors.New("the machine refused")
+	// ErrLogin says that the machine does not take the credentials.
+	ErrLogin = errors.New("the machine refused the credentials")
+	// ErrCannot says that the interface has no such command.
+	ErrCannot = errors.New("this machine cannot do that")
+)
+
+// Driver speaks one vendor's interface to one machine. Its calls may come from several goroutines; it
+// makes one call to the machine at a time, because many serve only one. Set repeats harmlessly: an order that
+// is in force already is not sent again. A driver never changes pools.
+type Driver interface {
+	fleet.Actuator
+	fleet.Probe
+	// Identify asks who the machine is.
+	Identify(ctx context.Context) (Identity, error)
+	// Close lets go of connections and sessions.
+	Close()
+}
+
+// Identity is who a machine says that it is. Empty fields were not said.
+type Identity struct {
+	Kind     string      `json:"kind"`     // of driver, as in Kinds
+	Model    string      `json:"model"`    // as fleet's model table spells it where it knows it
+	Firmware string      `json:"firmware"` // name and version
+	Serial   string      `json:"serial,omitempty"`
+	MAC      string      `json:"mac,omitempty"` // lower case with colons
+	Host     string      `json:"host,omitempty"`
+	Nominal  fleet.Point `json:"nominal"`           // full power by its own word
+	Workers  []string    `json:"workers,omitempty"` // names that it uses at its pools, active pool first
+}
+
+// Login is what a machine wants to know before it obeys. It does not print.
+type Login struct {
+	User, Password string
+}
+
+// String hides the password.
+func (l Login) String() string { return l.User + ":***" }
+
+// GoString hides the password.
+func (l Login) GoString() string { return l.String() }
+
+// MarshalText hides the password.
+func (l Login) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
+
+// Config is what a driver is made from.
+type Config struct {
+	Address string // HOST or HOST:PORT; the interface's own port if there is none
+	Login   Login  // the interface's factory login if empty
+	Gate    *Gate  // what it dials through; needed
+	Timeout time.Duration
+	Curve   fleet.Curve // of the machine: what it draws where its interface does not say
+	Sleep   unit.Watts  // drawn asleep, likewise
+	Now     func() time.Time
+}
+
+// DefaultTimeout is for one call to a machine.
+const DefaultTimeout = 5 * time.Second
+
+// opener makes a driver of one kind; it does not connect.
+type opener struct {
+	port int // its interface's own
+	open func(Config) (Driver, error)
+}
+
+// openers are all kinds of drivers by name.
+var openers = map[string]opener{}
+
+// Kinds lists the kinds of drivers that Open knows.
+func Kinds() []string { return slices.Sorted(maps.Keys(openers)) }
+
+// Open makes a driver of a kind. It checks the configuration and does not connect.
+func Open(kind string, cfg Config) (Driver, error) {
+	o, ok := openers[kind]
+	if !ok {
+		return nil, fmt.Errorf("kind of machine %q: one of %s is accepted", kind, strings.Join(Kinds(), ", "))
+	}
+	if cfg.Gate == nil {
+		return nil, errors.New("a driver needs a gate: subnets that it may contact")
+	}
+	if cfg.Timeout == 0 {
+		cfg.Timeout = DefaultTimeout
+	}
+	if cfg.Timeout < 0 || cfg.Timeout > time.Minute {
+		return nil, fmt.Errorf("timeout is %v: above 0, at most 1m is accepted", cfg.Timeout)
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	address, err := withPort(cfg.Address, o.port)
+	if err != nil {
+		return nil, err
+	}
+	cfg.Address = address
+	return o.open(cfg)
+}
