@@ -1,6 +1,10 @@
 package fleet
 
-import "github.com/hashlease/hashlease/pool/unit"
+import (
+	"math"
+
+	"github.com/hashlease/hashlease/pool/unit"
+)
 
 // At is the hashrate at w watts, straight between the points. Below the first
 // point there is none: a worker cannot run there. Above the last it is the last's.
@@ -16,6 +20,25 @@ func (c Curve) At(w unit.Watts) unit.Hashrate {
 		}
 	}
 	return c[len(c)-1].Hashrate
+}
+
+// WattsAt is the power that a hashrate takes: At read backwards, within the curve.
+func (c Curve) WattsAt(h unit.Hashrate) unit.Watts {
+	if len(c) == 0 {
+		return 0
+	}
+	for i, b := range c {
+		if h > b.Hashrate {
+			continue
+		}
+		if i == 0 || b.Hashrate == c[i-1].Hashrate {
+			return b.Watts
+		}
+		a := c[i-1]
+		part := float64((h - a.Hashrate) / (b.Hashrate - a.Hashrate))
+		return a.Watts + unit.Watts(math.Round(part*float64(b.Watts-a.Watts)))
+	}
+	return c.Full().Watts
 }
 
 // Draw is what the worker draws in a mode; watts matter for Capped only.

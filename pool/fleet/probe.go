@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/hashlease/hashlease/pool/unit"
@@ -73,4 +74,37 @@ var wattages = [...]string{"unknown", "estimated", "measured"}
 // by nothing else and its feeder's meter.
 type Probe interface {
 	Probe(ctx context.Context) (Sighting, error)
+}
+
+// Bounded is a copy with no more of lists and texts than may be kept: machines are not trusted.
+func (s Sighting) Bounded() Sighting {
+	s.Pool = clip(s.Pool)
+	s.Backups, s.Errors = clipAll(s.Backups, MaxPools), clipAll(s.Errors, MaxErrors)
+	s.Watts, s.Target = clamp(s.Watts), clamp(s.Target)
+	if !(s.Hashrate >= 0) || s.Hashrate > maxHashrate {
+		s.Hashrate = 0
+	}
+	return s
+}
+
+const (
+	maxText = 200           // bytes of a text that is kept
+	maxDraw = unit.Megawatt // of one machine
+)
+
+func clamp(w unit.Watts) unit.Watts { return min(max(w, 0), maxDraw) }
+
+func clip(s string) string {
+	if len(s) > maxText {
+		s = s[:maxText]
+	}
+	return strings.ToValidUTF8(s, "?")
+}
+
+func clipAll(all []string, most int) []string {
+	var out []string
+	for _, s := range all[:min(len(all), most)] {
+		out = append(out, clip(s))
+	}
+	return out
 }

@@ -189,6 +189,9 @@ type Capability struct {
 	ShedIn     time.Duration // declared time to 95 % of a reduction
 	ReturnIn   time.Duration // declared time to 95 % of a return
 	HoldsAlone bool          // keeps a reduction without us: may back FIRM capacity
+	Restarts   bool          // to be capped it restarts its mining, and hashes nothing for ReturnIn
+	Forgets    bool          // is at full power after a reboot, whatever it was told before
+	Measured   bool          // says watts that its power supply measures; otherwise it estimates them
 }
 
 // Ack is a device's answer to a setpoint: a claim, never a proof.

@@ -2,6 +2,7 @@ package devicetest
 
 import (
 	"math"
+	"net/http"
 	"sync"
 	"time"
 
@@ -26,8 +27,8 @@ type BodyState struct {
 	Watts    unit.Watts // drawn now
 	Target   unit.Watts // drawn when it gets there
 	Hashrate unit.Hashrate
-	Full     fleet.Point
-	Least    unit.Watts    // of its curve
+	Curve    fleet.Curve
+	Sleep    unit.Watts    // drawn asleep
 	Uptime   time.Duration // of its mining software
 }
 
@@ -62,11 +63,12 @@ type Machine struct {
 	Facts Facts
 	Body  Body
 
-	mu      sync.Mutex
-	pools   []Pool
-	active  int
-	defects Defects
-	orders  int
+	mu       sync.Mutex
+	pools    []Pool
+	active   int
+	defects  Defects
+	orders   int
+	settings map[string]float64 // that the firmware keeps over a reboot
 }
 
 // NewMachine is a machine that mines at the first of its pools.
@@ -127,6 +129,47 @@ func (m *Machine) Orders() int {
 	return m.orders
 }
 
+// Setting is a number that the firmware was set to, 0 if it was not.
+func (m *Machine) Setting(name string) float64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.settings[name]
+}
+
+// SetSetting sets a number that the firmware keeps.
+func (m *Machine) SetSetting(name string, v float64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.settings == nil {
+		m.settings = map[string]float64{}
+	}
+	m.settings[name] = v
+}
+
+// Answers plays those defects of an HTTP interface that need no knowledge of it, and says whether the
+// request is to be answered.
+func (m *Machine) Answers(w http.ResponseWriter, r *http.Request) bool {
+	d := m.Defects()
+	if d.Late > 0 {
+		wait := time.NewTimer(d.Late)
+		defer wait.Stop()
+		select {
+		case <-wait.C:
+		case <-r.Context().Done():
+			return false
+		}
+	}
+	switch {
+	case d.Dead:
+		<-r.Context().Done()
+		return false
+	case d.Broken:
+		_, _ = w.Write([]byte(`{"power": [`)) // who does not listen gets nothing
+		return false
+	}
+	return true
+}
+
 // Reported is the watts that the machine says it draws.
 func (m *Machine) Reported() unit.Watts {
 	w, d := m.Body.State().Watts, m.Defects()
@@ -159,13 +202,12 @@ func (r *Rig) State() BodyState {
 	now := time.Now()
 	r.startLocked(now)
 	w := r.wattsLocked(now)
-	worker := fleet.Worker{Curve: r.Curve, Sleep: r.Sleep}
 	s := BodyState{
 		Mode: r.mode, Moving: now.Before(r.end), Watts: w, Target: r.to,
-		Full: r.Curve.Full(), Least: r.Curve[0].Watts, Uptime: now.Sub(r.up),
+		Curve: r.Curve, Sleep: r.Sleep, Uptime: now.Sub(r.up),
 	}
 	if w > r.Sleep {
-		s.Hashrate = worker.Rate(fleet.Capped, max(w, s.Least))
+		s.Hashrate = r.Curve.At(max(w, r.Curve[0].Watts))
 	}
 	return s
 }
