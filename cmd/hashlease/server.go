@@ -223,6 +223,7 @@ func (s *server) openGovernor(ctx context.Context) error {
 		return err
 	}
 	cfg.HashScale, cfg.MsatPerHash = s.cfg.HashScale(), s.msatPerHash
+	cfg.ProofAge = time.Duration(s.cfg.Headroom.ProofAge)
 	cfg.LeasePrice, cfg.Owners = s.cfg.Lease.Price, s.cfg.OwnersTerms()
 	cfg.Audit = s.audit.Note
 	s.governor, err = governor.New(ctx, cfg)

@@ -212,6 +212,9 @@ func printHeadroomWords(e *env, h *hashleasev1.Headroom) {
 		}
 		e.printf("%s\n", oneLine(line))
 	}
+	if h.GetWorkersCounted() > 0 {
+		e.printf("%s: N-1 stands in for %s\n", name, oneLine(h.GetDomain()))
+	}
 	for _, x := range h.GetExcluded() {
 		e.printf("%s: %s not counted on: %s\n", name,
 			workersWord(int(x.GetWorkers())), oneLine(x.GetReason()))

@@ -14,7 +14,7 @@ import (
 var scriptedHeadroom = &hashleasev1.Headroom{
 	Feeder: "sites/north/feeders/n1", State: "commissioned", Reason: "1 of 40 workers are not commissioned",
 	Command: "hashlease site commission n1", LimitWatts: 500_000, ReserveWatts: 5000, FirmWatts: 101_000,
-	NotFreedWatts: 9000, DomainWatts: 3500, Workers: 40, WorkersCounted: 39,
+	NotFreedWatts: 9000, DomainWatts: 3500, Domain: "branch p1", Workers: 40, WorkersCounted: 39,
 	Notice: durationpb.New(31 * time.Second), DeclaredNotice: durationpb.New(20 * time.Second),
 	Excluded: []*hashleasev1.Exclusion{{Reason: "not commissioned", Workers: 1, Watts: 3500}},
 	Responses: []*hashleasev1.MeasuredResponse{{
@@ -85,7 +85,8 @@ func TestSiteHeadroom_ShowsEveryTerm(t *testing.T) {
 	d := newDesk(t)
 	d.want(exitOK, "- N-1               3.5 kW\n= FIRM              101 kW\nnotice              31s\n"+
 		"workers counted on  39 of 40\nstate               commissioned\n"+
-		"north/n1: 1 of 40 workers are not commissioned: hashlease site commission n1\n", "",
+		"north/n1: 1 of 40 workers are not commissioned: hashlease site commission n1\n"+
+		"north/n1: N-1 stands in for branch p1\n", "",
 		"site", "headroom", "north")
 	if d.srv.reason != "sites/north" {
 		t.Errorf("asked for %q", d.srv.reason)

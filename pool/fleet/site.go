@@ -73,6 +73,8 @@ type Feeder struct {
 	// Trusted counts its workers by their curves and their own word without a commissioning: for
 	// simulated fleets.
 	Trusted bool
+	// NoSpare sells what the largest single control domain frees, too: nobody stands in for it.
+	NoSpare bool
 }
 
 // Role says what a meter measures on its feeder (design decision 12).

@@ -100,3 +100,29 @@ func TestConfig_ListsEveryFault(t *testing.T) {
 		}
 	}
 }
+
+// Ensure that one control domain that carries a whole feeder is sold only where N-1 is switched off, and that
+// it is said why there is nothing otherwise.
+func TestHeadroom_SellsASingleDomainOnlyWithoutSpare(t *testing.T) {
+	for _, off := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newSim(t, 1)
+			s.feeder.NoSpare, s.feeder.Overload.Watts = off, 3200
+			g, stop := s.start(s.config())
+			defer stop()
+			s.run(10 * time.Second)
+			list, err := g.Headroom("")
+			if err != nil {
+				t.Fatal(err)
+			}
+			h := list[0]
+			said := strings.Contains(h.Reason, "n_minus_1")
+			if sold := h.Firm > 2000; sold != off || h.Spareless != off || said == off {
+				t.Errorf("without spare %v: %+v", off, h)
+			}
+			if !strings.Contains(h.Basis(), h.Reason) {
+				t.Errorf("basis %q", h.Basis())
+			}
+		})
+	}
+}

@@ -45,6 +45,7 @@ type Headroom struct {
 	Failures   unit.Watts  // likewise, for orders that nothing comes of
 	Domain     unit.Watts  // N-1: what the largest single control domain frees
 	DomainName string      // whose that is
+	Spareless  bool        // by configuration nobody's is taken off
 	Heat       unit.Watts  // what is kept running for its heat beyond what stays on anyway
 
 	Firm unit.Watts
@@ -58,8 +59,9 @@ type Headroom struct {
 	ProvenAt time.Time  // the oldest proof of a worker counted; zero if none was measured
 	Findings []Finding  // of the last commissioning
 
-	lost  bool // no meter tells anything any more
-	words bool // only machines' own words tell what mining draws
+	single bool // one control domain is all that is counted on
+	lost   bool // no meter tells anything any more
+	words  bool // only machines' own words tell what mining draws
 }
 
 // Exclusion is workers that are not counted on for one reason.
@@ -97,7 +99,7 @@ func (g *Governor) headroomOf(f *feeder, now time.Time) Headroom {
 		Site: f.Site, Feeder: f.ID,
 		Limit: f.Limit, Reserve: f.Reserve, Margin: f.margin(&g.cfg), Base: f.base,
 		lost: f.now.lost, words: f.wordsAlone(), Workers: len(f.workers),
-		Declared: f.Notice, Findings: f.commissioned.Findings,
+		Declared: f.Notice, Findings: f.commissioned.Findings, Spareless: f.NoSpare,
 	}
 	kinds := g.kindsOn(f, now)
 	out, domains := map[string]*Exclusion{}, map[string]unit.Watts{}
@@ -128,6 +130,7 @@ func (g *Governor) headroomOf(f *feeder, now time.Time) Headroom {
 			h.ProvenAt = w.provenAt
 		}
 	}
+	h.single = len(domains) == 1
 	up := func(v float64) unit.Watts { return unit.Watts(math.Ceil(v)) }
 	h.NotFreed, h.Source, h.Failures = up(notFreed), up(source), up(failures)
 	h.Heat = max(0, f.Heat-h.NotCounted-h.Asleep-h.NotFreed)
@@ -141,6 +144,9 @@ func (g *Governor) headroomOf(f *feeder, now time.Time) Headroom {
 // sum is the formula.
 func (h *Headroom) sum() {
 	stays := h.Base + h.NotCounted + h.Asleep + h.NotFreed
+	if h.Spareless {
+		h.Domain, h.DomainName = 0, noSpare
+	}
 	h.Firm = max(0, h.Limit-h.Reserve-h.Margin-stays-h.Source-h.Failures-h.Domain-h.Heat)
 	if h.Counted == 0 || h.lost || h.words {
 		h.Firm = 0 // what is free by chance may be gone by the next second: nobody could make room again
@@ -206,8 +212,13 @@ const (
 	notProven     = "not commissioned"
 	notProvenNow  = "commissioned too long ago"
 	notMeasured   = "no measured answer of their model and firmware"
-	oneDomainOnly = "one control domain carries all of it: when it fails, nothing is left"
+	oneDomainOnly = "one control domain is all that can give way, and N-1 keeps that back: when it fails, " +
+		"nobody stands in. n_minus_1 = false on the feeder sells it all the same"
+	nothingLeft = "the limit leaves nothing beside what draws on and what is taken off"
 )
+
+// noSpare is whom N-1 stands in for where it is switched off.
+const noSpare = "nobody: n_minus_1 = false"
 
 // countOn says what the worker is counted on for, or why it is not.
 func (g *Governor) countOn(w *worker, kinds map[ResponseKey]*kind, now time.Time) (c counted, why string) {
@@ -296,9 +307,20 @@ func (h *Headroom) explain(f *feeder) {
 	case undone > 0:
 		h.Reason = "nothing is sold of a feeder before it was commissioned"
 		h.Command = commissionCommand(f)
-	case h.Counted == 1 && h.Firm == 0:
-		h.Reason = oneDomainOnly
+	default:
+		h.Reason = h.little()
 	}
+}
+
+// little says why there is little, or nothing, although nothing is to be done about the workers.
+func (h *Headroom) little() string {
+	switch {
+	case h.single && !h.Spareless:
+		return oneDomainOnly
+	case h.Firm == 0 && h.Counted > 0:
+		return nothingLeft
+	}
+	return ""
 }
 
 // undone is how many workers only a commissioning is missing of.

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 
 	"github.com/hashlease/hashlease/pool/fleet"
+	"github.com/hashlease/hashlease/pool/governor"
 	"github.com/hashlease/hashlease/pool/unit"
 )
 
@@ -28,6 +29,7 @@ type Config struct {
 	TLS        TLS        `toml:"tls"`
 	Admin      Admin      `toml:"admin"`
 	Lease      Lease      `toml:"lease"`
+	Headroom   Headroom   `toml:"headroom"`
 	Tenants    []Tenant   `toml:"tenant"`
 	Sites      []Site     `toml:"site"`
 	Workers    []Worker   `toml:"worker"`
@@ -106,6 +108,12 @@ func (l *Lease) Overrun() unit.Msat {
 	return min(3*l.Price, 1e15)
 }
 
+// Headroom is what may be sold of feeders.
+type Headroom struct {
+	// ProofAge is how long a commissioning counts, and each dispatch since.
+	ProofAge Duration `toml:"proof_age"`
+}
+
 // Tenant is somebody who may lease power.
 type Tenant struct {
 	ID      string `toml:"id"`
@@ -147,9 +155,14 @@ type Feeder struct {
 	Heat     unit.Watts     `toml:"heat"`    // of mining that is kept running for its heat
 	Arm      fleet.Arm      `toml:"arm"`
 	// TrustDeclared sells by curves and declared times, without a commissioning.
-	TrustDeclared bool    `toml:"trust_declared"`
-	Meters        []Meter `toml:"meter"`
+	TrustDeclared bool `toml:"trust_declared"`
+	// SpareDomain keeps back what the largest single control domain frees, N-1; absent: true.
+	SpareDomain *bool   `toml:"n_minus_1"`
+	Meters      []Meter `toml:"meter"`
 }
+
+// Spare says whether what the largest single control domain frees is kept back.
+func (f *Feeder) Spare() bool { return f.SpareDomain == nil || *f.SpareDomain }
 
 // Overload is what a feeder bears above its limit, for a bounded time.
 type Overload struct {
@@ -196,9 +209,10 @@ func Default() Config {
 			MinDifficulty: 256, MaxDifficulty: 1 << 31, SharesPerMinute: 12, SharesPerSecond: 20_000,
 			Tag: "hashlease", Limits: defaultLimits(), Timing: defaultTiming(),
 		},
-		GRPC:    Listener{Listen: ":8443"},
-		Console: Listener{Listen: ":9443"},
-		TLS:     TLS{Dir: "tls"},
+		GRPC:     Listener{Listen: ":8443"},
+		Console:  Listener{Listen: ":9443"},
+		TLS:      TLS{Dir: "tls"},
+		Headroom: Headroom{ProofAge: Duration(governor.DefaultConfig().ProofAge)},
 	}
 }
 

@@ -41,6 +41,7 @@ func full() config.Config {
 	c.Stratum.Classes = []config.MinerClass{
 		{Name: "mine", Coinbase: 4000, MinDifficulty: 2.5, Agents: []string{"bitaxe", "x/1"}},
 	}
+	c.Headroom.ProofAge = config.Duration(7 * 24 * time.Hour)
 	c.Admin.KeyHash = hash
 	c.TLS.Hosts = []string{"pool.example", "192.0.2.1"}
 	c.Tenants = []config.Tenant{{ID: "acme", KeyHash: hash}, {ID: "b", KeyHash: hash}}
@@ -71,7 +72,7 @@ func full() config.Config {
 			ID: "n1", Branch: "t1", Limit: 1_500_000, Reserve: 4001, Base: 12_340,
 			Overload: config.Overload{Watts: 10_000, For: config.Duration(90 * time.Second)},
 			Notice:   config.Duration(2 * time.Minute), Restore: 7 * unit.Kilowatt, Arm: fleet.Act,
-			TrustDeclared: true, Heat: 5 * unit.Kilowatt,
+			TrustDeclared: true, SpareDomain: new(bool), Heat: 5 * unit.Kilowatt,
 			Meters: []config.Meter{
 				{Role: fleet.Total, URL: "http://127.0.0.1:9100/n1/total"},
 				{Role: fleet.Tenant, Tenant: "acme", URL: "https://meter.example/acme"},

@@ -98,7 +98,7 @@ func (c *Config) fleetSites() []fleet.Site {
 				ID: f.ID, Site: s.ID, Branch: f.Branch, Limit: f.Limit, Reserve: f.Reserve, Base: f.Base,
 				Overload: fleet.Overload{Watts: f.Overload.Watts, For: time.Duration(f.Overload.For)},
 				Notice:   time.Duration(f.Notice), Restore: f.Restore, Arm: f.Arm,
-				Trusted: f.TrustDeclared, Heat: f.Heat,
+				Trusted: f.TrustDeclared, NoSpare: !f.Spare(), Heat: f.Heat,
 			})
 		}
 		for _, b := range s.Branch {

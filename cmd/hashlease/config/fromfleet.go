@@ -18,11 +18,15 @@ func FromFleet(
 			site.Zone = s.Zone.String()
 		}
 		for _, f := range s.Feeders {
+			var spare *bool // absent is as good as true
+			if f.NoSpare {
+				spare = new(bool)
+			}
 			site.Feeder = append(site.Feeder, Feeder{
 				ID: f.ID, Branch: f.Branch, Limit: f.Limit, Reserve: f.Reserve, Base: f.Base,
 				Overload: Overload{Watts: f.Overload.Watts, For: Duration(f.Overload.For)},
 				Notice:   Duration(f.Notice), Restore: f.Restore, Arm: f.Arm, Meters: meters[f.ID],
-				TrustDeclared: f.Trusted, Heat: f.Heat,
+				TrustDeclared: f.Trusted, SpareDomain: spare, Heat: f.Heat,
 			})
 		}
 		for _, b := range s.Branches {

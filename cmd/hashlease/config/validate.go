@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"time"
 
 	"github.com/hashlease/hashlease/lease"
 	"github.com/hashlease/hashlease/lease/leaserpc"
@@ -19,6 +20,10 @@ const (
 	MaxTenants = 10_000
 	MaxMeters  = 10_000
 )
+
+// Ends of proof_age. What was measured an hour ago hardly has to be measured again, and in a year machines
+// have met every season.
+const leastProofAge, mostProofAge = time.Hour, 366 * 24 * time.Hour
 
 // Validate lists every fault at once, each with the name of the field and what is accepted. It opens
 // no file and no connection; `hashlease check` does.
@@ -205,6 +210,10 @@ func (v *validation) power(c *Config) {
 	}
 	if p := c.Lease.Penalty; p != nil && (*p < 0 || *p > 1e15) {
 		v.faultf("lease: overrun_msat_per_kwh is %d: 0 to 1e15 is accepted", *p)
+	}
+	if d := time.Duration(c.Headroom.ProofAge); d < leastProofAge || d > mostProofAge {
+		v.faultf("headroom.proof_age is %v: %v to %v is accepted",
+			c.Headroom.ProofAge, Duration(leastProofAge), Duration(mostProofAge))
 	}
 	v.owners(c)
 	for i := range c.Sites {
