@@ -44,6 +44,7 @@ type Sighting struct {
 	Pool     string        // active pool as host:port, never with credentials
 	Backups  []string      // its other pools, in its order
 	Errors   []string      // that it reports, at most MaxErrors
+	Firmware string        // name and version
 }
 
 // MaxErrors bounds what is kept of a machine's own complaints, and MaxPools of its pools.
@@ -78,7 +79,7 @@ type Probe interface {
 
 // Bounded is a copy with no more of lists and texts than may be kept: machines are not trusted.
 func (s Sighting) Bounded() Sighting {
-	s.Pool = clip(s.Pool)
+	s.Pool, s.Firmware = clip(s.Pool), clip(s.Firmware)
 	s.Backups, s.Errors = clipAll(s.Backups, MaxPools), clipAll(s.Errors, MaxErrors)
 	s.Watts, s.Target = clamp(s.Watts), clamp(s.Target)
 	if !(s.Hashrate >= 0) || s.Hashrate > maxHashrate {

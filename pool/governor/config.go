@@ -23,6 +23,7 @@ type Config struct {
 	Workers   []fleet.Worker
 	Registry  *fleet.Registry                  // ties to sessions: in-band actuators and evidence
 	Actuators map[pool.WorkerID]fleet.Actuator // out-of-band actuators; they go before in-band ones
+	Probes    map[pool.WorkerID]fleet.Probe    // machines' own interfaces: a word beside a session's
 	Meters    []Meter
 	Journal   storage.Journal // the book's journal; nil: nothing survives a restart
 	Term      uint32          // fencing epoch of this process, carried by every order
@@ -54,15 +55,22 @@ type Config struct {
 	ShedGrace    time.Duration // beyond twice the declared time before a worker counts as stuck
 	RetryStuck   time.Duration // before a stuck worker is tried again
 	Reoptimise   time.Duration // after the last proof, from sleeping to the cheapest mix
+	ProbeEvery   time.Duration // between two questions to a machine at rest, on its own interface
+	ProbeFast    time.Duration // the same while an order is on its way or holds it down
+	ProbeTimeout time.Duration // for one question
+	ProbesAtOnce int           // questions on their way at once
 	ProofAge     time.Duration // that what was measured of machines counts: commissioning, or dispatch since
 	StartGrace   time.Duration // for workers to come back after a start before capacity is declared
 
-	MarginPermille  int64   // control margin below the bound, thousandths of the limit
-	KeepPermille    int64   // a fitting plan is kept unless this much is to be regained
-	RestorePermille int64   // restored a second per feeder, thousandths of the limit
-	DeratePermille  int64   // of sheddable watts that FIRM capacity does not count on
-	DispatchShares  float64 // shares a minute while a worker is reduced: evidence within seconds
-	History         int     // seconds of figures kept per feeder
+	MarginPermille  int64 // control margin below the bound, thousandths of the limit
+	KeepPermille    int64 // a fitting plan is kept unless this much is to be regained
+	RestorePermille int64 // restored a second per feeder, thousandths of the limit
+	DeratePermille  int64 // of sheddable watts that FIRM capacity does not count on
+	// ElsewherePermille is what FIRM capacity takes off, beside all else, of what machines free that have no
+	// session here: nothing but their own word and the feeder's meter tells what they do.
+	ElsewherePermille int64
+	DispatchShares    float64 // shares a minute while a worker is reduced: evidence within seconds
+	History           int     // seconds of figures kept per feeder
 }
 
 // Meter is one metered branch of a feeder.
@@ -86,9 +94,12 @@ func DefaultConfig() Config {
 		SendTimeout: 5 * time.Second, Sends: 128, Spread: 300 * time.Millisecond,
 		ValidFor: 30 * time.Second, ShedGrace: 5 * time.Second, RetryStuck: time.Minute,
 		Reoptimise: 5 * time.Minute, StartGrace: 30 * time.Second,
+		ProbeEvery: 30 * time.Second, ProbeFast: 5 * time.Second, ProbeTimeout: 10 * time.Second,
+		ProbesAtOnce:   256,
 		ProofAge:       30 * 24 * time.Hour,
 		MarginPermille: 3, KeepPermille: 5, RestorePermille: 10, DeratePermille: 30,
-		DispatchShares: 20, History: 3600,
+		ElsewherePermille: 100,
+		DispatchShares:    20, History: 3600,
 	}
 }
 
@@ -116,6 +127,9 @@ func (c *Config) Validate() error {
 		{"retry_stuck", c.RetryStuck, time.Second, 24 * time.Hour},
 		{"reoptimise", c.Reoptimise, 0, 24 * time.Hour},
 		{"proof_age", c.ProofAge, time.Minute, 366 * 24 * time.Hour},
+		{"probe_every", c.ProbeEvery, time.Second, time.Hour},
+		{"probe_fast", c.ProbeFast, time.Second, c.ProbeEvery},
+		{"probe_timeout", c.ProbeTimeout, 100 * time.Millisecond, time.Minute},
 		{"start_grace", c.StartGrace, 0, time.Hour},
 	} {
 		if d.v < d.min || d.v > d.max {
@@ -130,6 +144,8 @@ func (c *Config) Validate() error {
 		{"keep_permille", c.KeepPermille, 0, 200},
 		{"restore_permille", c.RestorePermille, 1, 1000},
 		{"derate_permille", c.DeratePermille, 0, 1000},
+		{"elsewhere_permille", c.ElsewherePermille, 0, 1000},
+		{"probes_at_once", int64(c.ProbesAtOnce), 1, 10_000},
 		{"sends", int64(c.Sends), 1, 10_000},
 		{"history", int64(c.History), 1, 100_000},
 	} {
@@ -143,7 +159,8 @@ func (c *Config) Validate() error {
 	if !(c.DispatchShares >= 0) || c.DispatchShares > 600 {
 		fault("dispatch_shares is %v: 0 to 600 a minute is accepted", c.DispatchShares)
 	}
-	return errors.Join(append(errs, c.validateMeters(), c.validateActuators(), c.validateTariffs())...)
+	errs = append(errs, c.validateMeters(), c.validateActuators(), c.validateProbes(), c.validateTariffs())
+	return errors.Join(errs...)
 }
 
 func (c *Config) validateMeters() error {

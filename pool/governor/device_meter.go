@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/hashlease/hashlease/pool"
 	"github.com/hashlease/hashlease/pool/fleet"
 	"github.com/hashlease/hashlease/pool/unit"
 )
@@ -15,6 +16,9 @@ type SumOfDevices struct {
 	Registry *fleet.Registry
 	Workers  []fleet.Worker // of the feeder
 	Permille int64          // derating on what they say, in thousandths
+
+	probes map[pool.WorkerID]*worker // who says it on an interface of its own; set by New
+	cfg    *Config                   // likewise
 }
 
 var _ fleet.Meter = (*SumOfDevices)(nil)
@@ -28,13 +32,32 @@ func (s *SumOfDevices) Read(context.Context) (fleet.Reading, error) {
 	var sum unit.Watts
 	for i := range s.Workers {
 		w := &s.Workers[i]
-		watts := w.Curve.Full().Watts
+		watts, speaks := w.Curve.Full().Watts, false
 		for _, l := range s.Registry.Links(w.ID) {
 			if r, ok := l.Reported(); ok && now.Sub(r.At) < reportStale {
-				watts = r.Watts + r.Watts*unit.Watts(s.Permille)/1000
+				watts, speaks = s.derated(r.Watts), true
 			}
+		}
+		if !speaks {
+			watts = s.probed(w, now)
 		}
 		sum += watts
 	}
 	return fleet.Reading{Watts: sum, At: now}, nil
+}
+
+// derated is a machine's word with what it may be off by.
+func (s *SumOfDevices) derated(said unit.Watts) unit.Watts {
+	return said + said*unit.Watts(s.Permille)/1000
+}
+
+// probed is what the machine says on its own interface, likewise; its full power if it says nothing.
+func (s *SumOfDevices) probed(w *fleet.Worker, now time.Time) unit.Watts {
+	if m := s.probes[w.ID]; m != nil {
+		seen := m.probe.seen.Load()
+		if watts, ok := m.says(seen); ok && seen.reached(s.cfg, now) {
+			return s.derated(watts)
+		}
+	}
+	return w.Curve.Full().Watts
 }

@@ -49,6 +49,9 @@ type feeder struct {
 
 	dispute dispute
 
+	backups   []*worker // that were found to have backup pools, and people do not know yet
+	backupsAt time.Time // when they were last told
+
 	commission   *commission  // under way; nil if there is none
 	commissioned commissioned // the last one, as it is kept
 	still        bool         // nothing is on its way

@@ -17,6 +17,7 @@ type Governor struct {
 	cfg    Config // immutable after New
 	log    *slog.Logger
 	meters []*meter      // immutable; each guards itself
+	probes []*probed     // immutable; likewise
 	poke   chan struct{} // capacity 1: a wake for Run; full means that one is on its way
 	nudge  chan struct{} // capacity 1: sends may be waiting for a place
 	bell   bell          // rung when proofs or capacities are new
@@ -92,6 +93,7 @@ func New(ctx context.Context, cfg Config) (*Governor, error) {
 	}
 	for i := range cfg.Workers {
 		w := newWorker(cfg.Workers[i], cfg.Actuators[cfg.Workers[i].ID])
+		g.addProbe(w)
 		w.feeder = g.byFeeder[w.Feeder]
 		w.feeder.workers = append(w.feeder.workers, w)
 		w.feeder.full += w.full()
@@ -104,6 +106,9 @@ func New(ctx context.Context, cfg Config) (*Governor, error) {
 		g.byWorker[w.ID] = w
 	}
 	for i := range cfg.Meters {
+		if sum, ok := cfg.Meters[i].Meter.(*SumOfDevices); ok {
+			sum.probes, sum.cfg = g.byProbe(), &g.cfg
+		}
 		m := newMeter(cfg.Meters[i])
 		g.meters = append(g.meters, m)
 		f := g.byFeeder[m.Feeder]
@@ -145,6 +150,7 @@ func (g *Governor) Run(ctx context.Context) error {
 			wg.Go(func() { g.askPrices(ctx, st) }) // ends with ctx
 		}
 	}
+	wg.Go(func() { g.ask(ctx) })       // ends with ctx
 	wg.Go(func() { g.keepSaved(ctx) }) // ends with ctx
 	defer wg.Wait()
 	defer g.sends.Wait()
@@ -201,6 +207,7 @@ func (g *Governor) step(now time.Time) {
 		g.verify(f, now)
 		f.explain(now)
 		f.learn(g, now)
+		g.tellBackups(f, now)
 	}
 	g.lookAtPrices(now)
 	g.useHours(now)

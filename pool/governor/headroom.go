@@ -21,8 +21,8 @@ const (
 
 // Headroom is what a feeder can deliver to tenants, term by term:
 //
-//	Firm = Limit - Reserve - Margin - Base - NotCounted - Asleep - NotFreed - Source - Failures - Domain
-//	       - Heat
+//	Firm = Limit - Reserve - Margin - Base - NotCounted - Asleep - NotFreed - Source - Failures
+//	       - Elsewhere - Domain - Heat
 //
 // and never below 0.
 type Headroom struct {
@@ -43,6 +43,8 @@ type Headroom struct {
 	NotFreed   unit.Watts  // of that, by the measured low quantile of freed watts
 	Source     unit.Watts  // of the rest, by who says what machines draw
 	Failures   unit.Watts  // likewise, for orders that nothing comes of
+	Elsewhere  unit.Watts  // likewise, of machines that mine elsewhere: only their word and the meter tell
+	NoSession  int         // how many of those counted these are
 	Domain     unit.Watts  // N-1: what the largest single control domain frees
 	DomainName string      // whose that is
 	Spareless  bool        // by configuration nobody's is taken off
@@ -103,7 +105,7 @@ func (g *Governor) headroomOf(f *feeder, now time.Time) Headroom {
 	}
 	kinds := g.kindsOn(f, now)
 	out, domains := map[string]*Exclusion{}, map[string]unit.Watts{}
-	var notFreed, source, failures float64
+	var notFreed, source, failures, elsewhere float64
 	for _, w := range f.workers {
 		c, why := g.countOn(w, kinds, now)
 		if why != "" {
@@ -117,6 +119,10 @@ func (g *Governor) headroomOf(f *feeder, now time.Time) Headroom {
 		notFreed += float64(c.sheds) - free
 		source += free * c.source
 		failures += free * c.fails
+		if w.minesElsewhere(now) {
+			h.NoSession++
+			elsewhere += free * float64(g.cfg.ElsewherePermille) / 1000
+		}
 		domain := string(w.ID)
 		if w.Branch != "" {
 			domain = "branch " + string(w.Branch)
@@ -133,6 +139,7 @@ func (g *Governor) headroomOf(f *feeder, now time.Time) Headroom {
 	h.single = len(domains) == 1
 	up := func(v float64) unit.Watts { return unit.Watts(math.Ceil(v)) }
 	h.NotFreed, h.Source, h.Failures = up(notFreed), up(source), up(failures)
+	h.Elsewhere = up(elsewhere)
 	h.Heat = max(0, f.Heat-h.NotCounted-h.Asleep-h.NotFreed)
 	h.list(out, kinds)
 	h.sum()
@@ -147,7 +154,7 @@ func (h *Headroom) sum() {
 	if h.Spareless {
 		h.Domain, h.DomainName = 0, noSpare
 	}
-	h.Firm = max(0, h.Limit-h.Reserve-h.Margin-stays-h.Source-h.Failures-h.Domain-h.Heat)
+	h.Firm = max(0, h.Limit-h.Reserve-h.Margin-stays-h.Source-h.Failures-h.Elsewhere-h.Domain-h.Heat)
 	if h.Counted == 0 || h.lost || h.words {
 		h.Firm = 0 // what is free by chance may be gone by the next second: nobody could make room again
 	}
@@ -356,6 +363,9 @@ func (h *Headroom) Basis() string {
 		h.Limit, h.Reserve, h.Margin, h.Base, h.NotCounted, h.Asleep,
 		h.NotFreed, h.Source, h.Failures, h.Domain,
 		h.Workers-h.Counted, h.Workers, h.State)
+	if h.NoSession > 0 {
+		fmt.Fprintf(&b, "; %v off for %d without a session here", h.Elsewhere, h.NoSession)
+	}
 	if h.Heat > 0 {
 		fmt.Fprintf(&b, "; %v more kept for heat", h.Heat)
 	}

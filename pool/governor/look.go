@@ -22,7 +22,7 @@ func (g *Governor) looking(f *feeder, now time.Time) bool {
 	for _, w := range f.workers {
 		switch {
 		case w.ordered():
-		case w.moving && since < w.capability.ShedIn+reportGrace:
+		case w.unheard() && since < g.firstRound(), w.moving && since < w.capability.ShedIn+reportGrace:
 			return true
 		case since < reportGrace && w.unsure(now):
 			return true

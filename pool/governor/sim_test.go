@@ -42,6 +42,9 @@ type device struct {
 	silent  bool    // never reports
 	mostSet int     // concurrent calls of Set, at most
 	in      int
+	probes  int      // questions on its own interface
+	pool    string   // its active pool, by that
+	backups []string // and its others
 }
 
 var _ fleet.Actuator = (*device)(nil)

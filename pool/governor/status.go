@@ -87,7 +87,12 @@ type WorkerStatus struct {
 	Reachable  bool
 	Stuck      bool
 	Pinned     bool
-	Kept       bool // at full power, by its owner's terms
+	Elsewhere  bool   // it has no session here, and an interface of its own
+	Escaped    bool   // its session is gone, and it hashes at another pool
+	Stray      Stray  // what it does against its order, by its own word
+	Seen       *Seen  // by its own interface; nil if it has none that we speak
+	Firmware   string // as its session or its interface says
+	Kept       bool   // at full power, by its owner's terms
 	Command    uint32
 	Advised    fleet.Mode // what the newest plan wants
 	AdvisedFor unit.Watts
@@ -280,7 +285,9 @@ func (f *feeder) tenantStatus(caps []fleet.Cap, now time.Time) []TenantStatus {
 
 func (w *worker) status(now time.Time) WorkerStatus {
 	return WorkerStatus{
-		ID: w.ID, Model: w.Model, Mode: w.order.Mode, Watts: w.order.Watts, Full: w.full(),
+		Elsewhere: w.minesElsewhere(now), Escaped: w.where.escaped, Stray: w.strays(), Seen: w.seen,
+		Firmware: w.firmware,
+		ID:       w.ID, Model: w.Model, Mode: w.order.Mode, Watts: w.order.Watts, Full: w.full(),
 		Reported: w.reported, Evidence: w.evidence, State: w.words(now), Reachable: w.actuator != nil,
 		Stuck: w.stuck, Pinned: w.Pinned, Command: w.order.Command,
 		Advised: w.want.Mode, AdvisedFor: w.want.Watts,
@@ -290,6 +297,8 @@ func (w *worker) status(now time.Time) WorkerStatus {
 // words is the worker's state for people.
 func (w *worker) words(now time.Time) string {
 	switch {
+	case w.where.escaped:
+		return "ESCAPED to " + w.where.pool
 	case w.stuck:
 		return "stuck"
 	case w.actuator == nil && w.unsure(now):

@@ -75,7 +75,7 @@ func (g *Governor) awaitRise(w *worker, now time.Time) {
 // feeder's meter does. If neither comes in time, the worker is named.
 func (g *Governor) awaitFall(f *feeder, w *worker, shown func(*worker) bool, now time.Time) {
 	down := w.speaks && w.reportedAt.After(w.orderedAt) && w.reported <= w.order.Watts+w.slackWatts()
-	hash := g.hashDown(w, now)
+	hash := g.hashDown(w, now) || w.hashesLess()
 	switch {
 	case down:
 		w.evidence = fleet.WattsDown
@@ -86,7 +86,7 @@ func (g *Governor) awaitFall(f *feeder, w *worker, shown func(*worker) bool, now
 	case !w.sentAt.IsZero():
 		w.evidence = fleet.Requested
 	}
-	late := now.After(w.orderedAt.Add(2*w.shedIn() + g.cfg.ShedGrace))
+	late := now.After(w.orderedAt.Add(2*w.shedIn() + g.cfg.ShedGrace + w.wordLate(&g.cfg)))
 	confirmed := shown(w) && (down || !w.speaks) // who says that it is up is up
 	switch {
 	case down, confirmed, late && hash && !w.speaks:
@@ -149,7 +149,9 @@ func (g *Governor) giveUp(f *feeder, w *worker, now time.Time) {
 	w.stuckUntil = now.Add(g.cfg.RetryStuck)
 	w.evidence = min(w.evidence, fleet.HashDown)
 	said := "says nothing of its draw"
-	if w.speaks {
+	if w.where.escaped {
+		said = fmt.Sprintf("says it draws %v and hashes at %s", w.reported, w.where.pool)
+	} else if w.speaks {
 		said = fmt.Sprintf("says it draws %v", w.reported)
 	}
 	g.event(now, Event{Level: Warn, Feeder: f.ID, Worker: w.ID, Message: fmt.Sprintf(

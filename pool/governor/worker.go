@@ -27,6 +27,7 @@ type worker struct {
 	feeder    *feeder
 	above     []*branch      // PDUs below the feeder, and what the feeder hangs on
 	outOfBand fleet.Actuator // nil: the session's
+	probe     *probed        // nil: it has no interface of its own that we speak
 	lapse     float64        // 0 to 1: its place in the spread of dead men
 
 	// What is there.
@@ -40,6 +41,9 @@ type worker struct {
 	reportedAt time.Time
 	speaks     bool // it has reported watts, lately
 	moving     bool // and that they are on their way to others
+	seen       *Seen
+	seesUs     bool // it answers on its own interface
+	where      whereabouts
 
 	// What was ordered. Command 0: nothing in this term; mode and watts are then as found.
 	order     fleet.Setpoint
@@ -204,10 +208,12 @@ func (g *Governor) observe(w *worker, now time.Time) {
 		w.links = g.cfg.Registry.Links(w.ID)
 	}
 	w.listen(now)
+	g.look(w, now)
 	a, via := w.reach()
 	switch {
 	case a != nil && w.actuator == nil:
 		w.reachedAt = now
+		w.beginAnew(now)
 	case a == nil && w.actuator != nil:
 		w.lostAt = now
 	}
@@ -242,6 +248,9 @@ func (w *worker) learnFirmware() {
 			return
 		}
 	}
+	if w.probe != nil && w.seen.Firmware != "" {
+		w.firmware = w.seen.Firmware
+	}
 }
 
 // learnCapability asks the actuator what it can do.
@@ -257,7 +266,7 @@ func (w *worker) learnCapability() {
 
 // reach is what takes the worker's orders, and the newest session that it is behind, if it is in-band.
 func (w *worker) reach() (fleet.Actuator, *fleet.Link) {
-	if w.outOfBand != nil {
+	if w.outOfBand != nil && (w.probe == nil || w.seesUs) {
 		return w.outOfBand, nil
 	}
 	for _, l := range slices.Backward(w.links) {
