@@ -123,7 +123,7 @@ func (a *axeOS) see(ctx context.Context) (fleet.Sighting, error) {
 	}
 	s := fleet.Sighting{
 		Watts: watts(i.Power), Wattage: fleet.WattsMeasured, Hashrate: unit.Hashrate(i.HashRate * 1e9),
-		Uptime: time.Duration(min(max(i.Uptime, 0), 1<<32)) * time.Second, Chip: int(i.Temp),
+		Uptime: seconds(i.Uptime), Chip: degrees(i.Temp),
 		Pool: hostPort(i.URL, i.Port), Activity: fleet.ActivityMining,
 	}
 	if b := hostPort(i.BackupURL, i.BackupPort); b != "" {

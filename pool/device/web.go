@@ -10,17 +10,24 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"time"
 )
 
 // MaxAnswer is the longest answer of a machine that is read, in bytes.
 const MaxAnswer = 1 << 20
 
-// web is the HTTP half of a driver. Each call is a connection of its own: control boards serve few.
+// web is the HTTP half of a driver. It holds one connection, and that not for long: control boards serve few.
 type web struct {
 	base   string // http://host:port
 	client *http.Client
-	sign   func(*http.Request) // adds credentials; nil: none
+	// sign adds credentials to a request; nil: none are needed.
+	sign func(*http.Request)
+	// login answers a refusal with its headers; after it the request is made once more. nil: refused for good.
+	login func(ctx context.Context, refusal http.Header) error
 }
+
+// idle is how long a connection outlives its last request: long enough for the next of the same call.
+const idle = 200 * time.Millisecond
 
 func newWeb(cfg Config) *web {
 	return &web{base: "http://" + cfg.Address, client: &http.Client{
@@ -28,7 +35,8 @@ func newWeb(cfg Config) *web {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport: &http.Transport{
 			DialContext:            cfg.Gate.DialContext,
-			DisableKeepAlives:      true,
+			MaxConnsPerHost:        1,
+			IdleConnTimeout:        idle,
 			DisableCompression:     true,
 			MaxResponseHeaderBytes: 16 << 10,
 		},
@@ -37,13 +45,12 @@ func newWeb(cfg Config) *web {
 
 // call sends body as JSON, if there is one, and reads the answer into out, if that is wanted.
 func (w *web) call(ctx context.Context, method, path string, body, out any) error {
-	var send io.Reader
+	var send []byte
 	if body != nil {
-		b, err := json.Marshal(body)
-		if err != nil {
+		var err error
+		if send, err = json.Marshal(body); err != nil {
 			return fmt.Errorf("writing a request: %w", err)
 		}
-		send = bytes.NewReader(b)
 	}
 	b, err := w.exchange(ctx, method, path, send)
 	if err != nil || out == nil {
@@ -60,14 +67,28 @@ func decodeAnswer(b []byte, out any) error {
 	return nil
 }
 
-// exchange makes one request and returns the body of a good answer.
-func (w *web) exchange(ctx context.Context, method, path string, body io.Reader) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, method, w.base+path, body)
+// exchange makes one request, and once more after a login, and returns the body of a good answer.
+func (w *web) exchange(ctx context.Context, method, path string, body []byte) ([]byte, error) {
+	b, status, head, err := w.once(ctx, method, path, body)
+	if err == nil && status == http.StatusUnauthorized && w.login != nil {
+		if err := w.login(ctx, head); err != nil {
+			return nil, err
+		}
+		b, status, _, err = w.once(ctx, method, path, body)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("making a request: %w", err)
+		return nil, err
+	}
+	return b, statusError(status, method, path)
+}
+
+func (w *web) once(ctx context.Context, method, path string, body []byte) ([]byte, int, http.Header, error) {
+	req, err := http.NewRequestWithContext(ctx, method, w.base+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, 0, nil, fmt.Errorf("making a request: %w", err)
 	}
 	req.Header.Set("Accept", "application/json")
-	if body != nil {
+	if len(body) > 0 {
 		req.Header.Set("Content-Type", "application/json")
 	}
 	if w.sign != nil {
@@ -75,14 +96,11 @@ func (w *web) exchange(ctx context.Context, method, path string, body io.Reader)
 	}
 	resp, err := w.client.Do(req)
 	if err != nil {
-		return nil, quiet(err)
+		return nil, 0, nil, quiet(err)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	b, err := readAnswer(resp.Body)
-	if err != nil {
-		return nil, err
-	}
-	return b, statusError(resp.StatusCode, method, path)
+	return b, resp.StatusCode, resp.Header, err
 }
 
 // quiet takes the URL out of an error of net/http: its query may hold a key.
