@@ -13,8 +13,8 @@ import (
 
 func init() { openers["braiins"] = opener{port: 80, open: openBraiins} }
 
-// braiins is the REST interface of Braiins OS, /api/v1, as its openapi.json of 26.04 describes it: a token from
-// auth/login, sent as it is in Authorization, valid for an hour after its last use.
+// braiins is the REST interface of Braiins OS, /api/v1, as its openapi.json of 26.04 describes it: a
+// token from auth/login, sent as it is in Authorization, valid for an hour after its last use.
 type braiins struct {
 	web    *web
 	cfg    Config
@@ -114,7 +114,8 @@ func (b *braiins) identify(ctx context.Context) (Identity, error) {
 		return Identity{}, err
 	}
 	p := c.Tuner.Power
-	b.limits.least, b.limits.usual, b.limits.most = watts(p.Min.Watt), watts(p.Default.Watt), watts(p.Max.Watt)
+	b.limits.least, b.limits.most = watts(p.Min.Watt), watts(p.Max.Watt)
+	b.limits.usual = watts(p.Default.Watt)
 	if err := b.readSlow(ctx); err != nil {
 		return Identity{}, err
 	}
@@ -127,7 +128,7 @@ func (b *braiins) identify(ctx context.Context) (Identity, error) {
 
 // braiinsVersion takes "26.04" out of "2026-04-14-0-912d084c-26.04-plus".
 func braiinsVersion(s string) string {
-	for _, part := range strings.Split(s, "-") {
+	for part := range strings.SplitSeq(s, "-") {
 		if len(part) == 5 && part[2] == '.' {
 			return part
 		}
@@ -289,7 +290,8 @@ func (b *braiins) set(ctx context.Context, s fleet.Setpoint) error {
 		return b.web.call(ctx, http.MethodPut, "/api/v1/actions/pause", nil, nil)
 	case fleet.Capped:
 		if !b.caps() || s.Watts < b.limits.least {
-			return fmt.Errorf("%w: power targets of %v to %v are accepted", ErrCannot, b.limits.least, b.full())
+			return fmt.Errorf("%w: power targets of %v to %v are accepted",
+				ErrCannot, b.limits.least, b.full())
 		}
 		if err := b.aim(ctx, s.Watts); err != nil {
 			return err
@@ -307,7 +309,8 @@ func (b *braiins) aim(ctx context.Context, w unit.Watts) error {
 	if !b.caps() || w == b.target {
 		return nil
 	}
-	if err := b.web.call(ctx, http.MethodPut, "/api/v1/performance/power-target", inWatts{float64(w)}, nil); err != nil {
+	const path = "/api/v1/performance/power-target"
+	if err := b.web.call(ctx, http.MethodPut, path, inWatts{float64(w)}, nil); err != nil {
 		return err
 	}
 	b.target = w
@@ -329,8 +332,8 @@ func (b *braiins) full() unit.Watts {
 	return w
 }
 
-// capability: with quick ramping, as its documentation shows it, a pause takes 2 s and a return 5 s; without, a return is
-// a start with tuning. The longer counts.
+// capability: with quick ramping, as its documentation shows it, a pause takes 2 s and a return 5 s;
+// without, a return is a start with tuning. The longer counts.
 func (b *braiins) capability() fleet.Capability {
 	return fleet.Capability{
 		Min: b.limits.least, Max: b.full(), Step: 1, CanPause: true, CanCap: b.caps(), HoldsAlone: true,

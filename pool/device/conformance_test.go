@@ -50,6 +50,36 @@ func stands() []stand {
 			},
 			model: "Antminer S21 Pro",
 		},
+		{
+			kind: "vnish", login: device.Login{Password: "hunter2"},
+			serve: overHTTP(func(m *devicetest.Machine) http.Handler {
+				return &devicetest.VNish{Machine: m, Password: "hunter2"}
+			}),
+			facts: devicetest.Facts{Model: "Antminer S19j Pro", Version: "1.3.4", MAC: "02:8F:77:ec:e7:e1"},
+			model: "Antminer S19j Pro",
+		},
+		{
+			kind: "epic", login: device.Login{Password: "hunter2"},
+			serve: overHTTP(func(m *devicetest.Machine) http.Handler {
+				return &devicetest.EPIC{Machine: m, Password: "hunter2"}
+			}),
+			facts: devicetest.Facts{
+				Model: "AntMiner S19 XP", Version: "PowerPlay-BMS v1.5.13", MAC: "E6:D4:41:51:64:28",
+				Serial: "YNAH",
+			},
+			model: "Antminer S19 XP",
+		},
+		{
+			kind: "antminer", login: device.Login{User: "root", Password: "hunter2"}, blind: true, mute: true,
+			serve: overHTTP(func(m *devicetest.Machine) http.Handler {
+				return &devicetest.Antminer{Machine: m, User: "root", Password: "hunter2"}
+			}),
+			facts: devicetest.Facts{
+				Model: "Antminer S21", Version: "FR-1.12(251009-S21)", MAC: "02:55:97:22:3A:72",
+				Serial: "THQING",
+			},
+			model: "Antminer S21",
+		},
 	}
 }
 

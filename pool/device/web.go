@@ -16,13 +16,15 @@ import (
 // MaxAnswer is the longest answer of a machine that is read, in bytes.
 const MaxAnswer = 1 << 20
 
-// web is the HTTP half of a driver. It holds one connection, and that not for long: control boards serve few.
+// web is the HTTP half of a driver. It holds one connection, and that not for long: control boards serve
+// few.
 type web struct {
 	base   string // http://host:port
 	client *http.Client
 	// sign adds credentials to a request; nil: none are needed.
 	sign func(*http.Request)
-	// login answers a refusal with its headers; after it the request is made once more. nil: refused for good.
+	// login answers a refusal with its headers; after it the request is made once more. nil: refused for
+	// good.
 	login func(ctx context.Context, refusal http.Header) error
 }
 

@@ -147,3 +147,6 @@ func writeJSON(w http.ResponseWriter, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(v) // who does not listen gets nothing
 }
+
+// joinPool is splitPool backwards.
+func joinPool(host string, port int) string { return net.JoinHostPort(host, strconv.Itoa(port)) }

@@ -12,9 +12,9 @@ import (
 	"github.com/hashlease/hashlease/pool/unit"
 )
 
-// Braiins is an http.Handler that answers as the REST interface of Braiins OS 26.04 does. Source of paths, fields and
-// codes: the openapi.json that the firmware serves at /api/v1/docs, and captures of an S21 Pro (256foundation/asic-rs,
-// meta/braiins/26.04 and test/json/v26_04), read for facts.
+// Braiins is an http.Handler that answers as the REST interface of Braiins OS 26.04 does. Source of
+// paths, fields and codes: the openapi.json that the firmware serves at /api/v1/docs, and captures of an
+// S21 Pro (256foundation/asic-rs, meta/braiins/26.04 and test/json/v26_04), read for facts.
 //
 //	POST auth/login                  {username, password} -> {token, timeout_s}; 401 otherwise
 //	GET  miner/details, miner/stats, miner/errors, cooling/state, pools/, performance/tuner-state,
@@ -22,8 +22,8 @@ import (
 //	PUT  actions/pause, actions/resume          -> whether it was so already
 //	PUT  performance/power-target    {watt} -> the same; 400 outside the constraints
 //
-// status is 1 not started, 2 normal, 3 paused; overall_tuner_state 2 stable, 3 tuning. A power target and a pause
-// are kept over a reboot by the first, not by the second.
+// status is 1 not started, 2 normal, 3 paused; overall_tuner_state 2 stable, 3 tuning. A power target and
+// a pause are kept over a reboot by the first, not by the second.
 type Braiins struct {
 	Machine        *Machine
 	User, Password string
@@ -136,7 +136,9 @@ func (b *Braiins) target(s BodyState) unit.Watts {
 func (b *Braiins) get(w http.ResponseWriter, r *http.Request, path string) {
 	s, f := b.Machine.Body.State(), b.Machine.Facts
 	watt := func(w unit.Watts) map[string]any { return map[string]any{"watt": w} }
-	gh := func(h unit.Hashrate) map[string]any { return map[string]any{"gigahash_per_second": float64(h) / 1e9} }
+	gh := func(h unit.Hashrate) map[string]any {
+		return map[string]any{"gigahash_per_second": float64(h) / 1e9}
+	}
 	full := s.Curve.Full()
 	switch path {
 	case "miner/details":
