@@ -3,6 +3,7 @@ package device_test
 import (
 	"context"
 	"errors"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -20,13 +21,15 @@ import (
 
 // stand is one kind of driver with the emulator of its interface.
 type stand struct {
-	kind  string
-	facts devicetest.Facts
-	serve func(t *testing.T, m *devicetest.Machine) (address string)
-	login device.Login // empty: the interface has none
-	model string       // as the driver is to spell it
-	mute  bool         // it says no watts at all
-	blind bool         // the interface measures no watts: they are estimated
+	kind   string
+	facts  devicetest.Facts
+	serve  func(t *testing.T, m *devicetest.Machine) (address string)
+	login  device.Login // empty: the interface has none
+	model  string       // as the driver is to spell it
+	mute   bool         // it says no watts at all
+	bare   bool         // it knows nothing of the machine: a socket
+	socket device.Socket
+	blind  bool // the interface measures no watts: they are estimated
 }
 
 // stands are all drivers. A driver without one is a fault of the test below.
@@ -80,6 +83,24 @@ func stands() []stand {
 			},
 			model: "Antminer S21",
 		},
+		{
+			kind: "socket-http", bare: true, blind: true, mute: true,
+			serve: overHTTP(func(m *devicetest.Machine) http.Handler {
+				return &devicetest.HTTPSocket{Machine: m}
+			}),
+			socket: device.Socket{
+				On: "/outlet/1/on", Off: "/outlet/1/off", State: "/outlet/1", Path: "outlet.state", Is: "on",
+			},
+		},
+		{
+			kind: "socket-modbus", bare: true, blind: true, mute: true,
+			serve: func(t *testing.T, m *devicetest.Machine) string {
+				t.Helper()
+				s := devicetest.ModbusSocket{Machine: m, Unit: 3, Coil: 17}
+				return overTCP(t, s.Serve)
+			},
+			socket: device.Socket{Unit: 3, Coil: 17},
+		},
 	}
 }
 
@@ -91,6 +112,18 @@ func overHTTP(make func(*devicetest.Machine) http.Handler) func(*testing.T, *dev
 		t.Cleanup(s.Close)
 		return strings.TrimPrefix(s.URL, "http://")
 	}
+}
+
+// overTCP serves an emulated interface on loopback until the test ends.
+func overTCP(t *testing.T, serve func(net.Listener)) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go serve(ln) // ends with the listener
+	t.Cleanup(func() { _ = ln.Close() })
+	return ln.Addr().String()
 }
 
 // bench is a driver in front of an emulated machine.
@@ -129,6 +162,7 @@ func newBench(t *testing.T, s stand) *bench {
 	}
 	b.driver, err = device.Open(s.kind, device.Config{
 		Address: s.serve(t, b.machine), Login: s.login, Gate: gate, Curve: benchCurve, Sleep: benchSleep,
+		Socket: s.socket,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -154,22 +188,36 @@ func (b *bench) until(what string, right func(fleet.Sighting) bool) fleet.Sighti
 	ctx, cancel := context.WithTimeout(b.Context(), 30*time.Second)
 	defer cancel()
 	var s fleet.Sighting
+	var last error
 	for ctx.Err() == nil {
 		var err error
-		if s, err = b.driver.Probe(ctx); err != nil {
-			b.Fatalf("waiting until %s: %v", what, err)
-		}
-		if right(s) {
+		if s, err = b.driver.Probe(ctx); err == nil && right(s) {
 			return s
 		}
+		last = err
 	}
-	b.Fatalf("never %s: %+v", what, s)
+	b.Fatalf("never %s: %+v, %v", what, s, last)
 	return s
+}
+
+// untilError probes until that fails as it should: after a fault some drivers pause.
+func (b *bench) untilError(want error) {
+	b.Helper()
+	ctx, cancel := context.WithTimeout(b.Context(), 30*time.Second)
+	defer cancel()
+	var err error
+	for ctx.Err() == nil {
+		if _, err = b.driver.Probe(ctx); errors.Is(err, want) {
+			return
+		}
+	}
+	b.Fatalf("a probe fails with %v, want %v", err, want)
 }
 
 func asleep(s fleet.Sighting) bool { return s.Activity == fleet.ActivityAsleep }
 func mining(s fleet.Sighting) bool { return s.Activity == fleet.ActivityMining }
-func full(s fleet.Sighting) bool   { return mining(s) && s.Hashrate > 149e12 }
+
+func (b *bench) full(s fleet.Sighting) bool { return mining(s) && (b.bare || s.Hashrate > 149e12) }
 
 // about says that a is within 3 % and 3 W of b.
 func about(a, b unit.Watts) bool { return max(a, b)-min(a, b) <= 3+b*3/100 }
@@ -202,6 +250,9 @@ func TestDrivers_Identify(t *testing.T) {
 		id, err := b.driver.Identify(b.Context())
 		if err != nil {
 			b.Fatal(err)
+		}
+		if b.bare {
+			return
 		}
 		if id.Kind != b.kind || id.Model != b.model || id.Firmware == "" {
 			b.Errorf("identity %+v, want model %q and a firmware", id, b.model)
@@ -255,12 +306,12 @@ func TestDrivers_PauseAndResume(t *testing.T) {
 		}
 		sleep := b.set(fleet.Paused, benchSleep)
 		s := b.until("asleep", asleep)
-		if w := b.machine.Body.State().Watts; w > 300 || s.Watts > 300 || s.Hashrate > 60e12 {
+		if w := b.machine.Body.State().Watts; !b.bare && w > 300 || s.Watts > 300 || s.Hashrate > 60e12 {
 			b.Errorf("asleep it draws %v and says %v, %v", w, s.Watts, s.Hashrate)
 		}
 		b.repeats(sleep)
 		wake := b.set(fleet.Free, 3000)
-		b.until("mining at full power", full)
+		b.until("mining at full power", b.full)
 		b.repeats(wake)
 		b.poolsStay()
 	})
@@ -289,7 +340,7 @@ func TestDrivers_Cap(t *testing.T) {
 			b.until("capped again", low)
 		}
 		b.set(fleet.Free, 3000)
-		b.until("at full power", full)
+		b.until("at full power", b.full)
 		b.poolsStay()
 	})
 }
@@ -388,9 +439,7 @@ func TestDrivers_BoundWhatMachinesDo(t *testing.T) {
 			b.Error("a dead machine was read")
 		}
 		b.machine.Fail(devicetest.Defects{Broken: true})
-		if _, err := b.driver.Probe(b.Context()); !errors.Is(err, device.ErrAnswer) {
-			b.Errorf("a broken answer: %v, want ErrAnswer", err)
-		}
+		b.untilError(device.ErrAnswer)
 		b.machine.Fail(devicetest.Defects{Late: 20 * time.Millisecond})
 		b.until("mining", mining)
 	})
@@ -418,6 +467,9 @@ func TestDrivers_LogIn(t *testing.T) {
 // A machine on its backup pool says so.
 func TestDrivers_SeeWhoMinesElsewhere(t *testing.T) {
 	conform(t, func(b *bench) {
+		if b.bare {
+			return
+		}
 		b.machine.Escape(1)
 		s := b.until("seen", func(fleet.Sighting) bool { return true })
 		if s.Pool != "backup.example:3334" || !slices.Equal(s.Backups, []string{"pool.example:3333"}) {

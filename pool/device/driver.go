@@ -26,8 +26,8 @@ var (
 )
 
 // Driver speaks one vendor's interface to one machine. Its calls may come from several goroutines; it
-// makes one call to the machine at a time, because many serve only one. Set repeats harmlessly: an order that
-// is in force already is not sent again. A driver never changes pools.
+// makes one call to the machine at a time, because many serve only one. Set repeats harmlessly: an order
+// that is in force already is not sent again. A driver never changes pools.
 type Driver interface {
 	fleet.Actuator
 	fleet.Probe
@@ -71,7 +71,22 @@ type Config struct {
 	Timeout time.Duration
 	Curve   fleet.Curve // of the machine: what it draws where its interface does not say
 	Sleep   unit.Watts  // drawn asleep, likewise
+	Socket  Socket      // for switched sockets alone
 	Now     func() time.Time
+}
+
+// Socket says how a machine's power is switched.
+type Socket struct {
+	// A Modbus coil: of which unit, which one as on the wire, and whether 1 cuts, as with a contactor
+	// that is closed at rest.
+	Unit     uint8
+	Coil     uint16
+	Inverted bool
+	// HTTP: what to POST to switch, what to GET for the state, where the state is in its JSON (names and
+	// places with dots between), and its text when the socket is on. On and Off are used as they are,
+	// query included.
+	On, Off, State string
+	Path, Is       string
 }
 
 // DefaultTimeout is for one call to a machine.

@@ -31,6 +31,7 @@ const (
 type modbusConn struct {
 	address string
 	timeout time.Duration
+	dial    func(ctx context.Context, network, address string) (net.Conn, error)
 	turn    chan struct{} // capacity 1: holds a value while somebody talks
 
 	// Guarded by turn.
@@ -41,14 +42,17 @@ type modbusConn struct {
 	last        error
 }
 
-// Bounds of the pause after a fault: a gateway that is restarting is not knocked at a hundred times a second.
+// Bounds of the pause after a fault: a gateway that is restarting is not knocked at a hundred times a
+// second.
 const (
 	modbusFirstPause = 100 * time.Millisecond
 	modbusMostPause  = 5 * time.Second
 )
 
 func newModbusConn(address string, timeout time.Duration) *modbusConn {
-	return &modbusConn{address: address, timeout: timeout, turn: make(chan struct{}, 1)}
+	return &modbusConn{
+		address: address, timeout: timeout, dial: (&net.Dialer{}).DialContext, turn: make(chan struct{}, 1),
+	}
 }
 
 // read reads registers as bytes, function 3 holding ones and function 4 input ones.
@@ -89,7 +93,7 @@ func (c *modbusConn) drop() {
 // exchange sends one request and reads its answer.
 func (c *modbusConn) exchange(ctx context.Context, q modbusRead) ([]byte, error) {
 	if c.conn == nil {
-		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", c.address)
+		conn, err := c.dial(ctx, "tcp", c.address)
 		if err != nil {
 			return nil, fmt.Errorf("connecting: %w", err)
 		}
@@ -120,7 +124,8 @@ func (c *modbusConn) exchange(ctx context.Context, q modbusRead) ([]byte, error)
 	}
 }
 
-// modbusRead asks for n registers of a unit from an address on.
+// modbusRead asks for n registers of a unit from an address on, or with function 1 for n coils; function
+// 5 sets one coil to n.
 type modbusRead struct {
 	unit, function uint8
 	at, n          uint16
@@ -179,6 +184,17 @@ func (q modbusRead) answer(unitID uint8, body []byte) ([]byte, error) {
 		return nil, fmt.Errorf("%w: %w", ErrModbus, modbusException(body[1]))
 	case body[0] != q.function:
 		return nil, fmt.Errorf("%w: answer by function %d to function %d", ErrModbus, body[0], q.function)
+	case q.function == 5:
+		if len(body) != 5 || binary.BigEndian.Uint16(body[1:]) != q.at ||
+			binary.BigEndian.Uint16(body[3:]) != q.n {
+			return nil, fmt.Errorf("%w: answer % x to setting coil %d: its echo is accepted",
+				ErrModbus, body, q.at)
+		}
+		return nil, nil
+	case q.function == 1:
+		if want := (int(q.n) + 7) / 8; len(body) != 2+want || int(body[1]) != want {
+			return nil, fmt.Errorf("%w: %d bytes of coils: %d are accepted", ErrModbus, len(body)-2, want)
+		}
 	case len(body) != 2+2*int(q.n) || int(body[1]) != 2*int(q.n):
 		return nil, fmt.Errorf("%w: %d bytes of data, %d announced: %d are accepted",
 			ErrModbus, len(body)-2, body[1], 2*q.n)
@@ -203,12 +219,33 @@ type ModbusMeter struct {
 
 var _ fleet.Meter = (*ModbusMeter)(nil)
 
-// gateways are the connections that are open, by address: a gateway serves few at a time, often one, and has
-// many meters behind it.
+// gateways are the connections that are open, by address: a gateway serves few at a time, often one, and
+// has many meters behind it.
 var gateways = struct {
 	sync.Mutex
-	conns map[string]*modbusConn
-}{conns: map[string]*modbusConn{}}
+	conns map[gateway]*modbusConn
+}{conns: map[gateway]*modbusConn{}}
+
+// gateway is an address, and what it is dialled through; nil: nothing.
+type gateway struct {
+	address string
+	gate    *Gate
+}
+
+// openGateway is the connection to an address that all share who dial it alike.
+func openGateway(g gateway, timeout time.Duration) *modbusConn {
+	gateways.Lock()
+	defer gateways.Unlock()
+	c := gateways.conns[g]
+	if c == nil {
+		c = newModbusConn(g.address, timeout)
+		if g.gate != nil {
+			c.dial = g.gate.DialContext
+		}
+		gateways.conns[g] = c
+	}
+	return c
+}
 
 // NewModbusMeter checks the configuration; it does not connect. Meters of one address share a connection.
 func NewModbusMeter(cfg ModbusMeterConfig) (*ModbusMeter, error) {
@@ -228,14 +265,7 @@ func NewModbusMeter(cfg ModbusMeterConfig) (*ModbusMeter, error) {
 	if err := cfg.Map.Validate(); err != nil {
 		return nil, err
 	}
-	gateways.Lock()
-	defer gateways.Unlock()
-	c := gateways.conns[cfg.Address]
-	if c == nil {
-		c = newModbusConn(cfg.Address, cfg.Timeout)
-		gateways.conns[cfg.Address] = c
-	}
-	return &ModbusMeter{cfg: cfg, conn: c}, nil
+	return &ModbusMeter{cfg: cfg, conn: openGateway(gateway{address: cfg.Address}, cfg.Timeout)}, nil
 }
 
 // Read asks the meter once: power, and energy if the map has it.
