@@ -105,6 +105,7 @@ func (c *checkCmd) plan() ([]finding, []probe) {
 	probes = append(probes, portProbes(&cfg)...)
 	probes = append(probes, nodeProbes(&cfg)...)
 	probes = append(probes, priceProbes(&cfg)...)
+	probes = append(probes, machineProbes(&cfg)...)
 	return findings, append(probes, meterProbes(&cfg)...)
 }
 

@@ -51,6 +51,7 @@ type server struct {
 	params    *chaincfg.Params
 
 	registry *fleet.Registry
+	machines map[pool.WorkerID]*machine // with interfaces of their own
 	governor *governor.Governor
 	audit    *audit.Log
 	leases   *service.Service
@@ -217,6 +218,11 @@ func (s *server) openGovernor(ctx context.Context) error {
 		return err
 	}
 	cfg := governor.DefaultConfig()
+	if s.machines, cfg.Actuators, err = openMachines(s.cfg); err != nil {
+		return err
+	}
+	s.closers = append(s.closers, s.closeMachines)
+	cfg.Probes = s.probes()
 	cfg.Sites, cfg.Workers, cfg.Meters = sites, workers, meters
 	cfg.Registry, cfg.Journal, cfg.Term, cfg.Log = s.registry, s.book, uint32(s.term), s.log
 	if cfg.Tariffs, err = s.cfg.Tariffs(); err != nil {

@@ -32,6 +32,7 @@ type Config struct {
 	Headroom   Headroom   `toml:"headroom"`
 	Tenants    []Tenant   `toml:"tenant"`
 	Sites      []Site     `toml:"site"`
+	Device     Device     `toml:"device"`
 	Workers    []Worker   `toml:"worker"`
 	Owners     []Owner    `toml:"owner"`
 	Simulation Simulation `toml:"simulation"`
@@ -185,6 +186,13 @@ type Worker struct {
 	// MustRun is reduced only if the limit could not be kept otherwise.
 	MustRun bool `toml:"must_run"`
 	Cycles  *int `toml:"max_cycles_per_day"` // pauses within 24 h at most, 0: any number; nil: 4
+
+	Device  string `toml:"device"`  // kind of the machine's own interface; empty: its session is all there is
+	Address string `toml:"address"` // of it: HOST or HOST:PORT
+	Login   string `toml:"login"`   // entry of device.credentials; empty: the one with the kind's name
+	// Cut arms a switched socket: it is read without, and cuts the machine's power with it.
+	Cut    bool    `toml:"cut"`
+	Socket *Socket `toml:"socket"` // for the kinds socket-modbus and socket-http
 }
 
 // Point is one working point of a curve.
@@ -212,6 +220,7 @@ func Default() Config {
 		GRPC:     Listener{Listen: ":8443"},
 		Console:  Listener{Listen: ":9443"},
 		TLS:      TLS{Dir: "tls"},
+		Device:   defaultDevice(),
 		Headroom: Headroom{ProofAge: Duration(governor.DefaultConfig().ProofAge)},
 	}
 }

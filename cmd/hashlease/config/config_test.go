@@ -97,6 +97,20 @@ func full() config.Config {
 			Curve:  []config.Point{{Watts: 1800, Hashrate: 110.5e12}, {Watts: 3500, Hashrate: 200e12}},
 		},
 	}
+	c.Device = config.Device{
+		Credentials: "devices.toml", Subnets: []string{"10.0.0.0/16", "fd00::/64"}, PerSubnet: 4,
+		Timeout: config.Duration(3 * time.Second),
+	}
+	c.Workers[1].Device, c.Workers[1].Address, c.Workers[1].Login = "axeos", "10.0.3.7:8080", "farm"
+	c.Workers = append(c.Workers,
+		config.Worker{
+			ID: "a.w3", Feeder: "n1", Model: "Antminer S21", Device: "socket-modbus", Address: "10.0.9.1",
+			Cut: true, Wear: 5000, Socket: &config.Socket{Unit: 3, Coil: 17, Inverted: true},
+		},
+		config.Worker{
+			ID: "a.w4", Feeder: "n1", Model: "Antminer S21", Device: "socket-http", Address: "10.0.9.2:81",
+			Socket: &config.Socket{On: "/1?on", Off: "/1?off", State: "/1", Path: "o.0", Is: "\"on\""},
+		})
 	no, none := false, 0
 	c.Workers[1].MustRun, c.Workers[1].Cycles = true, &none
 	c.Owners = []config.Owner{

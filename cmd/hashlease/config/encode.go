@@ -25,6 +25,7 @@ var encoder = template.Must(template.New("config.toml").Funcs(template.FuncMap{
 	"hex":   writeHex,
 
 	"register": writeRegister,
+	"socket":   writeSocket,
 }).Parse(layout))
 
 // Encode writes the configuration with comments. Decode reads the same back.
@@ -66,6 +67,22 @@ func writeRegister(v any) string {
 	}
 	return fmt.Sprintf("{function = %d, address = %d, type = %s, swapped = %v, scale = %s}",
 		r.Function, r.Address, quote(r.Type), r.Swapped, writeNumber(r.Scale))
+}
+
+// writeSocket writes an inline table with what is set of it.
+func writeSocket(s *Socket) string {
+	parts := []string{fmt.Sprintf("inverted = %v", s.Inverted)}
+	if s.Unit != 0 || s.Coil != 0 {
+		parts = append(parts, fmt.Sprintf("unit = %d, coil = %d", s.Unit, s.Coil))
+	}
+	for _, p := range []struct{ key, text string }{
+		{"on", s.On}, {"off", s.Off}, {"state", s.State}, {"path", s.Path}, {"is", s.Is},
+	} {
+		if p.text != "" {
+			parts = append(parts, p.key+" = "+quote(p.text))
+		}
+	}
+	return "{" + strings.Join(parts, ", ") + "}"
 }
 
 // writeWatts writes power exactly, with the largest unit that leaves at most three decimals.

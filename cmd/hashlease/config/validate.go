@@ -34,6 +34,7 @@ func (c *Config) Validate() error {
 	v.keys(c)
 	v.nodes(c)
 	v.power(c)
+	v.devices(c)
 	return errors.Join(v.faults...)
 }
 

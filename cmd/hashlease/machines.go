@@ -1,0 +1,136 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashlease/hashlease/cmd/hashlease/config"
+	"github.com/hashlease/hashlease/pool"
+	"github.com/hashlease/hashlease/pool/device"
+	"github.com/hashlease/hashlease/pool/fleet"
+)
+
+// machine is a driver that knows whom it drives: it asks when it first can, and again when the machine has
+// begun anew, as after an update of its firmware.
+type machine struct {
+	device.Driver
+
+	address string
+	who     atomic.Pointer[device.Identity] // nil until the machine said it
+	uptime  atomic.Int64
+}
+
+// Probe implements fleet.Probe.
+func (m *machine) Probe(ctx context.Context) (fleet.Sighting, error) {
+	s, err := m.Driver.Probe(ctx)
+	if err != nil {
+		return s, err
+	}
+	if was := m.uptime.Swap(int64(s.Uptime)); int64(s.Uptime) < was {
+		m.who.Store(nil)
+	}
+	if who := m.identity(ctx); who != nil {
+		s.Firmware = who.Firmware
+	}
+	return s, nil
+}
+
+// identity is who the machine says that it is, nil while it does not: what it does is known all the same.
+func (m *machine) identity(ctx context.Context) *device.Identity {
+	if who := m.who.Load(); who != nil {
+		return who
+	}
+	if id, err := m.Identify(ctx); err == nil {
+		m.who.Store(&id)
+	}
+	return m.who.Load()
+}
+
+// openMachines makes drivers of the workers that have interfaces of their own. Nothing is contacted yet.
+func openMachines(cfg *config.Config) (map[pool.WorkerID]*machine, map[pool.WorkerID]fleet.Actuator, error) {
+	all, orders := map[pool.WorkerID]*machine{}, map[pool.WorkerID]fleet.Actuator{}
+	list, err := cfg.Machines()
+	if err != nil {
+		return nil, nil, err
+	}
+	var faults []error
+	for i, m := range list {
+		if m == nil {
+			continue
+		}
+		id := pool.WorkerID(cfg.Workers[i].ID)
+		d, err := device.Open(m.Kind, m.Config)
+		if err != nil {
+			faults = append(faults, fmt.Errorf("worker %q: %w", id, err))
+			continue
+		}
+		all[id] = &machine{Driver: d, address: m.Config.Address}
+		if m.Ordered {
+			orders[id] = all[id]
+		}
+	}
+	return all, orders, errors.Join(faults...)
+}
+
+// closeMachines lets go of all connections and sessions.
+func (s *server) closeMachines() error {
+	for _, m := range s.machines {
+		m.Close()
+	}
+	return nil
+}
+
+// probes are the machines as the governor asks them.
+func (s *server) probes() map[pool.WorkerID]fleet.Probe {
+	out := make(map[pool.WorkerID]fleet.Probe, len(s.machines))
+	for id, m := range s.machines {
+		out[id] = m
+	}
+	return out
+}
+
+// machineProbes ask every machine what it does, for hashlease check. Nothing is written to one.
+func machineProbes(cfg *config.Config) []probe {
+	any := false
+	for i := range cfg.Workers {
+		any = any || cfg.Workers[i].Device != ""
+	}
+	if !any && cfg.Device.Credentials == "" {
+		return nil
+	}
+	all, _, err := openMachines(cfg)
+	if err != nil {
+		return []probe{{"devices", func(context.Context) (string, error) { return "", err }}}
+	}
+	var out []probe
+	for i := range cfg.Workers {
+		m := all[pool.WorkerID(cfg.Workers[i].ID)]
+		if m == nil {
+			continue
+		}
+		out = append(out, probe{"device of " + cfg.Workers[i].ID, func(ctx context.Context) (string, error) {
+			defer m.Close()
+			return m.describe(ctx)
+		}})
+	}
+	return out
+}
+
+// describe asks who the machine is and what it does.
+func (m *machine) describe(ctx context.Context) (string, error) {
+	s, err := m.Probe(ctx)
+	if err != nil {
+		return "", fixf(err, "see that %s answers, and that its login is right", m.address)
+	}
+	text := fmt.Sprintf("%v, %v (%v), %v", s.Activity, s.Watts, s.Wattage, s.Hashrate)
+	if who := m.who.Load(); who != nil {
+		text = fmt.Sprintf("%s, %s: %s", who.Model, who.Firmware, text)
+	}
+	if s.Uptime > 0 {
+		text += ", up " + s.Uptime.Round(time.Minute).String()
+	}
+	return text, nil
+}
