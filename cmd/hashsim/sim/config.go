@@ -30,6 +30,11 @@ type Config struct {
 	Dialects Dialects // what the miners speak; empty: all Stratum V2
 	// Firmware is what every machine runs; nil: what is usual for its model.
 	Firmware *Firmware
+	// Vendor lets machines take orders over their own vendors' interfaces, emulated, in place of the in-band
+	// extension; see APIs.
+	Vendor bool
+	// Elsewhere lets every n-th of the machines with such an interface mine at another pool; 0 none.
+	Elsewhere int
 	// Ordered is told of every new order as it reaches a machine, obeyed or not. It must not block,
 	// nor call the simulation.
 	Ordered func(pool.WorkerID)
@@ -66,6 +71,10 @@ func (c Config) Validate() error {
 	}
 	if c.Extended < 0 {
 		errs = append(errs, fmt.Errorf("extended is %d: 0 or more is accepted", c.Extended))
+	}
+	if c.Elsewhere < 0 || c.Elsewhere > 0 && !c.Vendor {
+		errs = append(errs, fmt.Errorf(
+			"elsewhere is %d: 0 or more is accepted, above 0 with vendors' interfaces", c.Elsewhere))
 	}
 	errs = append(errs, c.Dialects.Validate())
 	for _, t := range c.Tenants {

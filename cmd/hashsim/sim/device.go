@@ -42,6 +42,7 @@ type device struct {
 	phase    float64 // of its noise
 	period   float64 // of its noise, seconds
 	fault    Fault
+	booted   time.Duration
 	told     float64 // watts that a device which lies was last ordered to; 0: none yet
 
 	mode      fleet.Mode

@@ -77,7 +77,7 @@ const v1Elsewhere = "braiins-os"
 
 // newV1Machine is a machine whose miner knows nothing of power: Stratum V1 has no word for it. What the
 // device's own interface does at a site is done by an agent beside the machine.
-func (s *Sim) newV1Machine(w fleet.Worker, p *powered) machine {
+func (s *Sim) newV1Machine(w fleet.Worker, p *powered, own bool) machine {
 	name := p.device.firmware.V1
 	if name == "" {
 		name = v1Elsewhere
@@ -87,17 +87,20 @@ func (s *Sim) newV1Machine(w fleet.Worker, p *powered) machine {
 		panic(err) // a table of ours names a profile of ours
 	}
 	pool := func() stratumtest.Endpoint { return *s.endpoint.Load() }
-	return machine{
+	m := machine{
 		worker: w, power: p, speaks: V1,
 		miner: stratumtest.NewV1Miner(stratumtest.V1Config{
 			Pool: pool, Profile: profile, Identity: string(w.ID), Scale: s.cfg.Scale,
 			Nominal: p.device.hashrate(p.device.full()) / unit.Hashrate(s.cfg.Scale),
 			Grinder: s.grinder, Log: s.cfg.Log, MaxBackoff: 2 * time.Second,
 		}),
-		agent: stratumtest.NewAgent(stratumtest.AgentConfig{
-			Pool: pool, Site: string(w.ID), Identity: string(w.ID), Power: p, MaxBackoff: 2 * time.Second,
-		}),
 	}
+	if !own {
+		m.agent = stratumtest.NewAgent(stratumtest.AgentConfig{
+			Pool: pool, Site: string(w.ID), Identity: string(w.ID), Power: p, MaxBackoff: 2 * time.Second,
+		})
+	}
+	return m
 }
 
 // run mines, and obeys, until the context ends.
@@ -105,6 +108,10 @@ func (m *machine) run(ctx context.Context) {
 	var wg sync.WaitGroup
 	if m.agent != nil {
 		wg.Go(func() { _ = m.agent.Run(ctx) }) // ends with ctx
+	}
+	if m.away {
+		<-ctx.Done()
+		return
 	}
 	_ = m.miner.Run(ctx)
 	wg.Wait()

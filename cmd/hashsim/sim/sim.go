@@ -42,8 +42,10 @@ type machine struct {
 	worker fleet.Worker
 	power  *powered
 	miner  miner
-	agent  *stratumtest.Agent // sets the power of a machine that speaks Stratum V1; nil: the miner does
+	agent  *stratumtest.Agent // sets the power of a machine that speaks Stratum V1; nil: another does
+	vendor *vendor            // the machine's own interface; nil: it has none
 	speaks Dialects           // V1 or V2
+	away   bool               // it mines at another pool
 }
 
 // WorkerStats are one worker's shares as its device counts them.
@@ -91,8 +93,8 @@ func New(cfg Config) (*Sim, error) {
 		meters: &meters{site: place, class: cfg.Class, rng: rand.New(rand.NewPCG(cfg.Seed, 1))},
 	}
 	s.SetPool(cfg.Pool)
-	for i, w := range cfg.Plan.Workers {
-		s.machines = append(s.machines, s.newMachine(i, w))
+	if err := s.addMachines(); err != nil {
+		return nil, errors.Join(err, s.closeVendors())
 	}
 	for _, t := range cfg.Tenants {
 		if _, err := s.AddTenant(t); err != nil {
@@ -113,22 +115,55 @@ func New(cfg Config) (*Sim, error) {
 	return s, nil
 }
 
-func (s *Sim) newMachine(i int, w fleet.Worker) machine {
-	p := &powered{site: s.site, device: s.site.devices[w.ID], scale: s.cfg.Scale, ordered: s.cfg.Ordered}
+// addMachines makes every machine of the plan, with its own interface if that is wanted.
+func (s *Sim) addMachines() error {
+	host, _, err := net.SplitHostPort(s.cfg.Meters)
+	if err != nil {
+		return fmt.Errorf("address of the meters %q: HOST:PORT is accepted: %w", s.cfg.Meters, err)
+	}
+	for i, w := range s.cfg.Plan.Workers {
+		p := &powered{site: s.site, device: s.site.devices[w.ID], scale: s.cfg.Scale, ordered: s.cfg.Ordered}
+		var v *vendor
+		if _, has := vendorAPIs[p.device.firmware.API]; has && s.cfg.Vendor {
+			if v, err = s.newVendor(i, p, host); err != nil {
+				return err
+			}
+		}
+		m := s.newMachine(i, w, p, v != nil)
+		m.vendor, m.away = v, v != nil && s.cfg.Elsewhere > 0 && (i+1)%s.cfg.Elsewhere == 0
+		s.machines = append(s.machines, m)
+	}
+	s.SetPool(s.cfg.Pool)
+	return nil
+}
+
+// newMachine is a machine that mines. One with an interface of its own takes no orders in band.
+func (s *Sim) newMachine(i int, w fleet.Worker, p *powered, own bool) machine {
 	if s.cfg.Dialects.of(p.device.firmware) == V1 {
-		return s.newV1Machine(w, p)
+		return s.newV1Machine(w, p, own)
+	}
+	var inBand stratumtest.PowerDevice
+	if !own {
+		inBand = p
 	}
 	return machine{worker: w, power: p, speaks: V2, miner: stratumtest.NewMiner(stratumtest.MinerConfig{
 		Pool: func() stratumtest.Endpoint { return *s.endpoint.Load() }, Identity: string(w.ID),
 		Nominal:  p.device.hashrate(p.device.full()) / unit.Hashrate(s.cfg.Scale),
 		Extended: s.cfg.Extended > 0 && (i+1)%s.cfg.Extended == 0,
 		Vendor:   p.device.firmware.Vendor, Hardware: w.Model, Firmware: p.device.firmware.Name,
-		Power: p, Grinder: s.grinder, Log: s.cfg.Log, MaxBackoff: 2 * time.Second,
+		Power: inBand, Grinder: s.grinder, Log: s.cfg.Log, MaxBackoff: 2 * time.Second,
 	})}
 }
 
 // SetPool says where the pool is from now on; connections that are open stay.
-func (s *Sim) SetPool(e stratumtest.Endpoint) { s.endpoint.Store(&e) }
+func (s *Sim) SetPool(e stratumtest.Endpoint) {
+	s.endpoint.Store(&e)
+	for i := range s.machines {
+		if m := &s.machines[i]; m.vendor != nil {
+			m.vendor.aim(e, string(m.worker.ID), m.away)
+		}
+	}
+}
 
 // Addr is where the HTTP interface listens.
 func (s *Sim) Addr() string { return s.listener.Addr().String() }
@@ -140,7 +175,9 @@ func (s *Sim) ModbusAddr() string { return s.modbus.Addr().String() }
 func (s *Sim) Scale() float64 { return s.cfg.Scale }
 
 // Close frees the ports of a Sim that is not run.
-func (s *Sim) Close() error { return errors.Join(s.listener.Close(), s.modbus.Close()) }
+func (s *Sim) Close() error {
+	return errors.Join(s.listener.Close(), s.modbus.Close(), s.closeVendors())
+}
 
 // Run simulates until the context ends, which is no error.
 func (s *Sim) Run(ctx context.Context) error {
@@ -163,6 +200,9 @@ func (s *Sim) Run(ctx context.Context) error {
 	wg.Go(func() { s.integrate(ctx) })        // ends with ctx
 	for i := range s.machines {
 		wg.Go(func() { s.startMiner(ctx, i) }) // ends with ctx
+		if v := s.machines[i].vendor; v != nil {
+			wg.Go(func() { v.api.serve(v.machine, v.ln) }) // ends when its listener is closed
+		}
 	}
 	for _, t := range s.tenantList() {
 		wg.Go(func() { _ = t.Run(ctx) }) // ends with ctx
@@ -170,6 +210,7 @@ func (s *Sim) Run(ctx context.Context) error {
 	<-ctx.Done()
 	_ = server.Close()
 	_ = s.modbus.Close()
+	_ = s.closeVendors()
 	wg.Wait()
 	select {
 	case err := <-failed:

@@ -1,0 +1,102 @@
+package sim
+
+import (
+	"context"
+	"net/netip"
+	"testing"
+	"time"
+
+	drivers "github.com/hashlease/hashlease/pool/device"
+	"github.com/hashlease/hashlease/pool/fleet"
+)
+
+// driversOf opens a driver for every machine's own interface, and runs the site until the test ends.
+func driversOf(t *testing.T, s *Sim) map[string]drivers.Driver {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }() // awaited below
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	gate, err := drivers.NewGate([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]drivers.Driver{}
+	for _, a := range s.APIs() {
+		w := s.site.devices[a.Worker].worker
+		d, err := drivers.Open(a.Kind, drivers.Config{
+			Address: a.Address, Login: a.Login, Gate: gate, Curve: w.Curve, Sleep: w.Sleep,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(d.Close)
+		all[string(a.Worker)] = d
+	}
+	return all
+}
+
+// Machines sleep and wake by their vendors' interfaces, and the truth follows; one that ignores orders
+// stays up.
+func TestVendor_TruthFollowsTheInterface(t *testing.T) {
+	s, err := New(Config{Plan: DemoSite(20), Dialects: Mixed, Vendor: true, Elsewhere: 5})
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := driversOf(t, s)
+	deaf := s.APIs()[0].Worker
+	if err := s.SetFault(deaf, Fault{Ignore: true}); err != nil {
+		t.Fatal(err)
+	}
+	away, want := 0, 0
+	for i := range s.machines {
+		if s.machines[i].vendor != nil && (i+1)%5 == 0 {
+			want++
+		}
+	}
+	for id, d := range all {
+		seen, err := d.Probe(t.Context())
+		if err != nil {
+			t.Fatalf("%s: %v", id, err)
+		}
+		if seen.Pool == "other-pool.example:3333" {
+			away++
+		}
+		if _, err := d.Set(t.Context(), fleet.Setpoint{Term: 1, Command: 1, Mode: fleet.Paused}); err != nil {
+			t.Fatalf("%s: %v", id, err)
+		}
+	}
+	if away != want {
+		t.Errorf("%d mine elsewhere, want %d", away, want)
+	}
+	if s.Writes() < len(all) {
+		t.Errorf("%d writes to %d machines", s.Writes(), len(all))
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for id, d := range all {
+		for ctx.Err() == nil {
+			seen, err := d.Probe(ctx)
+			if err != nil || seen.Activity == fleet.ActivityAsleep || id == string(deaf) {
+				break
+			}
+		}
+	}
+	for _, v := range s.Devices() {
+		if _, own := all[string(v.Worker)]; !own {
+			continue
+		}
+		if v.Worker == deaf {
+			if v.State != Mining.String() {
+				t.Errorf("%s ignores orders and is %s", v.Worker, v.State)
+			}
+		} else if v.State != Sleep.String() {
+			t.Errorf("%s is %s, want asleep", v.Worker, v.State)
+		}
+	}
+}
