@@ -284,6 +284,7 @@ func (g *Governor) plan(snap *fleet.Snapshot, caps []fleet.Cap, now time.Time) {
 	plan := g.planner.Plan(snap, caps, now)
 	same := true
 	wish := func(w *worker, sp fleet.Setpoint) {
+		sp = w.underCeiling(sp)
 		same = same && w.want.Mode == sp.Mode && w.want.Watts == sp.Watts
 		w.want = sp
 	}
@@ -328,6 +329,7 @@ func (g *Governor) snapshot(now time.Time) *fleet.Snapshot {
 func (g *Governor) states(snap *fleet.Snapshot, now time.Time) {
 	for _, w := range g.workers {
 		st := w.state(now)
+		w.showCeiling(&st)
 		st.Want = &w.want
 		st.Terms = g.termsOf(w, now)
 		if w.Pinned && w.ordered() && w.reduced() {

@@ -39,6 +39,7 @@ type durable struct {
 	LimitCounter uint64                       `json:"limit_counter,omitempty"`
 	Stops        map[fleet.SiteID]Stop        `json:"stops,omitempty"` // emergency stops in force
 	Pins         []pool.WorkerID              `json:"pins,omitempty"`  // by operators at run time
+	Ceilings     map[pool.WorkerID]Ceiling    `json:"ceilings,omitempty"`
 }
 
 // curtailment is an operator's wish in force.
@@ -96,6 +97,7 @@ func (g *Governor) load(ctx context.Context) error {
 		g.addCurtailment(c)
 	}
 	g.loadStops()
+	g.loadCeilings()
 	g.limits = slices.DeleteFunc(slices.Clone(g.saved.Limits), func(l Limit) bool {
 		return g.siteNamed(l.Site) == nil
 	})

@@ -87,12 +87,13 @@ type WorkerStatus struct {
 	Reachable  bool
 	Stuck      bool
 	Pinned     bool
-	Elsewhere  bool   // it has no session here, and an interface of its own
-	Escaped    bool   // its session is gone, and it hashes at another pool
-	Stray      Stray  // what it does against its order, by its own word
-	Seen       *Seen  // by its own interface; nil if it has none that we speak
-	Firmware   string // as its session or its interface says
-	Kept       bool   // at full power, by its owner's terms
+	Elsewhere  bool     // it has no session here, and an interface of its own
+	Ceiling    *Ceiling // by an operator's hand; nil if there is none
+	Escaped    bool     // its session is gone, and it hashes at another pool
+	Stray      Stray    // what it does against its order, by its own word
+	Seen       *Seen    // by its own interface; nil if it has none that we speak
+	Firmware   string   // as its session or its interface says
+	Kept       bool     // at full power, by its owner's terms
 	Command    uint32
 	Advised    fleet.Mode // what the newest plan wants
 	AdvisedFor unit.Watts
@@ -286,8 +287,8 @@ func (f *feeder) tenantStatus(caps []fleet.Cap, now time.Time) []TenantStatus {
 func (w *worker) status(now time.Time) WorkerStatus {
 	return WorkerStatus{
 		Elsewhere: w.minesElsewhere(now), Escaped: w.where.escaped, Stray: w.strays(), Seen: w.seen,
-		Firmware: w.firmware,
-		ID:       w.ID, Model: w.Model, Mode: w.order.Mode, Watts: w.order.Watts, Full: w.full(),
+		Firmware: w.firmware, Ceiling: w.ceiling,
+		ID: w.ID, Model: w.Model, Mode: w.order.Mode, Watts: w.order.Watts, Full: w.full(),
 		Reported: w.reported, Evidence: w.evidence, State: w.words(now), Reachable: w.actuator != nil,
 		Stuck: w.stuck, Pinned: w.Pinned, Command: w.order.Command,
 		Advised: w.want.Mode, AdvisedFor: w.want.Watts,

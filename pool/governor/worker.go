@@ -76,6 +76,9 @@ type worker struct {
 	notedStuck bool
 	assertedAt time.Time
 
+	ceiling *Ceiling      // by an operator's hand; nil: none
+	below   *fleet.Worker // what it is under a cap by hand; nil: there is none
+
 	firmware string    // as its session said last
 	provenAt time.Time // when it was last seen to answer at its feeder's meter
 	terms    terms
