@@ -24,10 +24,11 @@ import (
 type wiring struct {
 	proxy *httputil.ReverseProxy
 
-	mu     sync.Mutex
-	away   bool
-	lie    bool              // half of the watts of everything but tenants' branches
-	frozen map[string][]byte // answers by path; nil: not frozen
+	mu        sync.Mutex
+	away      bool
+	lie       bool              // half of the watts of everything but tenants' branches
+	frozen    map[string][]byte // answers by path; nil: not frozen
+	backwards string            // feeder whose total and mining are read the wrong way round
 }
 
 // tapMeters points the server's configuration at a wiring.
@@ -47,14 +48,14 @@ func (s *site) tapMeters() *wiring {
 func (w *wiring) set(change func(*wiring)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.away, w.lie, w.frozen = false, false, nil
+	w.away, w.lie, w.frozen, w.backwards = false, false, nil, ""
 	change(w)
 }
 
 // ServeHTTP answers as the meter does, or as the fault of the moment says.
 func (w *wiring) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	w.mu.Lock()
-	away, lie, frozen := w.away, w.lie, w.frozen
+	away, lie, frozen, backwards := w.away, w.lie, w.frozen, w.backwards
 	w.mu.Unlock()
 	if away {
 		http.Error(rw, "the gateway is away", http.StatusBadGateway)
@@ -64,7 +65,11 @@ func (w *wiring) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	w.proxy.ServeHTTP(rec, r.WithContext(context.WithoutCancel(r.Context())))
 	body := rec.Body.Bytes()
 	if lie && !strings.Contains(r.URL.Path, "/tenant/") {
-		body = halved(body)
+		body = changed(body, func(v unit.Watts) unit.Watts { return v / 2 })
+	}
+	branch, here := strings.CutPrefix(r.URL.Path, "/v1/meters/"+backwards+"/")
+	if here && (branch == "total" || branch == "mining") {
+		body = changed(body, func(v unit.Watts) unit.Watts { return 40*unit.Kilowatt - v })
 	}
 	if frozen != nil {
 		w.mu.Lock()
@@ -78,13 +83,13 @@ func (w *wiring) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	_, _ = rw.Write(body) // the server may be gone
 }
 
-// halved is a meter's answer with half of its watts.
-func halved(body []byte) []byte {
+// changed is a meter's answer with other watts.
+func changed(body []byte, to func(unit.Watts) unit.Watts) []byte {
 	var r sim.MeterReading
 	if json.Unmarshal(body, &r) != nil {
 		return body
 	}
-	r.Watts /= 2
+	r.Watts = to(r.Watts)
 	text, err := json.Marshal(r)
 	if err != nil {
 		return body

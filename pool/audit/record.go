@@ -33,8 +33,8 @@ const (
 	Armed      Kind = "arm"        // what may be done on a feeder
 	Stop       Kind = "stop"       // an emergency stop begins or ends
 	MeterState Kind = "meter"      // meters of a feeder become fresh, or why they are not
-	Price      Kind = "price"      // a tariff or a price that decides
-	Commission Kind = "commission" // what a test of a feeder has shown
+	Price      Kind = "price"      // a tariff that decides, its source, and whom it stops
+	Commission Kind = "commission" // what a test of a feeder has shown, step by step
 	Event      Kind = "event"      // what people were told
 )
 
@@ -81,14 +81,19 @@ type Record struct {
 	Done     float64   `json:"done"`     // hashes that they did
 	Price    float64   `json:"price"`    // msat a hash
 	Tariff   unit.Msat `json:"tariff"`   // msat a kWh
+	Saved    unit.Msat `json:"saved"`    // msat an hour, by stopping for a price
 
 	Reduced    int `json:"reduced"`    // workers below full power by order
 	Faulty     int `json:"faulty"`     // of these: out of reach, or not doing as ordered; not in Due
 	Unmeasured int `json:"unmeasured"` // of these: never seen hashing at full power; not in Due
 
 	Millis  int64  `json:"millis"`  // that an interval was covered, or until an order takes effect
+	Back    int64  `json:"back"`    // likewise, of the return
 	Offset  int64  `json:"offset"`  // microseconds that the clock is off
 	Missing uint64 `json:"missing"` // records, or bytes of a torn end
+	Proven  int    `json:"proven"`  // of a commissioning: workers
+	Found   int    `json:"found"`   // findings
+	Left    int    `json:"left"`    // workers that are not proven, or groups to come
 	Head    string `json:"head"`    // hash of the newest removed record
 	Busy    bool   `json:"busy"`    // a claim, a limit, an order or a stop was in force
 	Fresh   bool   `json:"fresh"`   // no reading behind it was stale
@@ -157,12 +162,17 @@ func (r *Record) appendWork(e *encoder) {
 	e.float("done", r.Done)
 	e.float("price", r.Price)
 	e.number("tariff", int64(r.Tariff))
+	e.number("saved", int64(r.Saved))
 	e.number("reduced", int64(r.Reduced))
 	e.number("faulty", int64(r.Faulty))
 	e.number("unmeasured", int64(r.Unmeasured))
 	e.number("millis", r.Millis)
+	e.number("back", r.Back)
 	e.number("offset", r.Offset)
 	e.count("missing", r.Missing)
+	e.number("proven", int64(r.Proven))
+	e.number("found", int64(r.Found))
+	e.number("left", int64(r.Left))
 	e.text("head", r.Head)
 	e.flag("busy", r.Busy)
 	e.flag("fresh", r.Fresh)

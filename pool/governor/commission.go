@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/hashlease/hashlease/pool"
-	"github.com/hashlease/hashlease/pool/audit"
 	"github.com/hashlease/hashlease/pool/fleet"
 	"github.com/hashlease/hashlease/pool/unit"
 )
@@ -102,6 +101,7 @@ type commissionRun struct {
 	result  CommissionResult
 	number  int
 	suspect []verdict        // of the first groups, while nothing is proven
+	held    []blamed         // single workers whose step did not show meanwhile: it may be the meter
 	tried   map[*worker]bool // put to sleep by this run
 	began   time.Time
 }
@@ -264,7 +264,8 @@ func (r *commissionRun) prepare(ctx context.Context) error {
 	if r.c.wish.DryRun {
 		return nil
 	}
-	return r.g.noteCommission(ctx, r.f, func(c *commissioned) { c.Begun, c.Findings = true, nil })
+	r.noteBegun(p)
+	return r.g.noteCommission(ctx, r.f, func(c *commissioned) { c.Begun, c.Why, c.Findings = true, "", nil })
 }
 
 // group makes groups of one kind each, as large as the step that is aimed at.
@@ -331,8 +332,19 @@ func (r *commissionRun) note(format string, args ...any) error {
 	return r.report(CommissionUpdate{Note: fmt.Sprintf(format, args...)})
 }
 
-// run tries group after group.
+// run tries group after group, and names at last whom it held back.
 func (r *commissionRun) run(ctx context.Context) error {
+	err := r.tryAll(ctx)
+	var why *errStopped
+	if err == nil || errors.As(err, &why) {
+		if failed := r.blameHeld(ctx); failed != nil {
+			return failed
+		}
+	}
+	return err
+}
+
+func (r *commissionRun) tryAll(ctx context.Context) error {
 	for len(r.queue) > 0 {
 		group := r.queue[0]
 		r.queue = r.queue[1:]
@@ -351,14 +363,18 @@ func (r *commissionRun) run(ctx context.Context) error {
 func (r *commissionRun) finish(ctx context.Context, err error) error {
 	var why *errStopped
 	if err != nil && !errors.As(err, &why) {
+		r.brokenOff(err)
 		return err
 	}
 	r.end()
 	g, res := r.g, &r.result
+	if why != nil {
+		res.Message = why.why
+	}
 	if !r.c.wish.DryRun {
 		res.Done = err == nil
 		if err := g.noteCommission(context.WithoutCancel(ctx), r.f, func(c *commissioned) {
-			c.Begun, c.Findings = !res.Done, res.Findings
+			c.Begun, c.Why, c.Findings = !res.Done, res.Message, res.Findings
 			if res.Done {
 				c.At = time.Now()
 			}
@@ -366,39 +382,37 @@ func (r *commissionRun) finish(ctx context.Context, err error) error {
 			return err
 		}
 	}
-	if why != nil {
-		res.Message = why.why
-	}
 	g.mu.Lock()
-	now := time.Now()
+	r.sumUp(err, time.Now())
+	g.mu.Unlock()
+	return r.report(CommissionUpdate{Result: res})
+}
+
+// brokenOff tells of a commissioning that nobody listens to any more, if it has moved anybody.
+func (r *commissionRun) brokenOff(err error) {
+	if r.number == 0 {
+		return
+	}
+	r.end()
+	r.g.mu.Lock()
+	defer r.g.mu.Unlock()
+	r.sumUp(err, time.Now())
+}
+
+// sumUp finds what the commissioning came to, and tells of it. The caller holds mu.
+func (r *commissionRun) sumUp(why error, now time.Time) {
+	res := &r.result
 	for _, w := range r.f.workers {
-		if g.proven(w, now) {
+		if r.g.proven(w, now) {
 			res.Proven++
 		} else {
 			res.Unproven++
 		}
 	}
-	res.Elapsed, res.Headroom = now.Sub(r.began), g.headroomOf(r.f, now)
+	res.Elapsed, res.Headroom = now.Sub(r.began), r.g.headroomOf(r.f, now)
 	if !r.c.wish.DryRun {
-		r.tell(now)
+		r.tell(why, now)
 	}
-	g.mu.Unlock()
-	return r.report(CommissionUpdate{Result: res})
-}
-
-// tell says to people and to the log how it ended. The caller holds mu.
-func (r *commissionRun) tell(now time.Time) {
-	g, res := r.g, &r.result
-	level, said := Info, "commissioned"
-	if !res.Done {
-		level, said = Warn, "commissioning stopped: "+res.Message
-	}
-	came := fmt.Sprintf("%d workers proven, %d not, %d findings", res.Proven, res.Unproven, len(res.Findings))
-	g.note(audit.Record{
-		At: now, Kind: audit.Commission, Site: r.f.Site, Feeder: r.f.ID, State: said, Text: came,
-		Watts: res.Headroom.Firm,
-	})
-	g.event(now, Event{Level: level, Feeder: r.f.ID, Message: said + "; " + came})
 }
 
 // commissionWants keeps those down that a commissioning has put to sleep.
@@ -416,6 +430,7 @@ func (r *commissionRun) find(f Finding) error {
 	f.Feeder, f.At = r.f.ID, time.Now()
 	r.result.Findings = append(r.result.Findings, f)
 	r.g.mu.Lock()
+	r.noteFound(&f)
 	r.g.event(f.At, Event{
 		Level: Warn, Feeder: r.f.ID, Worker: f.Worker, Message: "commissioning: " + f.Message,
 	})

@@ -50,11 +50,15 @@ func (r *commissionRun) judge(ctx context.Context, v *verdict) error {
 	if !proven && len(v.workers) > 1 {
 		u.Verdict = "does not add up: tried in halves"
 	}
+	r.noteGroup(v, &u)
 	if err := r.report(CommissionUpdate{Group: &u}); err != nil {
 		return err
 	}
 	if proven {
-		return r.prove(ctx, v)
+		if err := r.prove(ctx, v); err != nil {
+			return err
+		}
+		return r.blameHeld(ctx)
 	}
 	if err := r.suspectMeter(v); err != nil {
 		return err
@@ -63,7 +67,7 @@ func (r *commissionRun) judge(ctx context.Context, v *verdict) error {
 		r.queue = append(r.queue, v.workers[:n/2], v.workers[n/2:])
 		return nil
 	}
-	return r.blame(ctx, v)
+	return r.blame(ctx, r.accuse(v))
 }
 
 // adds says whether the meter fell by what was ordered: by the curves to within half of the smallest
@@ -72,6 +76,8 @@ func (r *commissionRun) adds(v *verdict) (string, bool) {
 	noise := 4 * float64(r.noise)
 	off := math.Abs(v.metered - float64(v.ordered))
 	switch {
+	case v.metered < -math.Max(noise, float64(v.ordered)/2):
+		return "the feeder's meter shows the opposite", false
 	case v.metered < float64(v.ordered)/2 || v.metered > 1.5*float64(v.ordered):
 		return "the feeder's meter does not show it", false
 	case off <= max(noise, float64(v.smallest)/2):
@@ -112,8 +118,14 @@ func (r *commissionRun) prove(ctx context.Context, v *verdict) error {
 	return nil
 }
 
-// blame says what is wrong with a worker whose own step does not show.
-func (r *commissionRun) blame(ctx context.Context, v *verdict) error {
+// blamed is a worker whose own step does not show, with what that means if the meter is right.
+type blamed struct {
+	verdict
+	finding Finding
+}
+
+// accuse says what is wrong with a worker whose own step does not show.
+func (r *commissionRun) accuse(v *verdict) *blamed {
 	w := v.workers[0]
 	f := Finding{Worker: w.ID}
 	m := r.shownElsewhere(v)
@@ -136,6 +148,33 @@ func (r *commissionRun) blame(ctx context.Context, v *verdict) error {
 		f.Kind, f.Message = WrongCurve, fmt.Sprintf("%s gave %v where its curve says %v",
 			w.ID, unit.Watts(v.metered), v.ordered)
 	}
+	return &blamed{*v, f}
+}
+
+// blameHeld names whom it held back until it was known that the meter is right, or that nobody can tell.
+func (r *commissionRun) blameHeld(ctx context.Context) error {
+	held := r.held
+	r.held = nil
+	for i := range held {
+		if err := r.publish(ctx, &held[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// blame names the worker, at once if the meter cannot be what is wrong.
+func (r *commissionRun) blame(ctx context.Context, b *blamed) error {
+	if b.obeyed && !r.proven() {
+		r.held = append(r.held, *b)
+		return nil
+	}
+	return r.publish(ctx, b)
+}
+
+// publish makes durable and known what is wrong with a worker.
+func (r *commissionRun) publish(ctx context.Context, b *blamed) error {
+	w, f := b.workers[0], b.finding
 	r.g.mu.Lock()
 	w.provenAt = time.Time{}
 	if f.Kind == Disobeys {
@@ -144,7 +183,7 @@ func (r *commissionRun) blame(ctx context.Context, v *verdict) error {
 		}
 	}
 	r.g.mu.Unlock()
-	if err := r.g.noteProven(ctx, v.workers); err != nil {
+	if err := r.g.noteProven(ctx, b.workers); err != nil {
 		return err
 	}
 	return r.find(f)
@@ -182,6 +221,7 @@ func (r *commissionRun) suspectMeter(v *verdict) error {
 	if says == "" {
 		return nil
 	}
+	r.held = nil // they did as they were told
 	f := Finding{Kind: BadMeter, Message: says}
 	if err := r.find(f); err != nil {
 		return err

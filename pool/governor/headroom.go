@@ -306,17 +306,26 @@ func (h *Headroom) explain(f *feeder) {
 			"devices_suffice = true in the configuration"
 	case f.commission != nil:
 		h.Reason = "it is being commissioned now"
-	case undone > 0 && measured:
-		h.Reason = fmt.Sprintf("%d of %d workers are not, or no longer, commissioned", undone, h.Workers)
-		h.Command = commissionCommand(f)
-	case undone > 0 && f.commissioned.Begun:
-		h.Reason, h.Command = "its commissioning was broken off", commissionCommand(f)
 	case undone > 0:
-		h.Reason = "nothing is sold of a feeder before it was commissioned"
-		h.Command = commissionCommand(f)
+		h.Reason, h.Command = h.unproven(f, measured, undone), commissionCommand(f)
 	default:
 		h.Reason = h.little()
 	}
+}
+
+// unproven says why a commissioning is to be run, again or for the first time.
+func (h *Headroom) unproven(f *feeder, measured bool, undone int) string {
+	said := "nothing is sold of a feeder before it was commissioned"
+	if measured {
+		said = fmt.Sprintf("%d of %d workers are not, or no longer, commissioned", undone, h.Workers)
+	}
+	switch c := &f.commissioned; {
+	case c.Begun && c.Why != "":
+		return "its commissioning stopped: " + c.Why + "; " + said
+	case c.Begun:
+		return "its commissioning was broken off; " + said
+	}
+	return said
 }
 
 // little says why there is little, or nothing, although nothing is to be done about the workers.

@@ -37,6 +37,7 @@ type provenRecord struct {
 // commissioned is what is kept of a feeder's last commissioning.
 type commissioned struct {
 	Begun    bool      `json:"begun,omitempty"` // and not ended: broken off, or under way
+	Why      string    `json:"why,omitempty"`   // it stopped
 	At       time.Time `json:"at,omitzero"`     // when it was last done
 	Findings []Finding `json:"findings,omitempty"`
 }

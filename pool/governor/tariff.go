@@ -171,6 +171,19 @@ func (g *Governor) notePrice(st *site, now time.Time) {
 	})
 }
 
+// noteStopped writes down how many workers of a feeder the price stops now, and what that comes to.
+func (g *Governor) noteStopped(f *feeder, now time.Time) {
+	r := audit.Record{
+		At: now, Kind: audit.Price, Site: f.Site, Feeder: f.ID, State: "runs", Reduced: len(f.plan.Stopped),
+		Tariff: f.site.tariff.price, Price: g.hashPrice, Saved: f.plan.Saved, Text: someOf(f.plan.Stopped),
+	}
+	for _, id := range f.plan.Stopped {
+		w := g.byWorker[id]
+		r.State, r.Freed = "stops", r.Freed+w.full()-w.want.Watts
+	}
+	g.note(r)
+}
+
 func (g *Governor) lookAtPrice(st *site, now time.Time) {
 	t := &st.tariff
 	fresh := !t.quote.At.IsZero() && now.Sub(t.quote.At) <= t.Stale
@@ -187,6 +200,10 @@ func (g *Governor) lookAtPrice(st *site, now time.Time) {
 		}
 	case !t.lost && !(t.quote.At.IsZero() && now.Sub(g.started) <= t.Stale):
 		t.lost = true
+		g.note(audit.Record{
+			At: now, Kind: audit.Price, Site: st.ID, State: "feed lost", Text: t.words(now), Read: t.quote.At,
+			Tariff: t.price, Price: g.hashPrice, Warn: true,
+		})
 		g.event(now, Event{Level: Warn, Site: st.ID, Message: fmt.Sprintf(
 			"the price feed is lost (%s): the tariff's %s counts, %s", t.words(now), t.source,
 			kwhPrice(t.price))})
@@ -237,6 +254,7 @@ func (g *Governor) notePrices(f *feeder, now time.Time) {
 				kwhPrice(f.site.tariff.price), n, len(f.workers), p.Saved)
 		}
 		g.event(now, Event{Feeder: f.ID, Message: m})
+		g.noteStopped(f, now)
 	}
 	if n := len(p.Broken); n != f.saidBroken && now.Sub(f.saidBrokenAt) >= sayEvery {
 		f.saidBroken, f.saidBrokenAt = n, now

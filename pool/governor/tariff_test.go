@@ -188,7 +188,7 @@ func TestGovernor_FollowsTimeOfUse(t *testing.T) {
 		cfg.MsatPerHash = func() float64 { mu.Lock(); defer mu.Unlock(); return hash }
 		var noted []audit.Record
 		cfg.Audit = func(r audit.Record) {
-			if r.Kind == audit.Price {
+			if r.Kind == audit.Price && r.Feeder == "" {
 				noted = append(noted, r)
 			}
 		}
