@@ -3,12 +3,12 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
+
+	"github.com/hashlease/hashlease/cmd/hashsim/sim"
 )
 
 // feederHeadroom is what the tests read of `hashlease site headroom --json`.
@@ -74,39 +74,45 @@ func (s *site) begin(ctx context.Context, args ...string) *run {
 func (s *site) commission(feeder string) (code int, out, said string) {
 	s.t.Helper()
 	s.eventually("the commissioning of "+feeder+" begins", time.Minute, func() bool {
-		r := s.begin(s.t.Context(), "site", "commission", feeder, "--limit", "8kW")
+		r := s.begin(s.t.Context(), "site", "commission", feeder, "--limit", "4kW")
 		code = <-r.code
 		out, said = r.out.String(), r.err.String()
-		if code == exitRefused {
-			s.t.Log(said)
-		}
 		return code != exitRefused
 	})
 	return code, out, said
 }
 
-// unmeasured makes the site one that nobody has commissioned, with room for all to return at any time.
+// unmeasured makes the site one that nobody has commissioned, of machines that answer faster than any
+// on sale, with room for all to return at any time.
 func (s *site) unmeasured() {
 	s.t.Helper()
+	fast := sim.InBand()
+	fast.ReturnDelay, fast.ReturnRamp = time.Second/5, time.Second
+	meters := s.sim.Addr()
+	err := s.sim.Close()
+	if err == nil {
+		s.sim, err = sim.New(sim.Config{Plan: s.plan, Seed: 1, Meters: meters, Firmware: &fast, Log: s.log})
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
 	s.configure(`(?m)^trust_declared = true\n`, "")
 	s.configure(`min_off = .*`, `min_off = "1s"`)
 	s.configure(`min_run = .*`, `min_run = "1s"`)
-	s.configure(`(?m)^limit = .*`, `limit = "60kW"`)
+	s.configure(`(?m)^limit = .*`, `limit = "200kW"`)
 	s.configure(`(?m)^restore = .*`, `restore = "10kW"`)
 }
 
-// Ensure that over the real program nothing is sold of a feeder before it was commissioned, with what to run;
-// that a commissioning shows its progress, proves the machines at the meter, and names the one that hangs on
-// another feeder and the meter that is mounted backwards; and that what was proven is remembered.
+// Ensure that over the real program nothing is sold of a feeder before it was commissioned, with the reason and
+// the command to run; that a commissioning shows its progress, proves machines at the meter, and names the one
+// that hangs on another feeder; and that a kill forgets nothing of it.
 func TestProgram_CommissionsAFeeder(t *testing.T) {
 	skipShort(t)
 	t.Parallel()
-	const miners = 12 // three a feeder
+	const miners = 8 // two a feeder
 	s := newTestSite(t, miners)
 	s.unmeasured()
-	s.configure(`(id = "north.asic-002"\nfeeder = )"f2"`, `${1}"f1"`) // it hangs on f2
-	w := s.tapMeters()
-	w.set(func(w *wiring) { w.backwards = "f3" })
+	s.configure(`(id = "north.asic-002"\nfeeder = )"f2"`, `${1}"f1"`)
 	s.startServer()
 	s.runMiners()
 	s.awaitMiners(miners)
@@ -114,15 +120,70 @@ func TestProgram_CommissionsAFeeder(t *testing.T) {
 		h := s.headroom("f1")
 		return h.Firm == 0 && h.Command == "hashlease site commission f1" && h.Reason != ""
 	})
-	began := time.Now()
-	code, out, said := s.commission("f3")
-	t.Logf("f3 after %v: %d\n%s%s", time.Since(began), code, out, said)
-	began = time.Now()
-	code, out, said = s.commission("f1")
-	t.Logf("f1 after %v: %d\n%s%s", time.Since(began), code, out, said)
-	t.Logf("%+v", s.headroom("f1"))
-	t.Logf("%+v", s.headroom("f3"))
-	_ = json.Marshal
-	_ = syscall.SIGTERM
+	code, out, said := s.commission("f1")
+	for _, want := range []string{
+		"3 workers in 3 groups", ": proven (north.asic-001; ", ": proven (north.asic-005; ", "back in ",
+		"FOUND  north.asic-002 hangs on feeder f2: its step of ", "Correct the feeder in its [[worker]]",
+		"2 workers proven, 1 not, 1 findings", "north/f1 can deliver ",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("it does not say %q", want)
+		}
+	}
+	h := s.headroom("f1")
+	if code != exitOK || !strings.Contains(said, "Ctrl-C stops it") || h.Firm <= 0 || h.Counted != 2 ||
+		len(h.Findings) != 1 || h.Findings[0].Worker != "north.asic-002" {
+		t.Errorf("exit status %d, headroom %+v\n%s%s", code, h, out, said)
+	}
+	s.kill()
+	s.startServer()
+	s.eventually("proofs are remembered", time.Minute, func() bool {
+		return s.answers() && s.headroom("f1").Counted == 2
+	})
 	s.stop()
+}
+
+// Ensure that over the real program a commissioning names a meter that is mounted backwards and none of the
+// machines, and that one that ends with the server leaves none asleep and is known of after the restart.
+func TestProgram_CommissioningStopsForMeterAndServer(t *testing.T) {
+	skipShort(t)
+	t.Parallel()
+	const miners = 8
+	s := newTestSite(t, miners)
+	s.unmeasured()
+	w := s.tapMeters()
+	w.set(func(w *wiring) { w.backwards = "f3" })
+	s.startServer()
+	s.runMiners()
+	s.awaitMiners(miners)
+	code, out, said := s.commission("f3")
+	if h := s.headroom("f3"); code != exitFailed || strings.Count(out, "FOUND") != 1 ||
+		!strings.Contains(out, "FOUND  feeder f3's meter: it is inverted") || !strings.Contains(said, "it is inverted") ||
+		h.Firm != 0 || !strings.Contains(h.Reason, "stopped: the meter is wrong") {
+		t.Errorf("exit status %d, headroom %+v\n%s%s", code, h, out, said)
+	}
+	s.allAwake(miners)
+	r := s.begin(t.Context(), "site", "commission", "f4", "--limit", "4kW")
+	s.eventually("a machine sleeps for it", time.Minute, func() bool {
+		return s.sim.Stats().States["sleep"] > 0
+	})
+	s.stop()
+	if code := <-r.code; code == exitOK || !strings.Contains(r.err.String(), "commission") {
+		t.Errorf("the command whose server ended: exit status %d\n%s", code, &r.err)
+	}
+	s.startServer()
+	s.eventually("it is said that it was broken off", time.Minute, func() bool {
+		return s.answers() && strings.HasPrefix(s.headroom("f4").Reason, "its commissioning was broken off")
+	})
+	s.allAwake(miners)
+	s.stop()
+}
+
+// allAwake waits until every machine draws full power.
+func (s *site) allAwake(n int) {
+	s.t.Helper()
+	s.eventually("all have returned", time.Minute, func() bool {
+		st := s.sim.Stats()
+		return st.Mining == n && st.States["mining"] == n
+	})
 }

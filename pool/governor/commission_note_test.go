@@ -59,7 +59,7 @@ func TestCommission_BlamesTheMeterAndNotWhoObeys(t *testing.T) {
 			t.Fatalf("noted %q", got)
 		}
 		if b, f := list[0], list[3]; b.Left != 6 || b.Limit != 4000 || f.Worker != "" || !f.Warn ||
-			!strings.HasPrefix(f.Text, "meter: it is inverted") {
+			!strings.HasPrefix(f.Text, "meter: feeder f1's meter: it is inverted") {
 			t.Errorf("noted %+v and %+v", b, f)
 		}
 		if e := list[4]; e.Proven != 0 || e.Left != 6 || e.Found != 1 || e.Watts != 0 || !e.Warn ||

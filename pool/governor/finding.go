@@ -222,11 +222,11 @@ func (r *commissionRun) suspectMeter(v *verdict) error {
 		return nil
 	}
 	r.held = nil // they did as they were told
-	f := Finding{Kind: BadMeter, Message: says}
+	f := Finding{Kind: BadMeter, Message: fmt.Sprintf("feeder %s's meter: %s", r.f.ID, says)}
 	if err := r.find(f); err != nil {
 		return err
 	}
-	return stopped("the meter is wrong: %s", f.Message)
+	return stopped("the meter is wrong: %s", says)
 }
 
 // suspicion says what is wrong with the meter that two groups failed at; empty if it may be the workers.
