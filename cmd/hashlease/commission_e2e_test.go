@@ -103,9 +103,9 @@ func (s *site) unmeasured() {
 	s.configure(`(?m)^restore = .*`, `restore = "10kW"`)
 }
 
-// Ensure that over the real program nothing is sold of a feeder before it was commissioned, with the reason and
-// the command to run; that a commissioning shows its progress, proves machines at the meter, and names the one
-// that hangs on another feeder; and that a kill forgets nothing of it.
+// Ensure that over the real program nothing is sold of a feeder before it was commissioned, with the reason
+// and the command to run; that a commissioning shows its progress, proves machines at the meter, and names
+// the one that hangs on another feeder; and that a kill forgets nothing of it.
 func TestProgram_CommissionsAFeeder(t *testing.T) {
 	skipShort(t)
 	t.Parallel()
@@ -158,8 +158,8 @@ func TestProgram_CommissioningStopsForMeterAndServer(t *testing.T) {
 	s.awaitMiners(miners)
 	code, out, said := s.commission("f3")
 	if h := s.headroom("f3"); code != exitFailed || strings.Count(out, "FOUND") != 1 ||
-		!strings.Contains(out, "FOUND  feeder f3's meter: it is inverted") || !strings.Contains(said, "it is inverted") ||
-		h.Firm != 0 || !strings.Contains(h.Reason, "stopped: the meter is wrong") {
+		!strings.Contains(out, "FOUND  feeder f3's meter: it is inverted") ||
+		!strings.Contains(said, "it is inverted") || h.Firm != 0 || !strings.Contains(h.Reason, "stopped: the meter is wrong") {
 		t.Errorf("exit status %d, headroom %+v\n%s%s", code, h, out, said)
 	}
 	s.allAwake(miners)
