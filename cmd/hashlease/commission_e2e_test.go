@@ -159,7 +159,8 @@ func TestProgram_CommissioningStopsForMeterAndServer(t *testing.T) {
 	code, out, said := s.commission("f3")
 	if h := s.headroom("f3"); code != exitFailed || strings.Count(out, "FOUND") != 1 ||
 		!strings.Contains(out, "FOUND  feeder f3's meter: it is inverted") ||
-		!strings.Contains(said, "it is inverted") || h.Firm != 0 || !strings.Contains(h.Reason, "stopped: the meter is wrong") {
+		!strings.Contains(said, "it is inverted") || h.Firm != 0 ||
+		!strings.Contains(h.Reason, "stopped: the meter is wrong") {
 		t.Errorf("exit status %d, headroom %+v\n%s%s", code, h, out, said)
 	}
 	s.allAwake(miners)
