@@ -16,7 +16,7 @@ import (
 	"github.com/hashlease/hashlease/pool/unit"
 )
 
-func init() { openers["antminer"] = opener{port: 80, open: openAntminer} }
+func init() { openers["antminer"] = opener{port: 80, open: openAntminer, is: isAntminer} }
 
 // antminer is the stock web interface of Antminers from the S19 to the S21: CGI programs behind Digest.
 // It sleeps and wakes by a write of its whole configuration, so what was read is written back, and read
@@ -42,6 +42,13 @@ func openAntminer(cfg Config) (Driver, error) {
 		return nil
 	}
 	return newMachine("antminer", cfg, a), nil
+}
+
+// isAntminer knows stock firmware by the name of what it protects.
+func isAntminer(ctx context.Context, cfg Config) bool {
+	_, status, head, err := newWeb(cfg).once(ctx, http.MethodGet, "/cgi-bin/get_system_info.cgi", nil)
+	return err == nil && status == http.StatusUnauthorized &&
+		strings.Contains(strings.ToLower(head.Get("WWW-Authenticate")), "antminer")
 }
 
 // sign answers the newest challenge.

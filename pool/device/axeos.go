@@ -14,7 +14,7 @@ import (
 	"github.com/hashlease/hashlease/pool/unit"
 )
 
-func init() { openers["axeos"] = opener{port: 80, open: openAxeOS} }
+func init() { openers["axeos"] = opener{port: 80, open: openAxeOS, is: isAxeOS} }
 
 // axeOS is the interface of AxeOS (ESP-Miner) from 2.14 on, as its openapi.yaml describes it: HTTP without
 // a login, for clients of its own private network only. Power follows
@@ -29,6 +29,12 @@ type axeOS struct {
 
 func openAxeOS(cfg Config) (Driver, error) {
 	return newMachine("axeos", cfg, &axeOS{web: newWeb(cfg), curve: cfg.Curve, sleep: cfg.Sleep}), nil
+}
+
+func isAxeOS(ctx context.Context, cfg Config) bool {
+	var i axeInfo
+	err := newWeb(cfg).call(ctx, http.MethodGet, "/api/system/info", nil, &i)
+	return err == nil && i.Chip != ""
 }
 
 // axeInfo is what GET /api/system/info answers, as far as it is used.

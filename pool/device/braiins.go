@@ -11,7 +11,7 @@ import (
 	"github.com/hashlease/hashlease/pool/unit"
 )
 
-func init() { openers["braiins"] = opener{port: 80, open: openBraiins} }
+func init() { openers["braiins"] = opener{port: 80, open: openBraiins, is: isBraiins} }
 
 // braiins is the REST interface of Braiins OS, /api/v1, as its openapi.json of 26.04 describes it: a
 // token from auth/login, sent as it is in Authorization, valid for an hour after its last use.
@@ -50,6 +50,12 @@ func openBraiins(cfg Config) (Driver, error) {
 	}
 	b.web.login = b.logIn
 	return newMachine("braiins", cfg, b), nil
+}
+
+func isBraiins(ctx context.Context, cfg Config) bool {
+	var v struct{ Major, Minor, Patch *int }
+	err := newWeb(cfg).call(ctx, http.MethodGet, "/api/v1/version/", nil, &v)
+	return err == nil && v.Major != nil && v.Minor != nil && v.Patch != nil
 }
 
 // Its numbers come wrapped in their unit.

@@ -131,6 +131,7 @@ type bench struct {
 	*testing.T
 	stand
 	machine *devicetest.Machine
+	address string
 	driver  device.Driver
 	command uint32
 	before  []devicetest.Pool
@@ -160,8 +161,9 @@ func newBench(t *testing.T, s stand) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
+	b.address = s.serve(t, b.machine)
 	b.driver, err = device.Open(s.kind, device.Config{
-		Address: s.serve(t, b.machine), Login: s.login, Gate: gate, Curve: benchCurve, Sleep: benchSleep,
+		Address: b.address, Login: s.login, Gate: gate, Curve: benchCurve, Sleep: benchSleep,
 		Socket: s.socket,
 	})
 	if err != nil {

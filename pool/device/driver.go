@@ -72,6 +72,8 @@ type Config struct {
 	Curve   fleet.Curve // of the machine: what it draws where its interface does not say
 	Sleep   unit.Watts  // drawn asleep, likewise
 	Socket  Socket      // for switched sockets alone
+	// ShedIn and ReturnIn are the times that the owner knows of the machine; 0: what its kind is known for.
+	ShedIn, ReturnIn time.Duration
 	Now     func() time.Time
 }
 
@@ -96,6 +98,9 @@ const DefaultTimeout = 5 * time.Second
 type opener struct {
 	port int // its interface's own
 	open func(Config) (Driver, error)
+	// is tells the interface from others, without a login and without changing anything; nil: it cannot be
+	// told.
+	is func(context.Context, Config) bool
 }
 
 // openers are all kinds of drivers by name.

@@ -12,7 +12,7 @@ import (
 	"github.com/hashlease/hashlease/pool/unit"
 )
 
-func init() { openers["epic"] = opener{port: 4028, open: openEPIC} }
+func init() { openers["epic"] = opener{port: 4028, open: openEPIC, is: isEPIC} }
 
 // epic is the interface of ePIC's UMC and PowerPlay, as its powerplay.json of 1.30 describes it: HTTP on
 // 4028, the password in each body that changes anything. Its tuner aims at a hashrate; watts follow the
@@ -33,6 +33,15 @@ func openEPIC(cfg Config) (Driver, error) {
 		cfg.Login = Login{Password: "letmein"}
 	}
 	return newMachine("epic", cfg, &epic{web: newWeb(cfg), cfg: cfg}), nil
+}
+
+func isEPIC(ctx context.Context, cfg Config) bool {
+	var c struct {
+		Model string
+		Tune  any `json:"PerpetualTune"`
+	}
+	err := newWeb(cfg).call(ctx, http.MethodGet, "/capabilities", nil, &c)
+	return err == nil && c.Model != "" && c.Tune != nil
 }
 
 func (e *epic) identify(ctx context.Context) (Identity, error) {

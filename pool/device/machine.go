@@ -1,6 +1,7 @@
 package device
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync/atomic"
@@ -31,6 +32,8 @@ type dialect interface {
 type machine struct {
 	dialect
 	kind    string
+	shed    time.Duration // that the owner knows; 0: the dialect's
+	back    time.Duration // likewise of a return
 	timeout time.Duration
 	now     func() time.Time
 	turn    chan struct{} // holds one token; who has it may call
@@ -47,7 +50,10 @@ var _ Driver = (*machine)(nil)
 
 // newMachine makes a Driver of a dialect.
 func newMachine(kind string, cfg Config, d dialect) *machine {
-	m := &machine{dialect: d, kind: kind, timeout: cfg.Timeout, now: cfg.Now, turn: make(chan struct{}, 1)}
+	m := &machine{
+		dialect: d, kind: kind, timeout: cfg.Timeout, now: cfg.Now, shed: cfg.ShedIn, back: cfg.ReturnIn,
+		turn: make(chan struct{}, 1),
+	}
 	m.turn <- struct{}{}
 	m.learn()
 	return m
@@ -197,6 +203,7 @@ func (m *machine) learn() {
 	var c fleet.Capability
 	if m.known {
 		c = m.capability()
+		c.ShedIn, c.ReturnIn = cmp.Or(m.shed, c.ShedIn), cmp.Or(m.back, c.ReturnIn)
 	}
 	m.can.Store(&c)
 }

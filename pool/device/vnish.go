@@ -13,7 +13,7 @@ import (
 	"github.com/hashlease/hashlease/pool/unit"
 )
 
-func init() { openers["vnish"] = opener{port: 80, open: openVNish} }
+func init() { openers["vnish"] = opener{port: 80, open: openVNish, is: isVNish} }
 
 // vnish is the interface of VNish, /api/v1, as its api-doc.json of 1.3.4 describes it: a bearer token
 // from unlock. Reading needs none. It throttles in percent, 20 to 100.
@@ -38,6 +38,14 @@ func openVNish(cfg Config) (Driver, error) {
 	}
 	v.web.login = v.unlock
 	return newMachine("vnish", cfg, v), nil
+}
+
+func isVNish(ctx context.Context, cfg Config) bool {
+	var i struct {
+		Name string `json:"fw_name"`
+	}
+	err := newWeb(cfg).call(ctx, http.MethodGet, "/api/v1/info", nil, &i)
+	return err == nil && strings.EqualFold(i.Name, "vnish")
 }
 
 // unlock trades the password for a token. A wrong one is answered with 403, too many with 429.

@@ -16,6 +16,7 @@ import (
 // paths, fields and codes: the openapi.json that the firmware serves at /api/v1/docs, and captures of an
 // S21 Pro (256foundation/asic-rs, meta/braiins/26.04 and test/json/v26_04), read for facts.
 //
+//	GET  version/                    -> {major, minor, patch}, without a token
 //	POST auth/login                  {username, password} -> {token, timeout_s}; 401 otherwise
 //	GET  miner/details, miner/stats, miner/errors, cooling/state, pools/, performance/tuner-state,
 //	     configuration/constraints   with the token as it is in Authorization; 401 without
@@ -45,6 +46,8 @@ func (b *Braiins) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case !ok:
 		http.NotFound(w, r)
+	case r.Method == http.MethodGet && path == "version/":
+		writeJSON(w, map[string]int{"major": 1, "minor": 3, "patch": 0})
 	case r.Method == http.MethodPost && path == "auth/login":
 		b.login(w, r)
 	case !b.authorized(r.Header.Get("Authorization")):
