@@ -74,7 +74,7 @@ type Config struct {
 	Socket  Socket      // for switched sockets alone
 	// ShedIn and ReturnIn are the times that the owner knows of the machine; 0: what its kind is known for.
 	ShedIn, ReturnIn time.Duration
-	Now     func() time.Time
+	Now              func() time.Time
 }
 
 // Socket says how a machine's power is switched.

@@ -32,10 +32,10 @@ const (
 // ScanConfig says where to look for machines.
 type ScanConfig struct {
 	Gate      *Gate
-	Subnet    netip.Prefix     // all of it must be allowed by Gate
-	From      netip.Addr       // first address to visit, to go on with a scan that was broken off; zero: all
-	Ports     []uint16         // to ask for every kind, besides each interface's own
-	PerSecond int              // addresses begun a second, 1 to MaxScanRate
+	Subnet    netip.Prefix // all of it must be allowed by Gate
+	From      netip.Addr   // first address to visit, to go on with a scan that was broken off; zero: all
+	Ports     []uint16     // to ask for every kind, besides each interface's own
+	PerSecond int          // addresses begun a second, 1 to MaxScanRate
 	// Logins are told to machines that say nothing without one, by kind; factory logins if absent.
 	Logins map[string]Login
 }
