@@ -57,6 +57,7 @@ type demo struct {
 
 	nodes  []*node.Child
 	plan   sim.Plan
+	vendor bool           // machines take orders over their vendors' interfaces
 	modbus fleet.FeederID // whose meters are read by Modbus TCP; empty: nobody's
 	scale  float64        // of the simulated hashes; 0 is the simulation's own
 	sim    *sim.Sim
@@ -83,6 +84,7 @@ func (c *demoCmd) Run(ctx context.Context, e *env) error {
 	}
 	d := newDemo(c, e)
 	d.modbus = "f2" // as at a site with switchgear of two ages
+	d.vendor = true
 	d.scale = demoScale(c.Miners)
 	if c.Debug {
 		d.log = slog.New(slog.NewTextHandler(e.stderr, nil))
@@ -202,7 +204,7 @@ func (d *demo) stopNodes() {
 func (d *demo) simulate() (cfg *config.Config, err error) {
 	d.plan = sim.DemoSite(d.cmd.Miners, demoTenant)
 	if d.sim, err = sim.New(sim.Config{
-		Plan: d.plan, Scale: d.scale, Seed: 1, Dialects: sim.Mixed, Log: d.log,
+		Plan: d.plan, Scale: d.scale, Seed: 1, Dialects: sim.Mixed, Vendor: d.vendor, Log: d.log,
 	}); err != nil {
 		return nil, err
 	}
@@ -280,6 +282,9 @@ func (d *demo) config() (*config.Config, error) {
 		})
 	}
 	cfg.Sites, cfg.Workers = config.FromFleet(d.plan.Sites, d.plan.Workers, d.meters())
+	if err := d.addDevices(&cfg); err != nil {
+		return nil, err
+	}
 	tenant := config.Tenant{ID: demoTenant}
 	if d.keys.tenant, tenant.KeyHash, err = newKey(demoTenant); err != nil {
 		return nil, err

@@ -193,6 +193,10 @@ type Worker struct {
 	// Cut arms a switched socket: it is read without, and cuts the machine's power with it.
 	Cut    bool    `toml:"cut"`
 	Socket *Socket `toml:"socket"` // for the kinds socket-modbus and socket-http
+	// ShedIn and ReturnIn are the times to 95 % of a change that the owner knows of the machine; 0: what
+	// its kind is known for. What is measured replaces both.
+	ShedIn   Duration `toml:"shed_in"`
+	ReturnIn Duration `toml:"return_in"`
 }
 
 // Point is one working point of a curve.

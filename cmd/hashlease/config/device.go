@@ -179,6 +179,7 @@ func (w *Worker) machine(gate *device.Gate, timeout time.Duration) (*Machine, er
 		Kind: w.Device, Ordered: !w.isSocket() || w.Cut,
 		Config: device.Config{
 			Address: w.Address, Gate: gate, Timeout: timeout, Curve: fw.Curve, Sleep: fw.Sleep,
+			ShedIn: time.Duration(w.ShedIn), ReturnIn: time.Duration(w.ReturnIn),
 		},
 	}
 	if w.Socket != nil {
@@ -206,9 +207,9 @@ func (v *validation) devices(c *Config) {
 		switch {
 		case w.Device != "":
 			v.device(w, gate, used, err == nil)
-		case w.Address != "" || w.Login != "" || w.Cut || w.Socket != nil:
-			v.faultf("worker %q: address, login, cut and socket are accepted only with device: one of %s",
-				w.ID, strings.Join(device.Kinds(), ", "))
+		case w.Address != "" || w.Login != "" || w.Cut || w.Socket != nil || w.ShedIn != 0 || w.ReturnIn != 0:
+			v.faultf("worker %q: address, login, cut, socket, shed_in and return_in are accepted only "+
+				"with device: one of %s", w.ID, strings.Join(device.Kinds(), ", "))
 		}
 	}
 }
@@ -238,6 +239,11 @@ func (v *validation) device(w *Worker, gate *device.Gate, used map[string]string
 	if at, ok := addressOf(w.Address); ok && gated && !gate.Allows(at) {
 		v.faultf("worker %q: address: %s is in none of device.subnets: nothing outside of them is contacted",
 			w.ID, at)
+	}
+	for name, d := range map[string]Duration{"shed_in": w.ShedIn, "return_in": w.ReturnIn} {
+		if d < 0 || time.Duration(d) > time.Hour {
+			v.faultf("worker %q: %s: %v: 0 to 1h is accepted", w.ID, name, time.Duration(d))
+		}
 	}
 	v.switched(w)
 }

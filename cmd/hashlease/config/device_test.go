@@ -112,7 +112,7 @@ func TestValidate_NamesFaultsOfDevices(t *testing.T) {
 	wantLines(t, c.Validate(), []string{
 		`device.subnets: entry 2, "10.0.0.0": 10.0.0.0/16, for example,`,
 		`device.timeout is 1ns: 100ms to 1m`,
-		`worker "a.x4": address, login, cut and socket are accepted only with device: one of `,
+		`worker "a.x4": address, login, cut, socket, shed_in and return_in are accepted only with `,
 		`worker "a.x5": device: "toaster": one of `,
 		`worker "a.x6": address ":80": HOST or HOST:PORT`,
 		`worker "a.x7": address: 10.0.3.7:8080 is worker "a.w2" already`,

@@ -28,6 +28,8 @@ type API struct {
 	Kind    string // of driver, as drivers.Kinds lists them
 	Address string // host and port
 	Login   drivers.Login
+	// ShedIn and ReturnIn are how long the machine takes, as its owner has measured.
+	ShedIn, ReturnIn time.Duration
 }
 
 // otherPool is where machines mine that do not mine with us.
@@ -104,9 +106,10 @@ func (v *vendor) aim(e stratumtest.Endpoint, user string, elsewhere bool) {
 func (s *Sim) APIs() (list []API) {
 	for i := range s.machines {
 		if v := s.machines[i].vendor; v != nil {
+			can := s.machines[i].power.device.capability()
 			list = append(list, API{
 				Worker: s.machines[i].worker.ID, Kind: v.api.kind,
-				Address: v.ln.Addr().String(), Login: v.api.login,
+				Address: v.ln.Addr().String(), Login: v.api.login, ShedIn: can.ShedIn, ReturnIn: can.ReturnIn,
 			})
 		}
 	}
