@@ -18,7 +18,9 @@ import (
 type machine struct {
 	device.Driver
 
+	kind    string
 	address string
+	ordered bool
 	who     atomic.Pointer[device.Identity] // nil until the machine said it
 	uptime  atomic.Int64
 }
@@ -67,7 +69,7 @@ func openMachines(cfg *config.Config) (map[pool.WorkerID]*machine, map[pool.Work
 			faults = append(faults, fmt.Errorf("worker %q: %w", id, err))
 			continue
 		}
-		all[id] = &machine{Driver: d, address: m.Config.Address}
+		all[id] = &machine{Driver: d, kind: m.Kind, address: m.Config.Address, ordered: m.Ordered}
 		if m.Ordered {
 			orders[id] = all[id]
 		}

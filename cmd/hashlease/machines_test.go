@@ -1,16 +1,218 @@
 package main
 
 import (
+	"fmt"
+	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/hashlease/hashlease/cmd/hashlease/config"
+	"github.com/hashlease/hashlease/pool/device"
 	"github.com/hashlease/hashlease/pool/device/devicetest"
 	"github.com/hashlease/hashlease/pool/fleet"
+	"github.com/hashlease/hashlease/pool/unit"
 )
 
-const otherPool = "elsewhere.example:3333"
+const (
+	machineSecret = "hunter2-of-the-farm"
+	otherPool     = "elsewhere.example:3333"
+)
+
+// farm is a site where every machine mines at a pool of somebody else: machines with interfaces of their
+// own on loopback, and a meter of what they truly draw.
+type farm struct {
+	*site
+	machines []*devicetest.Machine
+
+	mu   sync.Mutex
+	most unit.Watts // that the meter showed
+}
+
+// newFarm is Braiins OS and stock Antminer machines, and one that is asleep on a feeder with room for all.
+func newFarm(t *testing.T, n int, arm fleet.Arm) *farm {
+	t.Helper()
+	f := &farm{site: newTestSite(t, 24)}
+	model, _ := fleet.ModelNamed("Antminer S21")
+	cfg, err := config.Read(filepath.Join(f.dir, configFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Workers = nil
+	cfg.Device.Subnets, cfg.Device.Credentials = []string{"127.0.0.0/8"}, "devices.toml"
+	for i := range n {
+		rig := &devicetest.Rig{
+			Curve: model.Curve(6), Sleep: model.Sleep, ShedIn: time.Second, ReturnIn: 2 * time.Second,
+		}
+		m := devicetest.NewMachine(devicetest.Facts{
+			Model: "Antminer S21", Version: "26.04", Serial: fmt.Sprintf("SN%d", i), MAC: "02:8f:77:ec:e7:e0",
+		}, rig, devicetest.Pool{URL: "stratum+tcp://" + otherPool, User: "them.rig", Password: "x"},
+			devicetest.Pool{URL: "stratum+tcp://backup.example:3334", User: "them.rig", Password: "x"})
+		kind, door := "braiins", http.Handler(
+			&devicetest.Braiins{Machine: m, User: "root", Password: machineSecret})
+		if i%4 == 3 {
+			kind, door = "antminer", &devicetest.Antminer{Machine: m, User: "root", Password: machineSecret}
+		}
+		srv := httptest.NewServer(door)
+		t.Cleanup(srv.Close)
+		f.machines = append(f.machines, m)
+		cfg.Workers = append(cfg.Workers, config.Worker{
+			ID: fmt.Sprintf("them.rig%02d", i), Feeder: "hall", Model: "Antminer S21", Device: kind,
+			Address: strings.TrimPrefix(srv.URL, "http://"), Login: "farm",
+		})
+	}
+	meter := httptest.NewServer(f)
+	t.Cleanup(meter.Close)
+	full := unit.Watts(n) * model.Plate.Watts
+	cfg.Sites = []config.Site{{ID: "away", Name: "Away", Feeder: []config.Feeder{{
+		ID: "hall", Limit: full * 11 / 10, Reserve: full / 50, Arm: arm,
+		Overload: config.Overload{Watts: 4 * unit.Kilowatt, For: config.Duration(time.Minute)},
+		Notice:   config.Duration(10 * time.Second),
+		Meters:   []config.Meter{{Role: fleet.Total, URL: meter.URL}},
+	}}}}
+	text, err := config.Encode(&cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	logins := "[farm]\nuser = \"root\"\npassword = \"" + machineSecret + "\"\n"
+	for name, data := range map[string]string{configFile: string(text), "devices.toml": logins} {
+		if err := os.WriteFile(filepath.Join(f.dir, name), []byte(data), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Cleanup(func() {
+		if f.server != nil {
+			f.kill()
+		}
+		log := f.logged()
+		if strings.Contains(log, machineSecret) {
+			t.Error("the log holds a password")
+		}
+		if t.Failed() {
+			t.Logf("server's log:\n%s", log)
+		}
+	})
+	return f
+}
+
+// ServeHTTP is the feeder's meter.
+func (f *farm) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	watts := f.draws()
+	f.mu.Lock()
+	f.most = max(f.most, watts)
+	f.mu.Unlock()
+	_, _ = w.Write(device.AppendReading(nil, fleet.Reading{Watts: watts, At: time.Now()})) // it may be gone
+}
+
+// draws is the truth.
+func (f *farm) draws() (sum unit.Watts) {
+	for _, m := range f.machines {
+		sum += m.Body.State().Watts
+	}
+	return sum
+}
+
+// orders counts what was written to machines.
+func (f *farm) orders() (n int) {
+	for _, m := range f.machines {
+		n += m.Orders()
+	}
+	return n
+}
+
+// awaitSeen waits until all machines were heard on their own interfaces.
+func (f *farm) awaitSeen() {
+	f.t.Helper()
+	f.eventually("the server answers", time.Minute, f.answers)
+	f.eventually("every machine was seen", time.Minute, func() bool {
+		var seen []struct {
+			Reachable bool `json:"reachable"`
+		}
+		f.decode(&seen, "device", "list", "--json")
+		n := 0
+		for _, d := range seen {
+			if d.Reachable {
+				n++
+			}
+		}
+		return n == len(f.machines)
+	})
+}
+
+// Ensure that a site where all machines mine elsewhere is curtailed by their own interfaces, proven at the
+// meter, and restored, through the real program, and that no pool was touched.
+func TestProgram_CurtailsMachinesThatMineElsewhere(t *testing.T) {
+	skipShort(t)
+	f := newFarm(t, 16, fleet.Act)
+	f.startServer()
+	f.awaitSeen()
+	before := f.draws()
+	out := f.command("site", "curtail", "away", "14kW", "--for", "20s", "--json")
+	if !strings.Contains(out, `"proven":true`) {
+		t.Errorf("no proof in the answer: %s", out)
+	}
+	if after := f.draws(); after > before-13*unit.Kilowatt {
+		t.Errorf("mining went from %v to %v: 14 kW less were ordered and proven", before, after)
+	}
+	f.eventually("mining is back", 2*time.Minute, func() bool { return f.draws() >= before*99/100 })
+	f.checkHand()
+	for i, m := range f.machines {
+		pools, active := m.Pools()
+		if len(pools) != 2 || active != 0 || pools[0].URL != "stratum+tcp://"+otherPool {
+			t.Errorf("machine %d: pools %+v, active %d", i, pools, active)
+		}
+	}
+	f.stop()
+}
+
+// checkHand tells one machine by hand: it sleeps, is shown as it is, and returns.
+func (f *farm) checkHand() {
+	f.t.Helper()
+	m := f.machines[0]
+	f.command("device", "sleep", "them.rig00")
+	f.eventually("the machine sleeps", 30*time.Second, func() bool {
+		return m.Body.State().Watts == m.Body.State().Sleep
+	})
+	shown := f.command("device", "show", "them.rig00")
+	for _, want := range []string{"SN0", "Braiins", otherPool, "backup.example", "by hand", "no session"} {
+		if !strings.Contains(shown, want) {
+			f.t.Errorf("%q is missing in\n%s", want, shown)
+		}
+	}
+	f.command("device", "set-power", "them.rig00", "2.5kW")
+	f.eventually("the machine is capped", time.Minute, func() bool {
+		s := m.Body.State()
+		return s.Watts > s.Sleep && s.Watts <= 2500 && !s.Moving
+	})
+	f.command("device", "wake", "them.rig00")
+	f.eventually("the machine is back", time.Minute, func() bool {
+		return m.Body.State().Watts == m.Body.State().Curve.Full().Watts
+	})
+}
+
+// Ensure that in observe nothing is written to any machine, whatever the operator asks for.
+func TestProgram_WritesToNoMachineInObserve(t *testing.T) {
+	skipShort(t)
+	f := newFarm(t, 8, fleet.Observe)
+	f.startServer()
+	f.awaitSeen()
+	out := f.command("site", "curtail", "away", "7kW", "--for", "30s", "--dry-run", "--json")
+	if !strings.Contains(out, "them.rig") {
+		t.Errorf("the preview names no worker: %s", out)
+	}
+	f.command("site", "limit", "set", "away", "10kW", "--for", "1m")
+	f.eventually("advice says what would be done", time.Minute, func() bool {
+		return strings.Contains(f.command("site", "advice", "hall"), "them.rig")
+	})
+	if n := f.orders(); n > 0 {
+		t.Errorf("%d writes in observe", n)
+	}
+	f.stop()
+}
 
 // Ensure that a machine knows whom it drives, and that hashlease check asks each without a write and says
 // what it found.

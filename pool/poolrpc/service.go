@@ -72,6 +72,8 @@ type Config struct {
 	Power Power
 	// Prices is what power costs, and who is left alone.
 	Prices Prices
+	// Devices is what machines say of themselves, and what single ones are told.
+	Devices Devices
 	// Commissioning is what can be measured of it.
 	Commissioning Commissioning
 }
@@ -106,6 +108,7 @@ func New(cfg Config) (*Service, error) {
 	need("Report", cfg.Report != nil)
 	cfg.Power.check(need)
 	cfg.Prices.check(need)
+	cfg.Devices.check(need)
 	cfg.Commissioning.check(need)
 	if len(errs) > 0 {
 		return nil, fmt.Errorf("configuring the operator service: %w", errors.Join(errs...))

@@ -5150,6 +5150,825 @@ func (x *Pin) GetByHand() bool {
 	return false
 }
 
+type ListDevicesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "sites/{site}/feeders/{feeder}", or empty for all.
+	Feeder string `protobuf:"bytes,1,opt,name=feeder,proto3" json:"feeder,omitempty"`
+	// 1 to 1000; 0 means 100.
+	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// next_page_token of the answer before.
+	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListDevicesRequest) Reset() {
+	*x = ListDevicesRequest{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[68]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListDevicesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListDevicesRequest) ProtoMessage() {}
+
+func (x *ListDevicesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[68]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListDevicesRequest.ProtoReflect.Descriptor instead.
+func (*ListDevicesRequest) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{68}
+}
+
+func (x *ListDevicesRequest) GetFeeder() string {
+	if x != nil {
+		return x.Feeder
+	}
+	return ""
+}
+
+func (x *ListDevicesRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListDevicesRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+type ListDevicesResponse struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Devices []*Device              `protobuf:"bytes,1,rep,name=devices,proto3" json:"devices,omitempty"`
+	// Empty after the last page.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	TotalSize     int64  `protobuf:"varint,3,opt,name=total_size,json=totalSize,proto3" json:"total_size,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListDevicesResponse) Reset() {
+	*x = ListDevicesResponse{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[69]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListDevicesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListDevicesResponse) ProtoMessage() {}
+
+func (x *ListDevicesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[69]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListDevicesResponse.ProtoReflect.Descriptor instead.
+func (*ListDevicesResponse) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{69}
+}
+
+func (x *ListDevicesResponse) GetDevices() []*Device {
+	if x != nil {
+		return x.Devices
+	}
+	return nil
+}
+
+func (x *ListDevicesResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+func (x *ListDevicesResponse) GetTotalSize() int64 {
+	if x != nil {
+		return x.TotalSize
+	}
+	return 0
+}
+
+type GetDeviceRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "account.worker".
+	Worker        string `protobuf:"bytes,1,opt,name=worker,proto3" json:"worker,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetDeviceRequest) Reset() {
+	*x = GetDeviceRequest{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[70]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetDeviceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetDeviceRequest) ProtoMessage() {}
+
+func (x *GetDeviceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[70]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetDeviceRequest.ProtoReflect.Descriptor instead.
+func (*GetDeviceRequest) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{70}
+}
+
+func (x *GetDeviceRequest) GetWorker() string {
+	if x != nil {
+		return x.Worker
+	}
+	return ""
+}
+
+type SetDevicePowerRequest struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Worker string                 `protobuf:"bytes,1,opt,name=worker,proto3" json:"worker,omitempty"`
+	// From its least to below its full power.
+	Watts         int64 `protobuf:"varint,2,opt,name=watts,proto3" json:"watts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetDevicePowerRequest) Reset() {
+	*x = SetDevicePowerRequest{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[71]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetDevicePowerRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetDevicePowerRequest) ProtoMessage() {}
+
+func (x *SetDevicePowerRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[71]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetDevicePowerRequest.ProtoReflect.Descriptor instead.
+func (*SetDevicePowerRequest) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{71}
+}
+
+func (x *SetDevicePowerRequest) GetWorker() string {
+	if x != nil {
+		return x.Worker
+	}
+	return ""
+}
+
+func (x *SetDevicePowerRequest) GetWatts() int64 {
+	if x != nil {
+		return x.Watts
+	}
+	return 0
+}
+
+type SleepDeviceRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Worker        string                 `protobuf:"bytes,1,opt,name=worker,proto3" json:"worker,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SleepDeviceRequest) Reset() {
+	*x = SleepDeviceRequest{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[72]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SleepDeviceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SleepDeviceRequest) ProtoMessage() {}
+
+func (x *SleepDeviceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[72]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SleepDeviceRequest.ProtoReflect.Descriptor instead.
+func (*SleepDeviceRequest) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{72}
+}
+
+func (x *SleepDeviceRequest) GetWorker() string {
+	if x != nil {
+		return x.Worker
+	}
+	return ""
+}
+
+type WakeDeviceRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Worker        string                 `protobuf:"bytes,1,opt,name=worker,proto3" json:"worker,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WakeDeviceRequest) Reset() {
+	*x = WakeDeviceRequest{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[73]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WakeDeviceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WakeDeviceRequest) ProtoMessage() {}
+
+func (x *WakeDeviceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[73]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WakeDeviceRequest.ProtoReflect.Descriptor instead.
+func (*WakeDeviceRequest) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{73}
+}
+
+func (x *WakeDeviceRequest) GetWorker() string {
+	if x != nil {
+		return x.Worker
+	}
+	return ""
+}
+
+// Device is a machine: what it says of itself, and what it was told.
+type Device struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "account.worker".
+	Worker string `protobuf:"bytes,1,opt,name=worker,proto3" json:"worker,omitempty"`
+	// "sites/{site}/feeders/{feeder}".
+	Feeder string `protobuf:"bytes,2,opt,name=feeder,proto3" json:"feeder,omitempty"`
+	// Of driver, and where it is reached; empty without an interface of its own.
+	Kind    string `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`
+	Address string `protobuf:"bytes,4,opt,name=address,proto3" json:"address,omitempty"`
+	// As the configuration says.
+	Model string `protobuf:"bytes,5,opt,name=model,proto3" json:"model,omitempty"`
+	// Who it says that it is; absent until it did.
+	Identity *DeviceIdentity `protobuf:"bytes,6,opt,name=identity,proto3" json:"identity,omitempty"`
+	// What it last said that it does; absent until it did.
+	Sighting *DeviceSighting `protobuf:"bytes,7,opt,name=sighting,proto3" json:"sighting,omitempty"`
+	// Questions since then that were not answered, and why the last was not.
+	Failures int32  `protobuf:"varint,8,opt,name=failures,proto3" json:"failures,omitempty"`
+	Fault    string `protobuf:"bytes,9,opt,name=fault,proto3" json:"fault,omitempty"`
+	// For people: "free", "capped", "paused", "giving way", "stuck", "ESCAPED to ...".
+	State string `protobuf:"bytes,10,opt,name=state,proto3" json:"state,omitempty"`
+	// Takes orders now.
+	Reachable bool `protobuf:"varint,11,opt,name=reachable,proto3" json:"reachable,omitempty"`
+	// Orders are allowed to it at all: not so to a socket that is not armed.
+	Ordered bool `protobuf:"varint,12,opt,name=ordered,proto3" json:"ordered,omitempty"`
+	// Has no session here.
+	Elsewhere bool `protobuf:"varint,13,opt,name=elsewhere,proto3" json:"elsewhere,omitempty"`
+	// Its session is gone, and it hashes at another pool.
+	Escaped bool `protobuf:"varint,14,opt,name=escaped,proto3" json:"escaped,omitempty"`
+	// What it does against its order by its own word; empty if nothing.
+	Stray string `protobuf:"bytes,15,opt,name=stray,proto3" json:"stray,omitempty"`
+	// Ordered, or as found: "free", "capped" or "paused".
+	Mode      string `protobuf:"bytes,16,opt,name=mode,proto3" json:"mode,omitempty"`
+	ModeWatts int64  `protobuf:"varint,17,opt,name=mode_watts,json=modeWatts,proto3" json:"mode_watts,omitempty"`
+	FullWatts int64  `protobuf:"varint,18,opt,name=full_watts,json=fullWatts,proto3" json:"full_watts,omitempty"`
+	// Its own word of what it draws; -1 if there is none.
+	ReportedWatts int64 `protobuf:"varint,19,opt,name=reported_watts,json=reportedWatts,proto3" json:"reported_watts,omitempty"`
+	// How far its order is known to have taken effect.
+	Evidence string `protobuf:"bytes,20,opt,name=evidence,proto3" json:"evidence,omitempty"`
+	// By an operator's hand; absent if there is none.
+	Ceiling       *DeviceCeiling `protobuf:"bytes,21,opt,name=ceiling,proto3" json:"ceiling,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Device) Reset() {
+	*x = Device{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[74]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Device) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Device) ProtoMessage() {}
+
+func (x *Device) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[74]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Device.ProtoReflect.Descriptor instead.
+func (*Device) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{74}
+}
+
+func (x *Device) GetWorker() string {
+	if x != nil {
+		return x.Worker
+	}
+	return ""
+}
+
+func (x *Device) GetFeeder() string {
+	if x != nil {
+		return x.Feeder
+	}
+	return ""
+}
+
+func (x *Device) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Device) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *Device) GetModel() string {
+	if x != nil {
+		return x.Model
+	}
+	return ""
+}
+
+func (x *Device) GetIdentity() *DeviceIdentity {
+	if x != nil {
+		return x.Identity
+	}
+	return nil
+}
+
+func (x *Device) GetSighting() *DeviceSighting {
+	if x != nil {
+		return x.Sighting
+	}
+	return nil
+}
+
+func (x *Device) GetFailures() int32 {
+	if x != nil {
+		return x.Failures
+	}
+	return 0
+}
+
+func (x *Device) GetFault() string {
+	if x != nil {
+		return x.Fault
+	}
+	return ""
+}
+
+func (x *Device) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *Device) GetReachable() bool {
+	if x != nil {
+		return x.Reachable
+	}
+	return false
+}
+
+func (x *Device) GetOrdered() bool {
+	if x != nil {
+		return x.Ordered
+	}
+	return false
+}
+
+func (x *Device) GetElsewhere() bool {
+	if x != nil {
+		return x.Elsewhere
+	}
+	return false
+}
+
+func (x *Device) GetEscaped() bool {
+	if x != nil {
+		return x.Escaped
+	}
+	return false
+}
+
+func (x *Device) GetStray() string {
+	if x != nil {
+		return x.Stray
+	}
+	return ""
+}
+
+func (x *Device) GetMode() string {
+	if x != nil {
+		return x.Mode
+	}
+	return ""
+}
+
+func (x *Device) GetModeWatts() int64 {
+	if x != nil {
+		return x.ModeWatts
+	}
+	return 0
+}
+
+func (x *Device) GetFullWatts() int64 {
+	if x != nil {
+		return x.FullWatts
+	}
+	return 0
+}
+
+func (x *Device) GetReportedWatts() int64 {
+	if x != nil {
+		return x.ReportedWatts
+	}
+	return 0
+}
+
+func (x *Device) GetEvidence() string {
+	if x != nil {
+		return x.Evidence
+	}
+	return ""
+}
+
+func (x *Device) GetCeiling() *DeviceCeiling {
+	if x != nil {
+		return x.Ceiling
+	}
+	return nil
+}
+
+// DeviceIdentity is who a machine says that it is.
+type DeviceIdentity struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Model    string                 `protobuf:"bytes,1,opt,name=model,proto3" json:"model,omitempty"`
+	Firmware string                 `protobuf:"bytes,2,opt,name=firmware,proto3" json:"firmware,omitempty"`
+	Serial   string                 `protobuf:"bytes,3,opt,name=serial,proto3" json:"serial,omitempty"`
+	Mac      string                 `protobuf:"bytes,4,opt,name=mac,proto3" json:"mac,omitempty"`
+	Host     string                 `protobuf:"bytes,5,opt,name=host,proto3" json:"host,omitempty"`
+	// Names that it uses at its pools, the active one's first.
+	PoolWorkers   []string `protobuf:"bytes,6,rep,name=pool_workers,json=poolWorkers,proto3" json:"pool_workers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeviceIdentity) Reset() {
+	*x = DeviceIdentity{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[75]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeviceIdentity) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeviceIdentity) ProtoMessage() {}
+
+func (x *DeviceIdentity) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[75]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeviceIdentity.ProtoReflect.Descriptor instead.
+func (*DeviceIdentity) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{75}
+}
+
+func (x *DeviceIdentity) GetModel() string {
+	if x != nil {
+		return x.Model
+	}
+	return ""
+}
+
+func (x *DeviceIdentity) GetFirmware() string {
+	if x != nil {
+		return x.Firmware
+	}
+	return ""
+}
+
+func (x *DeviceIdentity) GetSerial() string {
+	if x != nil {
+		return x.Serial
+	}
+	return ""
+}
+
+func (x *DeviceIdentity) GetMac() string {
+	if x != nil {
+		return x.Mac
+	}
+	return ""
+}
+
+func (x *DeviceIdentity) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+func (x *DeviceIdentity) GetPoolWorkers() []string {
+	if x != nil {
+		return x.PoolWorkers
+	}
+	return nil
+}
+
+// DeviceSighting is what a machine says that it does.
+type DeviceSighting struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Time  *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
+	// "unknown", "mining", "asleep", "moving" or "failed".
+	Activity string `protobuf:"bytes,2,opt,name=activity,proto3" json:"activity,omitempty"`
+	Watts    int64  `protobuf:"varint,3,opt,name=watts,proto3" json:"watts,omitempty"`
+	// "unknown", "estimated" or "measured".
+	Wattage string `protobuf:"bytes,4,opt,name=wattage,proto3" json:"wattage,omitempty"`
+	// That it was set to; 0: to none, or not in watts.
+	TargetWatts int64 `protobuf:"varint,5,opt,name=target_watts,json=targetWatts,proto3" json:"target_watts,omitempty"`
+	// Hashes a second.
+	Hashrate      float64 `protobuf:"fixed64,6,opt,name=hashrate,proto3" json:"hashrate,omitempty"`
+	UptimeSeconds int64   `protobuf:"varint,7,opt,name=uptime_seconds,json=uptimeSeconds,proto3" json:"uptime_seconds,omitempty"`
+	ChipCelsius   int32   `protobuf:"varint,8,opt,name=chip_celsius,json=chipCelsius,proto3" json:"chip_celsius,omitempty"`
+	InletCelsius  int32   `protobuf:"varint,9,opt,name=inlet_celsius,json=inletCelsius,proto3" json:"inlet_celsius,omitempty"`
+	// Active pool as host:port, and the others.
+	Pool    string   `protobuf:"bytes,10,opt,name=pool,proto3" json:"pool,omitempty"`
+	Backups []string `protobuf:"bytes,11,rep,name=backups,proto3" json:"backups,omitempty"`
+	// That it reports.
+	Errors        []string `protobuf:"bytes,12,rep,name=errors,proto3" json:"errors,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeviceSighting) Reset() {
+	*x = DeviceSighting{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[76]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeviceSighting) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeviceSighting) ProtoMessage() {}
+
+func (x *DeviceSighting) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[76]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeviceSighting.ProtoReflect.Descriptor instead.
+func (*DeviceSighting) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{76}
+}
+
+func (x *DeviceSighting) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *DeviceSighting) GetActivity() string {
+	if x != nil {
+		return x.Activity
+	}
+	return ""
+}
+
+func (x *DeviceSighting) GetWatts() int64 {
+	if x != nil {
+		return x.Watts
+	}
+	return 0
+}
+
+func (x *DeviceSighting) GetWattage() string {
+	if x != nil {
+		return x.Wattage
+	}
+	return ""
+}
+
+func (x *DeviceSighting) GetTargetWatts() int64 {
+	if x != nil {
+		return x.TargetWatts
+	}
+	return 0
+}
+
+func (x *DeviceSighting) GetHashrate() float64 {
+	if x != nil {
+		return x.Hashrate
+	}
+	return 0
+}
+
+func (x *DeviceSighting) GetUptimeSeconds() int64 {
+	if x != nil {
+		return x.UptimeSeconds
+	}
+	return 0
+}
+
+func (x *DeviceSighting) GetChipCelsius() int32 {
+	if x != nil {
+		return x.ChipCelsius
+	}
+	return 0
+}
+
+func (x *DeviceSighting) GetInletCelsius() int32 {
+	if x != nil {
+		return x.InletCelsius
+	}
+	return 0
+}
+
+func (x *DeviceSighting) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+func (x *DeviceSighting) GetBackups() []string {
+	if x != nil {
+		return x.Backups
+	}
+	return nil
+}
+
+func (x *DeviceSighting) GetErrors() []string {
+	if x != nil {
+		return x.Errors
+	}
+	return nil
+}
+
+// DeviceCeiling is the most that an operator lets a machine draw.
+type DeviceCeiling struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "capped" or "paused".
+	Mode          string                 `protobuf:"bytes,1,opt,name=mode,proto3" json:"mode,omitempty"`
+	Watts         int64                  `protobuf:"varint,2,opt,name=watts,proto3" json:"watts,omitempty"`
+	Time          *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=time,proto3" json:"time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeviceCeiling) Reset() {
+	*x = DeviceCeiling{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[77]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeviceCeiling) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeviceCeiling) ProtoMessage() {}
+
+func (x *DeviceCeiling) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[77]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeviceCeiling.ProtoReflect.Descriptor instead.
+func (*DeviceCeiling) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{77}
+}
+
+func (x *DeviceCeiling) GetMode() string {
+	if x != nil {
+		return x.Mode
+	}
+	return ""
+}
+
+func (x *DeviceCeiling) GetWatts() int64 {
+	if x != nil {
+		return x.Watts
+	}
+	return 0
+}
+
+func (x *DeviceCeiling) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
 var File_hashlease_v1_operator_proto protoreflect.FileDescriptor
 
 const file_hashlease_v1_operator_proto_rawDesc = "" +
@@ -5563,7 +6382,76 @@ const file_hashlease_v1_operator_proto_rawDesc = "" +
 	"\x03Pin\x12\x16\n" +
 	"\x06worker\x18\x01 \x01(\tR\x06worker\x12\x16\n" +
 	"\x06feeder\x18\x02 \x01(\tR\x06feeder\x12\x17\n" +
-	"\aby_hand\x18\x03 \x01(\bR\x06byHand*H\n" +
+	"\aby_hand\x18\x03 \x01(\bR\x06byHand\"h\n" +
+	"\x12ListDevicesRequest\x12\x16\n" +
+	"\x06feeder\x18\x01 \x01(\tR\x06feeder\x12\x1b\n" +
+	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\"\x8c\x01\n" +
+	"\x13ListDevicesResponse\x12.\n" +
+	"\adevices\x18\x01 \x03(\v2\x14.hashlease.v1.DeviceR\adevices\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\x1d\n" +
+	"\n" +
+	"total_size\x18\x03 \x01(\x03R\ttotalSize\"*\n" +
+	"\x10GetDeviceRequest\x12\x16\n" +
+	"\x06worker\x18\x01 \x01(\tR\x06worker\"E\n" +
+	"\x15SetDevicePowerRequest\x12\x16\n" +
+	"\x06worker\x18\x01 \x01(\tR\x06worker\x12\x14\n" +
+	"\x05watts\x18\x02 \x01(\x03R\x05watts\",\n" +
+	"\x12SleepDeviceRequest\x12\x16\n" +
+	"\x06worker\x18\x01 \x01(\tR\x06worker\"+\n" +
+	"\x11WakeDeviceRequest\x12\x16\n" +
+	"\x06worker\x18\x01 \x01(\tR\x06worker\"\x8a\x05\n" +
+	"\x06Device\x12\x16\n" +
+	"\x06worker\x18\x01 \x01(\tR\x06worker\x12\x16\n" +
+	"\x06feeder\x18\x02 \x01(\tR\x06feeder\x12\x12\n" +
+	"\x04kind\x18\x03 \x01(\tR\x04kind\x12\x18\n" +
+	"\aaddress\x18\x04 \x01(\tR\aaddress\x12\x14\n" +
+	"\x05model\x18\x05 \x01(\tR\x05model\x128\n" +
+	"\bidentity\x18\x06 \x01(\v2\x1c.hashlease.v1.DeviceIdentityR\bidentity\x128\n" +
+	"\bsighting\x18\a \x01(\v2\x1c.hashlease.v1.DeviceSightingR\bsighting\x12\x1a\n" +
+	"\bfailures\x18\b \x01(\x05R\bfailures\x12\x14\n" +
+	"\x05fault\x18\t \x01(\tR\x05fault\x12\x14\n" +
+	"\x05state\x18\n" +
+	" \x01(\tR\x05state\x12\x1c\n" +
+	"\treachable\x18\v \x01(\bR\treachable\x12\x18\n" +
+	"\aordered\x18\f \x01(\bR\aordered\x12\x1c\n" +
+	"\telsewhere\x18\r \x01(\bR\telsewhere\x12\x18\n" +
+	"\aescaped\x18\x0e \x01(\bR\aescaped\x12\x14\n" +
+	"\x05stray\x18\x0f \x01(\tR\x05stray\x12\x12\n" +
+	"\x04mode\x18\x10 \x01(\tR\x04mode\x12\x1d\n" +
+	"\n" +
+	"mode_watts\x18\x11 \x01(\x03R\tmodeWatts\x12\x1d\n" +
+	"\n" +
+	"full_watts\x18\x12 \x01(\x03R\tfullWatts\x12%\n" +
+	"\x0ereported_watts\x18\x13 \x01(\x03R\rreportedWatts\x12\x1a\n" +
+	"\bevidence\x18\x14 \x01(\tR\bevidence\x125\n" +
+	"\aceiling\x18\x15 \x01(\v2\x1b.hashlease.v1.DeviceCeilingR\aceiling\"\xa3\x01\n" +
+	"\x0eDeviceIdentity\x12\x14\n" +
+	"\x05model\x18\x01 \x01(\tR\x05model\x12\x1a\n" +
+	"\bfirmware\x18\x02 \x01(\tR\bfirmware\x12\x16\n" +
+	"\x06serial\x18\x03 \x01(\tR\x06serial\x12\x10\n" +
+	"\x03mac\x18\x04 \x01(\tR\x03mac\x12\x12\n" +
+	"\x04host\x18\x05 \x01(\tR\x04host\x12!\n" +
+	"\fpool_workers\x18\x06 \x03(\tR\vpoolWorkers\"\x80\x03\n" +
+	"\x0eDeviceSighting\x12.\n" +
+	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x1a\n" +
+	"\bactivity\x18\x02 \x01(\tR\bactivity\x12\x14\n" +
+	"\x05watts\x18\x03 \x01(\x03R\x05watts\x12\x18\n" +
+	"\awattage\x18\x04 \x01(\tR\awattage\x12!\n" +
+	"\ftarget_watts\x18\x05 \x01(\x03R\vtargetWatts\x12\x1a\n" +
+	"\bhashrate\x18\x06 \x01(\x01R\bhashrate\x12%\n" +
+	"\x0euptime_seconds\x18\a \x01(\x03R\ruptimeSeconds\x12!\n" +
+	"\fchip_celsius\x18\b \x01(\x05R\vchipCelsius\x12#\n" +
+	"\rinlet_celsius\x18\t \x01(\x05R\finletCelsius\x12\x12\n" +
+	"\x04pool\x18\n" +
+	" \x01(\tR\x04pool\x12\x18\n" +
+	"\abackups\x18\v \x03(\tR\abackups\x12\x16\n" +
+	"\x06errors\x18\f \x03(\tR\x06errors\"i\n" +
+	"\rDeviceCeiling\x12\x12\n" +
+	"\x04mode\x18\x01 \x01(\tR\x04mode\x12\x14\n" +
+	"\x05watts\x18\x02 \x01(\x03R\x05watts\x12.\n" +
+	"\x04time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x04time*H\n" +
 	"\x03Arm\x12\x13\n" +
 	"\x0fARM_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vARM_OBSERVE\x10\x01\x12\x0e\n" +
@@ -5573,7 +6461,7 @@ const file_hashlease_v1_operator_proto_rawDesc = "" +
 	"\vChannelKind\x12\x1c\n" +
 	"\x18CHANNEL_KIND_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15CHANNEL_KIND_STANDARD\x10\x01\x12\x19\n" +
-	"\x15CHANNEL_KIND_EXTENDED\x10\x022\xb6\x0f\n" +
+	"\x15CHANNEL_KIND_EXTENDED\x10\x022\xa6\x12\n" +
 	"\x0fOperatorService\x12O\n" +
 	"\n" +
 	"ListShares\x12\x1f.hashlease.v1.ListSharesRequest\x1a .hashlease.v1.ListSharesResponse\x12O\n" +
@@ -5604,7 +6492,13 @@ const file_hashlease_v1_operator_proto_rawDesc = "" +
 	"\n" +
 	"ListPrices\x12\x1f.hashlease.v1.ListPricesRequest\x1a .hashlease.v1.ListPricesResponse\x12C\n" +
 	"\x06SetPin\x12\x1b.hashlease.v1.SetPinRequest\x1a\x1c.hashlease.v1.SetPinResponse\x12I\n" +
-	"\bListPins\x12\x1d.hashlease.v1.ListPinsRequest\x1a\x1e.hashlease.v1.ListPinsResponseB?Z=github.com/hashlease/hashlease/proto/hashlease/v1;hashleasev1b\x06proto3"
+	"\bListPins\x12\x1d.hashlease.v1.ListPinsRequest\x1a\x1e.hashlease.v1.ListPinsResponse\x12R\n" +
+	"\vListDevices\x12 .hashlease.v1.ListDevicesRequest\x1a!.hashlease.v1.ListDevicesResponse\x12A\n" +
+	"\tGetDevice\x12\x1e.hashlease.v1.GetDeviceRequest\x1a\x14.hashlease.v1.Device\x12K\n" +
+	"\x0eSetDevicePower\x12#.hashlease.v1.SetDevicePowerRequest\x1a\x14.hashlease.v1.Device\x12E\n" +
+	"\vSleepDevice\x12 .hashlease.v1.SleepDeviceRequest\x1a\x14.hashlease.v1.Device\x12C\n" +
+	"\n" +
+	"WakeDevice\x12\x1f.hashlease.v1.WakeDeviceRequest\x1a\x14.hashlease.v1.DeviceB?Z=github.com/hashlease/hashlease/proto/hashlease/v1;hashleasev1b\x06proto3"
 
 var (
 	file_hashlease_v1_operator_proto_rawDescOnce sync.Once
@@ -5619,7 +6513,7 @@ func file_hashlease_v1_operator_proto_rawDescGZIP() []byte {
 }
 
 var file_hashlease_v1_operator_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_hashlease_v1_operator_proto_msgTypes = make([]protoimpl.MessageInfo, 71)
+var file_hashlease_v1_operator_proto_msgTypes = make([]protoimpl.MessageInfo, 81)
 var file_hashlease_v1_operator_proto_goTypes = []any{
 	(Arm)(0),                          // 0: hashlease.v1.Arm
 	(ChannelKind)(0),                  // 1: hashlease.v1.ChannelKind
@@ -5691,132 +6585,158 @@ var file_hashlease_v1_operator_proto_goTypes = []any{
 	(*ListPinsRequest)(nil),           // 67: hashlease.v1.ListPinsRequest
 	(*ListPinsResponse)(nil),          // 68: hashlease.v1.ListPinsResponse
 	(*Pin)(nil),                       // 69: hashlease.v1.Pin
-	nil,                               // 70: hashlease.v1.PoolStatus.SharesRejectedEntry
-	nil,                               // 71: hashlease.v1.StratumPort.ConnectionsEntry
-	nil,                               // 72: hashlease.v1.StratumPort.ConnectionsOpenedEntry
-	(*timestamppb.Timestamp)(nil),     // 73: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),       // 74: google.protobuf.Duration
-	(*Lease)(nil),                     // 75: hashlease.v1.Lease
+	(*ListDevicesRequest)(nil),        // 70: hashlease.v1.ListDevicesRequest
+	(*ListDevicesResponse)(nil),       // 71: hashlease.v1.ListDevicesResponse
+	(*GetDeviceRequest)(nil),          // 72: hashlease.v1.GetDeviceRequest
+	(*SetDevicePowerRequest)(nil),     // 73: hashlease.v1.SetDevicePowerRequest
+	(*SleepDeviceRequest)(nil),        // 74: hashlease.v1.SleepDeviceRequest
+	(*WakeDeviceRequest)(nil),         // 75: hashlease.v1.WakeDeviceRequest
+	(*Device)(nil),                    // 76: hashlease.v1.Device
+	(*DeviceIdentity)(nil),            // 77: hashlease.v1.DeviceIdentity
+	(*DeviceSighting)(nil),            // 78: hashlease.v1.DeviceSighting
+	(*DeviceCeiling)(nil),             // 79: hashlease.v1.DeviceCeiling
+	nil,                               // 80: hashlease.v1.PoolStatus.SharesRejectedEntry
+	nil,                               // 81: hashlease.v1.StratumPort.ConnectionsEntry
+	nil,                               // 82: hashlease.v1.StratumPort.ConnectionsOpenedEntry
+	(*timestamppb.Timestamp)(nil),     // 83: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),       // 84: google.protobuf.Duration
+	(*Lease)(nil),                     // 85: hashlease.v1.Lease
 }
 var file_hashlease_v1_operator_proto_depIdxs = []int32{
-	4,  // 0: hashlease.v1.ListSharesResponse.workers:type_name -> hashlease.v1.WorkerShares
-	73, // 1: hashlease.v1.WorkerShares.last_time:type_name -> google.protobuf.Timestamp
-	7,  // 2: hashlease.v1.ListBlocksResponse.blocks:type_name -> hashlease.v1.Block
-	73, // 3: hashlease.v1.Block.found_time:type_name -> google.protobuf.Timestamp
-	74, // 4: hashlease.v1.CurtailSiteRequest.duration:type_name -> google.protobuf.Duration
-	10, // 5: hashlease.v1.CurtailSiteResponse.preview:type_name -> hashlease.v1.CurtailPreview
-	12, // 6: hashlease.v1.CurtailSiteResponse.progress:type_name -> hashlease.v1.CurtailProgress
-	11, // 7: hashlease.v1.CurtailPreview.workers:type_name -> hashlease.v1.CurtailedWorker
-	73, // 8: hashlease.v1.CurtailProgress.time:type_name -> google.protobuf.Timestamp
-	0,  // 9: hashlease.v1.SetArmRequest.arm:type_name -> hashlease.v1.Arm
-	0,  // 10: hashlease.v1.SetArmResponse.arm:type_name -> hashlease.v1.Arm
-	73, // 11: hashlease.v1.GetStatusResponse.time:type_name -> google.protobuf.Timestamp
-	18, // 12: hashlease.v1.GetStatusResponse.pool:type_name -> hashlease.v1.PoolStatus
-	21, // 13: hashlease.v1.GetStatusResponse.feeders:type_name -> hashlease.v1.FeederStatus
-	17, // 14: hashlease.v1.GetStatusResponse.leases:type_name -> hashlease.v1.LeaseBookStatus
-	73, // 15: hashlease.v1.LeaseBookStatus.time:type_name -> google.protobuf.Timestamp
-	70, // 16: hashlease.v1.PoolStatus.shares_rejected:type_name -> hashlease.v1.PoolStatus.SharesRejectedEntry
-	20, // 17: hashlease.v1.PoolStatus.tip_to_last_job:type_name -> hashlease.v1.Latency
-	20, // 18: hashlease.v1.PoolStatus.share_to_ack:type_name -> hashlease.v1.Latency
-	19, // 19: hashlease.v1.PoolStatus.ports:type_name -> hashlease.v1.StratumPort
-	71, // 20: hashlease.v1.StratumPort.connections:type_name -> hashlease.v1.StratumPort.ConnectionsEntry
-	72, // 21: hashlease.v1.StratumPort.connections_opened:type_name -> hashlease.v1.StratumPort.ConnectionsOpenedEntry
-	0,  // 22: hashlease.v1.FeederStatus.arm:type_name -> hashlease.v1.Arm
-	73, // 23: hashlease.v1.FeederStatus.reading_time:type_name -> google.protobuf.Timestamp
-	22, // 24: hashlease.v1.FeederStatus.meters:type_name -> hashlease.v1.MeterStatus
-	73, // 25: hashlease.v1.MeterStatus.reading_time:type_name -> google.protobuf.Timestamp
-	73, // 26: hashlease.v1.AcceptClockResponse.time:type_name -> google.protobuf.Timestamp
-	28, // 27: hashlease.v1.ListChannelsResponse.channels:type_name -> hashlease.v1.Channel
-	1,  // 28: hashlease.v1.Channel.kind:type_name -> hashlease.v1.ChannelKind
-	73, // 29: hashlease.v1.Channel.open_time:type_name -> google.protobuf.Timestamp
-	73, // 30: hashlease.v1.Channel.last_share_time:type_name -> google.protobuf.Timestamp
-	73, // 31: hashlease.v1.StopSiteResponse.stop_time:type_name -> google.protobuf.Timestamp
-	73, // 32: hashlease.v1.Limit.start_time:type_name -> google.protobuf.Timestamp
-	73, // 33: hashlease.v1.Limit.end_time:type_name -> google.protobuf.Timestamp
-	39, // 34: hashlease.v1.CreateLimitRequest.limit:type_name -> hashlease.v1.Limit
-	39, // 35: hashlease.v1.ListLimitsResponse.limits:type_name -> hashlease.v1.Limit
-	47, // 36: hashlease.v1.ListAdviceResponse.feeders:type_name -> hashlease.v1.Advice
-	0,  // 37: hashlease.v1.Advice.arm:type_name -> hashlease.v1.Arm
-	73, // 38: hashlease.v1.Advice.since_time:type_name -> google.protobuf.Timestamp
-	11, // 39: hashlease.v1.Advice.workers:type_name -> hashlease.v1.CurtailedWorker
-	50, // 40: hashlease.v1.CommissionFeederResponse.plan:type_name -> hashlease.v1.CommissionPlan
-	52, // 41: hashlease.v1.CommissionFeederResponse.group:type_name -> hashlease.v1.CommissionGroup
-	53, // 42: hashlease.v1.CommissionFeederResponse.finding:type_name -> hashlease.v1.Finding
-	54, // 43: hashlease.v1.CommissionFeederResponse.result:type_name -> hashlease.v1.CommissionResult
-	51, // 44: hashlease.v1.CommissionPlan.skipped:type_name -> hashlease.v1.Exclusion
-	73, // 45: hashlease.v1.Finding.time:type_name -> google.protobuf.Timestamp
-	53, // 46: hashlease.v1.CommissionResult.findings:type_name -> hashlease.v1.Finding
-	57, // 47: hashlease.v1.CommissionResult.headroom:type_name -> hashlease.v1.Headroom
-	57, // 48: hashlease.v1.GetHeadroomResponse.feeders:type_name -> hashlease.v1.Headroom
-	51, // 49: hashlease.v1.Headroom.excluded:type_name -> hashlease.v1.Exclusion
-	74, // 50: hashlease.v1.Headroom.declared_notice:type_name -> google.protobuf.Duration
-	74, // 51: hashlease.v1.Headroom.shed:type_name -> google.protobuf.Duration
-	74, // 52: hashlease.v1.Headroom.proof:type_name -> google.protobuf.Duration
-	74, // 53: hashlease.v1.Headroom.notice:type_name -> google.protobuf.Duration
-	58, // 54: hashlease.v1.Headroom.responses:type_name -> hashlease.v1.MeasuredResponse
-	73, // 55: hashlease.v1.Headroom.proven_time:type_name -> google.protobuf.Timestamp
-	53, // 56: hashlease.v1.Headroom.findings:type_name -> hashlease.v1.Finding
-	73, // 57: hashlease.v1.MeasuredResponse.sample_time:type_name -> google.protobuf.Timestamp
-	73, // 58: hashlease.v1.GetSiteReportRequest.start_time:type_name -> google.protobuf.Timestamp
-	73, // 59: hashlease.v1.GetSiteReportRequest.end_time:type_name -> google.protobuf.Timestamp
-	63, // 60: hashlease.v1.ListPricesResponse.sites:type_name -> hashlease.v1.SitePrice
-	73, // 61: hashlease.v1.SitePrice.next_time:type_name -> google.protobuf.Timestamp
-	73, // 62: hashlease.v1.SitePrice.feed_time:type_name -> google.protobuf.Timestamp
-	64, // 63: hashlease.v1.SitePrice.models:type_name -> hashlease.v1.ModelPrice
-	69, // 64: hashlease.v1.ListPinsResponse.pins:type_name -> hashlease.v1.Pin
-	2,  // 65: hashlease.v1.OperatorService.ListShares:input_type -> hashlease.v1.ListSharesRequest
-	5,  // 66: hashlease.v1.OperatorService.ListBlocks:input_type -> hashlease.v1.ListBlocksRequest
-	8,  // 67: hashlease.v1.OperatorService.CurtailSite:input_type -> hashlease.v1.CurtailSiteRequest
-	13, // 68: hashlease.v1.OperatorService.SetArm:input_type -> hashlease.v1.SetArmRequest
-	15, // 69: hashlease.v1.OperatorService.GetStatus:input_type -> hashlease.v1.GetStatusRequest
-	23, // 70: hashlease.v1.OperatorService.ConfirmLeaseOff:input_type -> hashlease.v1.ConfirmLeaseOffRequest
-	24, // 71: hashlease.v1.OperatorService.AcceptClock:input_type -> hashlease.v1.AcceptClockRequest
-	26, // 72: hashlease.v1.OperatorService.ListChannels:input_type -> hashlease.v1.ListChannelsRequest
-	29, // 73: hashlease.v1.OperatorService.RenewChannelPrefix:input_type -> hashlease.v1.RenewChannelPrefixRequest
-	30, // 74: hashlease.v1.OperatorService.SetChannelPayout:input_type -> hashlease.v1.SetChannelPayoutRequest
-	31, // 75: hashlease.v1.OperatorService.CloseChannel:input_type -> hashlease.v1.CloseChannelRequest
-	33, // 76: hashlease.v1.OperatorService.ShowMessage:input_type -> hashlease.v1.ShowMessageRequest
-	35, // 77: hashlease.v1.OperatorService.StopSite:input_type -> hashlease.v1.StopSiteRequest
-	37, // 78: hashlease.v1.OperatorService.ResumeSite:input_type -> hashlease.v1.ResumeSiteRequest
-	40, // 79: hashlease.v1.OperatorService.CreateLimit:input_type -> hashlease.v1.CreateLimitRequest
-	41, // 80: hashlease.v1.OperatorService.DeleteLimit:input_type -> hashlease.v1.DeleteLimitRequest
-	43, // 81: hashlease.v1.OperatorService.ListLimits:input_type -> hashlease.v1.ListLimitsRequest
-	45, // 82: hashlease.v1.OperatorService.ListAdvice:input_type -> hashlease.v1.ListAdviceRequest
-	48, // 83: hashlease.v1.OperatorService.CommissionFeeder:input_type -> hashlease.v1.CommissionFeederRequest
-	55, // 84: hashlease.v1.OperatorService.GetHeadroom:input_type -> hashlease.v1.GetHeadroomRequest
-	59, // 85: hashlease.v1.OperatorService.GetSiteReport:input_type -> hashlease.v1.GetSiteReportRequest
-	61, // 86: hashlease.v1.OperatorService.ListPrices:input_type -> hashlease.v1.ListPricesRequest
-	65, // 87: hashlease.v1.OperatorService.SetPin:input_type -> hashlease.v1.SetPinRequest
-	67, // 88: hashlease.v1.OperatorService.ListPins:input_type -> hashlease.v1.ListPinsRequest
-	3,  // 89: hashlease.v1.OperatorService.ListShares:output_type -> hashlease.v1.ListSharesResponse
-	6,  // 90: hashlease.v1.OperatorService.ListBlocks:output_type -> hashlease.v1.ListBlocksResponse
-	9,  // 91: hashlease.v1.OperatorService.CurtailSite:output_type -> hashlease.v1.CurtailSiteResponse
-	14, // 92: hashlease.v1.OperatorService.SetArm:output_type -> hashlease.v1.SetArmResponse
-	16, // 93: hashlease.v1.OperatorService.GetStatus:output_type -> hashlease.v1.GetStatusResponse
-	75, // 94: hashlease.v1.OperatorService.ConfirmLeaseOff:output_type -> hashlease.v1.Lease
-	25, // 95: hashlease.v1.OperatorService.AcceptClock:output_type -> hashlease.v1.AcceptClockResponse
-	27, // 96: hashlease.v1.OperatorService.ListChannels:output_type -> hashlease.v1.ListChannelsResponse
-	28, // 97: hashlease.v1.OperatorService.RenewChannelPrefix:output_type -> hashlease.v1.Channel
-	28, // 98: hashlease.v1.OperatorService.SetChannelPayout:output_type -> hashlease.v1.Channel
-	32, // 99: hashlease.v1.OperatorService.CloseChannel:output_type -> hashlease.v1.CloseChannelResponse
-	34, // 100: hashlease.v1.OperatorService.ShowMessage:output_type -> hashlease.v1.ShowMessageResponse
-	36, // 101: hashlease.v1.OperatorService.StopSite:output_type -> hashlease.v1.StopSiteResponse
-	38, // 102: hashlease.v1.OperatorService.ResumeSite:output_type -> hashlease.v1.ResumeSiteResponse
-	39, // 103: hashlease.v1.OperatorService.CreateLimit:output_type -> hashlease.v1.Limit
-	42, // 104: hashlease.v1.OperatorService.DeleteLimit:output_type -> hashlease.v1.DeleteLimitResponse
-	44, // 105: hashlease.v1.OperatorService.ListLimits:output_type -> hashlease.v1.ListLimitsResponse
-	46, // 106: hashlease.v1.OperatorService.ListAdvice:output_type -> hashlease.v1.ListAdviceResponse
-	49, // 107: hashlease.v1.OperatorService.CommissionFeeder:output_type -> hashlease.v1.CommissionFeederResponse
-	56, // 108: hashlease.v1.OperatorService.GetHeadroom:output_type -> hashlease.v1.GetHeadroomResponse
-	60, // 109: hashlease.v1.OperatorService.GetSiteReport:output_type -> hashlease.v1.GetSiteReportResponse
-	62, // 110: hashlease.v1.OperatorService.ListPrices:output_type -> hashlease.v1.ListPricesResponse
-	66, // 111: hashlease.v1.OperatorService.SetPin:output_type -> hashlease.v1.SetPinResponse
-	68, // 112: hashlease.v1.OperatorService.ListPins:output_type -> hashlease.v1.ListPinsResponse
-	89, // [89:113] is the sub-list for method output_type
-	65, // [65:89] is the sub-list for method input_type
-	65, // [65:65] is the sub-list for extension type_name
-	65, // [65:65] is the sub-list for extension extendee
-	0,  // [0:65] is the sub-list for field type_name
+	4,   // 0: hashlease.v1.ListSharesResponse.workers:type_name -> hashlease.v1.WorkerShares
+	83,  // 1: hashlease.v1.WorkerShares.last_time:type_name -> google.protobuf.Timestamp
+	7,   // 2: hashlease.v1.ListBlocksResponse.blocks:type_name -> hashlease.v1.Block
+	83,  // 3: hashlease.v1.Block.found_time:type_name -> google.protobuf.Timestamp
+	84,  // 4: hashlease.v1.CurtailSiteRequest.duration:type_name -> google.protobuf.Duration
+	10,  // 5: hashlease.v1.CurtailSiteResponse.preview:type_name -> hashlease.v1.CurtailPreview
+	12,  // 6: hashlease.v1.CurtailSiteResponse.progress:type_name -> hashlease.v1.CurtailProgress
+	11,  // 7: hashlease.v1.CurtailPreview.workers:type_name -> hashlease.v1.CurtailedWorker
+	83,  // 8: hashlease.v1.CurtailProgress.time:type_name -> google.protobuf.Timestamp
+	0,   // 9: hashlease.v1.SetArmRequest.arm:type_name -> hashlease.v1.Arm
+	0,   // 10: hashlease.v1.SetArmResponse.arm:type_name -> hashlease.v1.Arm
+	83,  // 11: hashlease.v1.GetStatusResponse.time:type_name -> google.protobuf.Timestamp
+	18,  // 12: hashlease.v1.GetStatusResponse.pool:type_name -> hashlease.v1.PoolStatus
+	21,  // 13: hashlease.v1.GetStatusResponse.feeders:type_name -> hashlease.v1.FeederStatus
+	17,  // 14: hashlease.v1.GetStatusResponse.leases:type_name -> hashlease.v1.LeaseBookStatus
+	83,  // 15: hashlease.v1.LeaseBookStatus.time:type_name -> google.protobuf.Timestamp
+	80,  // 16: hashlease.v1.PoolStatus.shares_rejected:type_name -> hashlease.v1.PoolStatus.SharesRejectedEntry
+	20,  // 17: hashlease.v1.PoolStatus.tip_to_last_job:type_name -> hashlease.v1.Latency
+	20,  // 18: hashlease.v1.PoolStatus.share_to_ack:type_name -> hashlease.v1.Latency
+	19,  // 19: hashlease.v1.PoolStatus.ports:type_name -> hashlease.v1.StratumPort
+	81,  // 20: hashlease.v1.StratumPort.connections:type_name -> hashlease.v1.StratumPort.ConnectionsEntry
+	82,  // 21: hashlease.v1.StratumPort.connections_opened:type_name -> hashlease.v1.StratumPort.ConnectionsOpenedEntry
+	0,   // 22: hashlease.v1.FeederStatus.arm:type_name -> hashlease.v1.Arm
+	83,  // 23: hashlease.v1.FeederStatus.reading_time:type_name -> google.protobuf.Timestamp
+	22,  // 24: hashlease.v1.FeederStatus.meters:type_name -> hashlease.v1.MeterStatus
+	83,  // 25: hashlease.v1.MeterStatus.reading_time:type_name -> google.protobuf.Timestamp
+	83,  // 26: hashlease.v1.AcceptClockResponse.time:type_name -> google.protobuf.Timestamp
+	28,  // 27: hashlease.v1.ListChannelsResponse.channels:type_name -> hashlease.v1.Channel
+	1,   // 28: hashlease.v1.Channel.kind:type_name -> hashlease.v1.ChannelKind
+	83,  // 29: hashlease.v1.Channel.open_time:type_name -> google.protobuf.Timestamp
+	83,  // 30: hashlease.v1.Channel.last_share_time:type_name -> google.protobuf.Timestamp
+	83,  // 31: hashlease.v1.StopSiteResponse.stop_time:type_name -> google.protobuf.Timestamp
+	83,  // 32: hashlease.v1.Limit.start_time:type_name -> google.protobuf.Timestamp
+	83,  // 33: hashlease.v1.Limit.end_time:type_name -> google.protobuf.Timestamp
+	39,  // 34: hashlease.v1.CreateLimitRequest.limit:type_name -> hashlease.v1.Limit
+	39,  // 35: hashlease.v1.ListLimitsResponse.limits:type_name -> hashlease.v1.Limit
+	47,  // 36: hashlease.v1.ListAdviceResponse.feeders:type_name -> hashlease.v1.Advice
+	0,   // 37: hashlease.v1.Advice.arm:type_name -> hashlease.v1.Arm
+	83,  // 38: hashlease.v1.Advice.since_time:type_name -> google.protobuf.Timestamp
+	11,  // 39: hashlease.v1.Advice.workers:type_name -> hashlease.v1.CurtailedWorker
+	50,  // 40: hashlease.v1.CommissionFeederResponse.plan:type_name -> hashlease.v1.CommissionPlan
+	52,  // 41: hashlease.v1.CommissionFeederResponse.group:type_name -> hashlease.v1.CommissionGroup
+	53,  // 42: hashlease.v1.CommissionFeederResponse.finding:type_name -> hashlease.v1.Finding
+	54,  // 43: hashlease.v1.CommissionFeederResponse.result:type_name -> hashlease.v1.CommissionResult
+	51,  // 44: hashlease.v1.CommissionPlan.skipped:type_name -> hashlease.v1.Exclusion
+	83,  // 45: hashlease.v1.Finding.time:type_name -> google.protobuf.Timestamp
+	53,  // 46: hashlease.v1.CommissionResult.findings:type_name -> hashlease.v1.Finding
+	57,  // 47: hashlease.v1.CommissionResult.headroom:type_name -> hashlease.v1.Headroom
+	57,  // 48: hashlease.v1.GetHeadroomResponse.feeders:type_name -> hashlease.v1.Headroom
+	51,  // 49: hashlease.v1.Headroom.excluded:type_name -> hashlease.v1.Exclusion
+	84,  // 50: hashlease.v1.Headroom.declared_notice:type_name -> google.protobuf.Duration
+	84,  // 51: hashlease.v1.Headroom.shed:type_name -> google.protobuf.Duration
+	84,  // 52: hashlease.v1.Headroom.proof:type_name -> google.protobuf.Duration
+	84,  // 53: hashlease.v1.Headroom.notice:type_name -> google.protobuf.Duration
+	58,  // 54: hashlease.v1.Headroom.responses:type_name -> hashlease.v1.MeasuredResponse
+	83,  // 55: hashlease.v1.Headroom.proven_time:type_name -> google.protobuf.Timestamp
+	53,  // 56: hashlease.v1.Headroom.findings:type_name -> hashlease.v1.Finding
+	83,  // 57: hashlease.v1.MeasuredResponse.sample_time:type_name -> google.protobuf.Timestamp
+	83,  // 58: hashlease.v1.GetSiteReportRequest.start_time:type_name -> google.protobuf.Timestamp
+	83,  // 59: hashlease.v1.GetSiteReportRequest.end_time:type_name -> google.protobuf.Timestamp
+	63,  // 60: hashlease.v1.ListPricesResponse.sites:type_name -> hashlease.v1.SitePrice
+	83,  // 61: hashlease.v1.SitePrice.next_time:type_name -> google.protobuf.Timestamp
+	83,  // 62: hashlease.v1.SitePrice.feed_time:type_name -> google.protobuf.Timestamp
+	64,  // 63: hashlease.v1.SitePrice.models:type_name -> hashlease.v1.ModelPrice
+	69,  // 64: hashlease.v1.ListPinsResponse.pins:type_name -> hashlease.v1.Pin
+	76,  // 65: hashlease.v1.ListDevicesResponse.devices:type_name -> hashlease.v1.Device
+	77,  // 66: hashlease.v1.Device.identity:type_name -> hashlease.v1.DeviceIdentity
+	78,  // 67: hashlease.v1.Device.sighting:type_name -> hashlease.v1.DeviceSighting
+	79,  // 68: hashlease.v1.Device.ceiling:type_name -> hashlease.v1.DeviceCeiling
+	83,  // 69: hashlease.v1.DeviceSighting.time:type_name -> google.protobuf.Timestamp
+	83,  // 70: hashlease.v1.DeviceCeiling.time:type_name -> google.protobuf.Timestamp
+	2,   // 71: hashlease.v1.OperatorService.ListShares:input_type -> hashlease.v1.ListSharesRequest
+	5,   // 72: hashlease.v1.OperatorService.ListBlocks:input_type -> hashlease.v1.ListBlocksRequest
+	8,   // 73: hashlease.v1.OperatorService.CurtailSite:input_type -> hashlease.v1.CurtailSiteRequest
+	13,  // 74: hashlease.v1.OperatorService.SetArm:input_type -> hashlease.v1.SetArmRequest
+	15,  // 75: hashlease.v1.OperatorService.GetStatus:input_type -> hashlease.v1.GetStatusRequest
+	23,  // 76: hashlease.v1.OperatorService.ConfirmLeaseOff:input_type -> hashlease.v1.ConfirmLeaseOffRequest
+	24,  // 77: hashlease.v1.OperatorService.AcceptClock:input_type -> hashlease.v1.AcceptClockRequest
+	26,  // 78: hashlease.v1.OperatorService.ListChannels:input_type -> hashlease.v1.ListChannelsRequest
+	29,  // 79: hashlease.v1.OperatorService.RenewChannelPrefix:input_type -> hashlease.v1.RenewChannelPrefixRequest
+	30,  // 80: hashlease.v1.OperatorService.SetChannelPayout:input_type -> hashlease.v1.SetChannelPayoutRequest
+	31,  // 81: hashlease.v1.OperatorService.CloseChannel:input_type -> hashlease.v1.CloseChannelRequest
+	33,  // 82: hashlease.v1.OperatorService.ShowMessage:input_type -> hashlease.v1.ShowMessageRequest
+	35,  // 83: hashlease.v1.OperatorService.StopSite:input_type -> hashlease.v1.StopSiteRequest
+	37,  // 84: hashlease.v1.OperatorService.ResumeSite:input_type -> hashlease.v1.ResumeSiteRequest
+	40,  // 85: hashlease.v1.OperatorService.CreateLimit:input_type -> hashlease.v1.CreateLimitRequest
+	41,  // 86: hashlease.v1.OperatorService.DeleteLimit:input_type -> hashlease.v1.DeleteLimitRequest
+	43,  // 87: hashlease.v1.OperatorService.ListLimits:input_type -> hashlease.v1.ListLimitsRequest
+	45,  // 88: hashlease.v1.OperatorService.ListAdvice:input_type -> hashlease.v1.ListAdviceRequest
+	48,  // 89: hashlease.v1.OperatorService.CommissionFeeder:input_type -> hashlease.v1.CommissionFeederRequest
+	55,  // 90: hashlease.v1.OperatorService.GetHeadroom:input_type -> hashlease.v1.GetHeadroomRequest
+	59,  // 91: hashlease.v1.OperatorService.GetSiteReport:input_type -> hashlease.v1.GetSiteReportRequest
+	61,  // 92: hashlease.v1.OperatorService.ListPrices:input_type -> hashlease.v1.ListPricesRequest
+	65,  // 93: hashlease.v1.OperatorService.SetPin:input_type -> hashlease.v1.SetPinRequest
+	67,  // 94: hashlease.v1.OperatorService.ListPins:input_type -> hashlease.v1.ListPinsRequest
+	70,  // 95: hashlease.v1.OperatorService.ListDevices:input_type -> hashlease.v1.ListDevicesRequest
+	72,  // 96: hashlease.v1.OperatorService.GetDevice:input_type -> hashlease.v1.GetDeviceRequest
+	73,  // 97: hashlease.v1.OperatorService.SetDevicePower:input_type -> hashlease.v1.SetDevicePowerRequest
+	74,  // 98: hashlease.v1.OperatorService.SleepDevice:input_type -> hashlease.v1.SleepDeviceRequest
+	75,  // 99: hashlease.v1.OperatorService.WakeDevice:input_type -> hashlease.v1.WakeDeviceRequest
+	3,   // 100: hashlease.v1.OperatorService.ListShares:output_type -> hashlease.v1.ListSharesResponse
+	6,   // 101: hashlease.v1.OperatorService.ListBlocks:output_type -> hashlease.v1.ListBlocksResponse
+	9,   // 102: hashlease.v1.OperatorService.CurtailSite:output_type -> hashlease.v1.CurtailSiteResponse
+	14,  // 103: hashlease.v1.OperatorService.SetArm:output_type -> hashlease.v1.SetArmResponse
+	16,  // 104: hashlease.v1.OperatorService.GetStatus:output_type -> hashlease.v1.GetStatusResponse
+	85,  // 105: hashlease.v1.OperatorService.ConfirmLeaseOff:output_type -> hashlease.v1.Lease
+	25,  // 106: hashlease.v1.OperatorService.AcceptClock:output_type -> hashlease.v1.AcceptClockResponse
+	27,  // 107: hashlease.v1.OperatorService.ListChannels:output_type -> hashlease.v1.ListChannelsResponse
+	28,  // 108: hashlease.v1.OperatorService.RenewChannelPrefix:output_type -> hashlease.v1.Channel
+	28,  // 109: hashlease.v1.OperatorService.SetChannelPayout:output_type -> hashlease.v1.Channel
+	32,  // 110: hashlease.v1.OperatorService.CloseChannel:output_type -> hashlease.v1.CloseChannelResponse
+	34,  // 111: hashlease.v1.OperatorService.ShowMessage:output_type -> hashlease.v1.ShowMessageResponse
+	36,  // 112: hashlease.v1.OperatorService.StopSite:output_type -> hashlease.v1.StopSiteResponse
+	38,  // 113: hashlease.v1.OperatorService.ResumeSite:output_type -> hashlease.v1.ResumeSiteResponse
+	39,  // 114: hashlease.v1.OperatorService.CreateLimit:output_type -> hashlease.v1.Limit
+	42,  // 115: hashlease.v1.OperatorService.DeleteLimit:output_type -> hashlease.v1.DeleteLimitResponse
+	44,  // 116: hashlease.v1.OperatorService.ListLimits:output_type -> hashlease.v1.ListLimitsResponse
+	46,  // 117: hashlease.v1.OperatorService.ListAdvice:output_type -> hashlease.v1.ListAdviceResponse
+	49,  // 118: hashlease.v1.OperatorService.CommissionFeeder:output_type -> hashlease.v1.CommissionFeederResponse
+	56,  // 119: hashlease.v1.OperatorService.GetHeadroom:output_type -> hashlease.v1.GetHeadroomResponse
+	60,  // 120: hashlease.v1.OperatorService.GetSiteReport:output_type -> hashlease.v1.GetSiteReportResponse
+	62,  // 121: hashlease.v1.OperatorService.ListPrices:output_type -> hashlease.v1.ListPricesResponse
+	66,  // 122: hashlease.v1.OperatorService.SetPin:output_type -> hashlease.v1.SetPinResponse
+	68,  // 123: hashlease.v1.OperatorService.ListPins:output_type -> hashlease.v1.ListPinsResponse
+	71,  // 124: hashlease.v1.OperatorService.ListDevices:output_type -> hashlease.v1.ListDevicesResponse
+	76,  // 125: hashlease.v1.OperatorService.GetDevice:output_type -> hashlease.v1.Device
+	76,  // 126: hashlease.v1.OperatorService.SetDevicePower:output_type -> hashlease.v1.Device
+	76,  // 127: hashlease.v1.OperatorService.SleepDevice:output_type -> hashlease.v1.Device
+	76,  // 128: hashlease.v1.OperatorService.WakeDevice:output_type -> hashlease.v1.Device
+	100, // [100:129] is the sub-list for method output_type
+	71,  // [71:100] is the sub-list for method input_type
+	71,  // [71:71] is the sub-list for extension type_name
+	71,  // [71:71] is the sub-list for extension extendee
+	0,   // [0:71] is the sub-list for field type_name
 }
 
 func init() { file_hashlease_v1_operator_proto_init() }
@@ -5847,7 +6767,7 @@ func file_hashlease_v1_operator_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_hashlease_v1_operator_proto_rawDesc), len(file_hashlease_v1_operator_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   71,
+			NumMessages:   81,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -45,6 +45,11 @@ const (
 	OperatorService_ListPrices_FullMethodName         = "/hashlease.v1.OperatorService/ListPrices"
 	OperatorService_SetPin_FullMethodName             = "/hashlease.v1.OperatorService/SetPin"
 	OperatorService_ListPins_FullMethodName           = "/hashlease.v1.OperatorService/ListPins"
+	OperatorService_ListDevices_FullMethodName        = "/hashlease.v1.OperatorService/ListDevices"
+	OperatorService_GetDevice_FullMethodName          = "/hashlease.v1.OperatorService/GetDevice"
+	OperatorService_SetDevicePower_FullMethodName     = "/hashlease.v1.OperatorService/SetDevicePower"
+	OperatorService_SleepDevice_FullMethodName        = "/hashlease.v1.OperatorService/SleepDevice"
+	OperatorService_WakeDevice_FullMethodName         = "/hashlease.v1.OperatorService/WakeDevice"
 )
 
 // OperatorServiceClient is the client API for OperatorService service.
@@ -110,6 +115,16 @@ type OperatorServiceClient interface {
 	SetPin(ctx context.Context, in *SetPinRequest, opts ...grpc.CallOption) (*SetPinResponse, error)
 	// The workers that are left alone.
 	ListPins(ctx context.Context, in *ListPinsRequest, opts ...grpc.CallOption) (*ListPinsResponse, error)
+	// ListDevices gives the machines that are read on interfaces of their own, in the configuration's order.
+	ListDevices(ctx context.Context, in *ListDevicesRequest, opts ...grpc.CallOption) (*ListDevicesResponse, error)
+	// GetDevice gives one machine, whether it has an interface of its own or not.
+	GetDevice(ctx context.Context, in *GetDeviceRequest, opts ...grpc.CallOption) (*Device, error)
+	// SetDevicePower keeps a machine at some watts at most until it is woken. Plans may bring it lower.
+	SetDevicePower(ctx context.Context, in *SetDevicePowerRequest, opts ...grpc.CallOption) (*Device, error)
+	// SleepDevice puts a machine to sleep until it is woken.
+	SleepDevice(ctx context.Context, in *SleepDeviceRequest, opts ...grpc.CallOption) (*Device, error)
+	// WakeDevice ends what SetDevicePower and SleepDevice began: it returns as limits and claims allow.
+	WakeDevice(ctx context.Context, in *WakeDeviceRequest, opts ...grpc.CallOption) (*Device, error)
 }
 
 type operatorServiceClient struct {
@@ -387,6 +402,56 @@ func (c *operatorServiceClient) ListPins(ctx context.Context, in *ListPinsReques
 	return out, nil
 }
 
+func (c *operatorServiceClient) ListDevices(ctx context.Context, in *ListDevicesRequest, opts ...grpc.CallOption) (*ListDevicesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListDevicesResponse)
+	err := c.cc.Invoke(ctx, OperatorService_ListDevices_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *operatorServiceClient) GetDevice(ctx context.Context, in *GetDeviceRequest, opts ...grpc.CallOption) (*Device, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Device)
+	err := c.cc.Invoke(ctx, OperatorService_GetDevice_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *operatorServiceClient) SetDevicePower(ctx context.Context, in *SetDevicePowerRequest, opts ...grpc.CallOption) (*Device, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Device)
+	err := c.cc.Invoke(ctx, OperatorService_SetDevicePower_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *operatorServiceClient) SleepDevice(ctx context.Context, in *SleepDeviceRequest, opts ...grpc.CallOption) (*Device, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Device)
+	err := c.cc.Invoke(ctx, OperatorService_SleepDevice_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *operatorServiceClient) WakeDevice(ctx context.Context, in *WakeDeviceRequest, opts ...grpc.CallOption) (*Device, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Device)
+	err := c.cc.Invoke(ctx, OperatorService_WakeDevice_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // OperatorServiceServer is the server API for OperatorService service.
 // All implementations must embed UnimplementedOperatorServiceServer
 // for forward compatibility.
@@ -450,6 +515,16 @@ type OperatorServiceServer interface {
 	SetPin(context.Context, *SetPinRequest) (*SetPinResponse, error)
 	// The workers that are left alone.
 	ListPins(context.Context, *ListPinsRequest) (*ListPinsResponse, error)
+	// ListDevices gives the machines that are read on interfaces of their own, in the configuration's order.
+	ListDevices(context.Context, *ListDevicesRequest) (*ListDevicesResponse, error)
+	// GetDevice gives one machine, whether it has an interface of its own or not.
+	GetDevice(context.Context, *GetDeviceRequest) (*Device, error)
+	// SetDevicePower keeps a machine at some watts at most until it is woken. Plans may bring it lower.
+	SetDevicePower(context.Context, *SetDevicePowerRequest) (*Device, error)
+	// SleepDevice puts a machine to sleep until it is woken.
+	SleepDevice(context.Context, *SleepDeviceRequest) (*Device, error)
+	// WakeDevice ends what SetDevicePower and SleepDevice began: it returns as limits and claims allow.
+	WakeDevice(context.Context, *WakeDeviceRequest) (*Device, error)
 	mustEmbedUnimplementedOperatorServiceServer()
 }
 
@@ -531,6 +606,21 @@ func (UnimplementedOperatorServiceServer) SetPin(context.Context, *SetPinRequest
 }
 func (UnimplementedOperatorServiceServer) ListPins(context.Context, *ListPinsRequest) (*ListPinsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListPins not implemented")
+}
+func (UnimplementedOperatorServiceServer) ListDevices(context.Context, *ListDevicesRequest) (*ListDevicesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListDevices not implemented")
+}
+func (UnimplementedOperatorServiceServer) GetDevice(context.Context, *GetDeviceRequest) (*Device, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetDevice not implemented")
+}
+func (UnimplementedOperatorServiceServer) SetDevicePower(context.Context, *SetDevicePowerRequest) (*Device, error) {
+	return nil, status.Error(codes.Unimplemented, "method SetDevicePower not implemented")
+}
+func (UnimplementedOperatorServiceServer) SleepDevice(context.Context, *SleepDeviceRequest) (*Device, error) {
+	return nil, status.Error(codes.Unimplemented, "method SleepDevice not implemented")
+}
+func (UnimplementedOperatorServiceServer) WakeDevice(context.Context, *WakeDeviceRequest) (*Device, error) {
+	return nil, status.Error(codes.Unimplemented, "method WakeDevice not implemented")
 }
 func (UnimplementedOperatorServiceServer) mustEmbedUnimplementedOperatorServiceServer() {}
 func (UnimplementedOperatorServiceServer) testEmbeddedByValue()                         {}
@@ -964,6 +1054,96 @@ func _OperatorService_ListPins_Handler(srv interface{}, ctx context.Context, dec
 	return interceptor(ctx, in, info, handler)
 }
 
+func _OperatorService_ListDevices_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListDevicesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OperatorServiceServer).ListDevices(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OperatorService_ListDevices_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OperatorServiceServer).ListDevices(ctx, req.(*ListDevicesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _OperatorService_GetDevice_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetDeviceRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OperatorServiceServer).GetDevice(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OperatorService_GetDevice_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OperatorServiceServer).GetDevice(ctx, req.(*GetDeviceRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _OperatorService_SetDevicePower_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SetDevicePowerRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OperatorServiceServer).SetDevicePower(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OperatorService_SetDevicePower_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OperatorServiceServer).SetDevicePower(ctx, req.(*SetDevicePowerRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _OperatorService_SleepDevice_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SleepDeviceRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OperatorServiceServer).SleepDevice(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OperatorService_SleepDevice_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OperatorServiceServer).SleepDevice(ctx, req.(*SleepDeviceRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _OperatorService_WakeDevice_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(WakeDeviceRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OperatorServiceServer).WakeDevice(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OperatorService_WakeDevice_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OperatorServiceServer).WakeDevice(ctx, req.(*WakeDeviceRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // OperatorService_ServiceDesc is the grpc.ServiceDesc for OperatorService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -1054,6 +1234,26 @@ var OperatorService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListPins",
 			Handler:    _OperatorService_ListPins_Handler,
+		},
+		{
+			MethodName: "ListDevices",
+			Handler:    _OperatorService_ListDevices_Handler,
+		},
+		{
+			MethodName: "GetDevice",
+			Handler:    _OperatorService_GetDevice_Handler,
+		},
+		{
+			MethodName: "SetDevicePower",
+			Handler:    _OperatorService_SetDevicePower_Handler,
+		},
+		{
+			MethodName: "SleepDevice",
+			Handler:    _OperatorService_SleepDevice_Handler,
+		},
+		{
+			MethodName: "WakeDevice",
+			Handler:    _OperatorService_WakeDevice_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{
