@@ -168,7 +168,7 @@ func (a *antminer) see(ctx context.Context) (fleet.Sighting, error) {
 	}
 	s.Watts = watts(float64(max(n.Watts, n.Power)))
 	if s.Watts == 0 {
-		s.Watts = a.estimate(s.Hashrate)
+		s.Watts = estimate(a.cfg.Curve, s.Hashrate)
 	}
 	s.Activity = fleet.ActivityMining
 	if n.Now < n.Ideal/2 {
@@ -183,22 +183,11 @@ func (a *antminer) seeSilent(ctx context.Context, s fleet.Sighting) (fleet.Sight
 	if err != nil {
 		return s, err
 	}
-	s.Activity, s.Watts = fleet.ActivityMoving, a.estimate(0)
+	s.Activity, s.Watts = fleet.ActivityMoving, estimate(a.cfg.Curve, 0)
 	if conf.mode() == antSleep {
 		s.Activity, s.Watts = fleet.ActivityAsleep, a.cfg.Sleep
 	}
 	return s, nil
-}
-
-// estimate is what the curve draws at a hashrate. Who starts may draw anything: full power is assumed.
-func (a *antminer) estimate(h unit.Hashrate) unit.Watts {
-	if len(a.cfg.Curve) == 0 {
-		return 0
-	}
-	if h <= 0 {
-		return a.cfg.Curve.Full().Watts
-	}
-	return a.cfg.Curve.WattsAt(h)
 }
 
 func antUnit(u string) float64 {
