@@ -14,7 +14,7 @@ import (
 	"github.com/hashlease/hashlease/pool/unit"
 )
 
-func init() { openers["cgminer"] = opener{port: 4028, open: openCGMiner} }
+func init() { openers["cgminer"] = opener{port: 4028, open: openCGMiner, is: isCGMiner} }
 
 // cgAPI is the TCP half of drivers of cgminer's family: one question a connection, as JSON. The machine
 // closes the connection behind its answer, or puts a zero byte there, or does neither.
@@ -108,7 +108,8 @@ func (c *cgAPI) ask(ctx context.Context, command, parameter string, out any) err
 	if err != nil {
 		return fmt.Errorf("writing a request: %w", err)
 	}
-	b, err := c.exchange(ctx, send)
+	// Behind the newline others, HTTP servers for one, know that this is all.
+	b, err := c.exchange(ctx, append(send, '\n'))
 	if err != nil {
 		return fmt.Errorf("%s: %w", command, err)
 	}
@@ -201,6 +202,7 @@ type cgVersion struct {
 		BMMiner  string `json:"BMMiner"`
 		Miner    string `json:"Miner"`
 		LUXminer string `json:"LUXminer"`
+		BOSminer string `json:"BOSminer"`
 		Type     string `json:"Type"`
 		Product  string `json:"PROD"`
 		Model    string `json:"MODEL"`
@@ -221,6 +223,31 @@ type cgminer struct {
 
 func openCGMiner(cfg Config) (Driver, error) {
 	return newMachine("cgminer", cfg, &cgminer{api: newCGAPI(cfg), curve: cfg.Curve}), nil
+}
+
+// isCGMiner leaves machines to the drivers of their own that they have.
+func isCGMiner(ctx context.Context, cfg Config) bool {
+	v, err := versionOf(ctx, cfg)
+	return err == nil && len(v.Version) > 0 && !v.special()
+}
+
+// versionOf asks a machine of cgminer's family for its version.
+func versionOf(ctx context.Context, cfg Config) (v cgVersion, err error) {
+	api := newCGAPI(cfg)
+	err = api.ask(ctx, "version", "", &v)
+	return v, err
+}
+
+// special says that a driver of another kind is for this machine: Antminers from the S19 on have their
+// interface on port 80.
+func (v *cgVersion) special() bool {
+	n := &v.Version[0]
+	for _, model := range []string{"Antminer S19", "Antminer T19", "Antminer S21", "Antminer T21"} {
+		if strings.HasPrefix(n.Type, model) {
+			return true
+		}
+	}
+	return n.LUXminer != "" || n.BOSminer != ""
 }
 
 func (c *cgminer) identify(ctx context.Context) (Identity, error) {

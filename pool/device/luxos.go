@@ -11,7 +11,7 @@ import (
 	"github.com/hashlease/hashlease/pool/unit"
 )
 
-func init() { openers["luxos"] = opener{port: 4028, open: openLuxOS} }
+func init() { openers["luxos"] = opener{port: 4028, open: openLuxOS, is: isLuxOS} }
 
 // luxos is the interface of LuxOS as docs.luxor.tech describes it: cgminer's, and commands of its own that
 // need a session. There is one session at a time, so it is held only while something is written; it is a
@@ -31,6 +31,11 @@ type luxos struct {
 
 func openLuxOS(cfg Config) (Driver, error) {
 	return newMachine("luxos", cfg, &luxos{api: newCGAPI(cfg), cfg: cfg}), nil
+}
+
+func isLuxOS(ctx context.Context, cfg Config) bool {
+	v, err := versionOf(ctx, cfg)
+	return err == nil && len(v.Version) > 0 && v.Version[0].LUXminer != ""
 }
 
 // luxConfig is what config answers, as far as it is used.
