@@ -1,8 +1,10 @@
 package governor
 
 import (
+	"context"
 	"time"
 
+	"github.com/hashlease/hashlease/pool"
 	"github.com/hashlease/hashlease/pool/fleet"
 	"github.com/hashlease/hashlease/pool/unit"
 )
@@ -36,4 +38,17 @@ func EachOrder(g *Governor, see func(int, fleet.Setpoint)) {
 		}
 		see(i, w.order)
 	}
+}
+
+// WriteStable writes measured hashrates as the loop does.
+func (g *Governor) WriteStable(ctx context.Context, r map[pool.WorkerID]float64) error {
+	return g.writeStable(ctx, []rates{r})
+}
+
+// Stable is what the worker was last measured to hash.
+func (g *Governor) Stable(id pool.WorkerID) (rate float64, known bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	m := &g.byWorker[id].measured
+	return m.stable, m.known
 }

@@ -61,6 +61,9 @@ type Governor struct {
 	hashPriceAt time.Time // when it was
 	usedAt      time.Time // up to when reduced time is accounted
 	termsKept   uint64    // records of used terms in this process; owned by keepSaved
+
+	stableAt     time.Time // when all measured rates were last written; owned by keepSaved
+	stableWrites int       // records of them in this process; owned by keepSaved
 }
 
 // site is a place with the part of its feeders that changes.

@@ -77,6 +77,9 @@ func (g *Governor) load(ctx context.Context) error {
 	if err := g.loadProven(ctx); err != nil {
 		return err
 	}
+	if err := g.loadStable(ctx); err != nil {
+		return err
+	}
 	last, err := g.cfg.Journal.Last(ctx, stream)
 	if err != nil || last == 0 {
 		return err
@@ -163,6 +166,7 @@ func (g *Governor) keepSaved(ctx context.Context) {
 		case <-tick.C:
 			g.keep(ctx)
 			g.keepProven(ctx, time.Now())
+			g.keepStable(ctx, time.Now(), false)
 			if err := g.keepTerms(ctx); err != nil {
 				g.log.Warn("keeping used terms failed", slog.Any("error", err))
 			}
@@ -175,6 +179,7 @@ func (g *Governor) keepLast(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	g.keep(ctx)
+	g.keepStable(ctx, time.Now(), true)
 	if err := g.keepTerms(ctx); err != nil {
 		g.log.Warn("keeping used terms failed", slog.Any("error", err))
 	}

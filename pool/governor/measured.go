@@ -25,6 +25,8 @@ type measured struct {
 
 	stable float64 // hashes a second at full power, as last measured
 	known  bool
+	saved  float64 // what of it is durable, if kept
+	kept   bool
 }
 
 // seenLink is where a session's counters stood. They may wrap around.

@@ -1,6 +1,7 @@
 package governor_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,6 +37,7 @@ type device struct {
 	until   time.Time // dead man
 	hold    bool
 	factor  float64 // of its curve's watts that it really draws; 0 is 1
+	hashes  float64 // of its curve's hashrate that its shares show; 0 is 1
 	deaf    bool    // takes orders and does nothing
 	mute    bool    // does not answer at all
 	liar    bool    // says that it does as ordered, and does not
@@ -299,7 +301,7 @@ func (s *sim) look(now time.Time, reports int) {
 			d.mu.Unlock()
 			l.Report(fleet.Reading{Watts: d.says(), At: now, Moving: moving})
 			d.mu.Lock()
-			rate := d.worker.Curve.At(d.draws)
+			rate := float64(d.worker.Curve.At(d.draws)) * cmp.Or(d.hashes, 1)
 			d.mu.Unlock()
 			l.Count(1, uint64(rate))
 		}
