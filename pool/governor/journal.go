@@ -3,6 +3,7 @@ package governor
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -74,10 +75,7 @@ func (g *Governor) load(ctx context.Context) error {
 	if g.cfg.Journal == nil {
 		return nil
 	}
-	if err := g.loadProven(ctx); err != nil {
-		return err
-	}
-	if err := g.loadStable(ctx); err != nil {
+	if err := errors.Join(g.loadProven(ctx), g.loadStable(ctx)); err != nil {
 		return err
 	}
 	last, err := g.cfg.Journal.Last(ctx, stream)

@@ -14,9 +14,9 @@ import (
 )
 
 const (
-	// stableStream holds what each worker was last measured to hash at full power, in the book's journal: its
-	// snapshot and the changes since. What a worker that sleeps through a restart would have earned is told by
-	// it, and cannot be measured again before it wakes.
+	// stableStream holds what each worker was last measured to hash at full power, in the book's journal:
+	// its snapshot and the changes since. What a worker that sleeps through a restart would have earned is
+	// told by it, and cannot be measured again before it wakes.
 	stableStream = "stable"
 	// stableChange is by how much of itself a rate has to change to be written anew.
 	stableChange = 0.02
