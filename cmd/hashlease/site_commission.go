@@ -167,6 +167,7 @@ var headroomTerms = []struct {
 	{"- not freed", (*hashleasev1.Headroom).GetNotFreedWatts},
 	{"- source of watts", (*hashleasev1.Headroom).GetSourceWatts},
 	{"- failures", (*hashleasev1.Headroom).GetFailureWatts},
+	{"- mined elsewhere", (*hashleasev1.Headroom).GetElsewhereWatts},
 	{"- kept for heat", (*hashleasev1.Headroom).GetHeatWatts},
 	{"- N-1", (*hashleasev1.Headroom).GetDomainWatts},
 	{"= FIRM", (*hashleasev1.Headroom).GetFirmWatts},

@@ -132,6 +132,7 @@ func headroomMessage(h *governor.Headroom) *hashleasev1.Headroom {
 		LimitWatts: int64(h.Limit), ReserveWatts: int64(h.Reserve), MarginWatts: int64(h.Margin),
 		BaseWatts: int64(h.Base), NotCountedWatts: int64(h.NotCounted), AsleepWatts: int64(h.Asleep),
 		NotFreedWatts: int64(h.NotFreed), SourceWatts: int64(h.Source), FailureWatts: int64(h.Failures),
+		ElsewhereWatts: int64(h.Elsewhere), WorkersElsewhere: int32(h.NoSession),
 		HeatWatts: int64(h.Heat), DomainWatts: int64(h.Domain), Domain: h.DomainName,
 		FirmWatts: int64(h.Firm),
 		Workers:   int32(h.Workers), WorkersCounted: int32(h.Counted), Excluded: exclusions(h.Excluded),

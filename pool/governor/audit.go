@@ -26,6 +26,7 @@ type witness struct {
 	fresh     bool
 	spoken    bool // fresh was noted before
 
+	scale                       float64 // hashes for each hash of the curves
 	due, done                   float64 // hashes since readingAt, see audit.Record
 	reduced, faulty, unmeasured int
 
@@ -67,6 +68,7 @@ func (g *Governor) witness(caps []fleet.Cap, now time.Time) {
 
 func (g *Governor) witnessFeeder(f *feeder, caps []fleet.Cap, price float64, now time.Time) {
 	a := &f.audit
+	a.scale = g.cfg.HashScale
 	span := now.Sub(a.lookedAt)
 	second := a.lookedAt.IsZero() || span >= time.Second-g.cfg.Tick/2
 	orders := g.witnessWorkers(f, second, span, now)

@@ -34,6 +34,14 @@ func (w *worker) minesElsewhere(now time.Time) bool {
 	return w.probe != nil && len(w.links) == 0 && (at.IsZero() || now.Sub(at) > outage)
 }
 
+// saidRate is the worker's hashrate by its own word, 0 while there is none.
+func (w *worker) saidRate() float64 {
+	if !w.seesUs || w.seen.Activity == fleet.ActivityAsleep {
+		return 0
+	}
+	return float64(w.seen.Hashrate)
+}
+
 // locate follows where the machine mines. It tells people of machines that escaped; what it hashes elsewhere
 // counts in full until its watts say otherwise.
 func (g *Governor) locate(w *worker, now time.Time) {

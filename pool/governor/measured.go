@@ -27,6 +27,7 @@ type measured struct {
 	known  bool
 	saved  float64 // what of it is durable, if kept
 	kept   bool
+	heard  time.Duration // that its own word of its rate was followed
 }
 
 // seenLink is where a session's counters stood. They may wrap around.
@@ -90,12 +91,30 @@ func (m *measured) measure(free bool, now time.Time) {
 	}
 }
 
+// hear follows the rate that a machine without a session here says that it has, while it runs free: there are
+// no shares to count.
+func (m *measured) hear(rate float64, span time.Duration) {
+	if rate <= 0 || span <= 0 || span > readingIdle {
+		return
+	}
+	m.heard += span
+	m.stable += (rate - m.stable) * span.Seconds() / min(m.heard, stableSpan).Seconds()
+	m.known = m.known || m.heard >= leastSpan
+}
+
 // count adds what the worker did, and what it would have done, since the last look.
 func (w *worker) count(now time.Time, span time.Duration, a *witness) {
 	m := &w.measured
 	done := m.add(w.links)
+	if w.minesElsewhere(now) {
+		done = w.saidRate() * a.scale * span.Seconds()
+	}
 	less := w.ordered() && (w.reduced() || !w.settled)
-	m.measure(!less && !w.reduced() && !w.stuck && len(w.links) > 0, now)
+	free := !less && !w.reduced() && !w.stuck
+	m.measure(free && len(w.links) > 0, now)
+	if free && w.minesElsewhere(now) {
+		m.hear(w.saidRate()*a.scale, span)
+	}
 	if !less {
 		return
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hashlease/hashlease/pool"
+	"github.com/hashlease/hashlease/pool/audit"
 	"github.com/hashlease/hashlease/pool/fleet"
 	"github.com/hashlease/hashlease/pool/governor"
 	"github.com/hashlease/hashlease/pool/unit"
@@ -456,5 +457,80 @@ func TestProbe_FeedsTheSumOfDevices(t *testing.T) {
 		if r, err := sum.Read(t.Context()); err != nil || r.Watts != want {
 			t.Errorf("%v, %v: not %v", r.Watts, err, want)
 		}
+	})
+}
+
+// Ensure that the work which machines that mine elsewhere did not do is told by the hashrate that they said
+// they had, and that none of them counts as unmeasured.
+func TestProbe_MeasuresWorkByWordsElsewhere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSim(t, 20)
+		var n notes
+		cfg := s.config()
+		s.leave(&cfg)
+		cfg.Audit = n.take
+		g, stop := s.start(cfg)
+		setCaps(t, g, 1)
+		s.run(5 * time.Minute)
+		setCaps(t, g, 2, lease("l1", 20_000, time.Now(), 2*time.Minute))
+		s.run(110 * time.Second)
+		var lost float64 // a second, by the truth
+		for _, d := range s.devices {
+			lost += float64(d.worker.Curve.Full().Hashrate)
+			if w := d.says(); w >= d.worker.Curve[0].Watts {
+				lost -= float64(d.worker.Curve.At(w))
+			}
+		}
+		stop()
+		var missing float64
+		for _, r := range n.of(audit.Reading) {
+			missing += r.Due - r.Done
+			if r.Unmeasured > 0 {
+				t.Errorf("%d unmeasured at %v", r.Unmeasured, r.At)
+			}
+		}
+		if seconds := missing / lost; seconds < 90 || seconds > 125 {
+			t.Errorf("the work of %.0f s is missing, not that of 110", seconds)
+		}
+	})
+}
+
+// Ensure that a new process takes machines that mine elsewhere over as they are in the middle of a lease: it
+// waits until they have spoken, frees nothing a second time, and lets nobody return.
+func TestProbe_RestartsInTheMiddleOfALease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSim(t, 40)
+		cfg := s.config()
+		s.leave(&cfg)
+		g, stop := s.start(cfg)
+		l := lease("l1", 40_000, time.Now().Add(60*time.Second), 5*time.Minute)
+		s.policy = func(now time.Time) unit.Watts {
+			if now.After(l.From) && now.Before(l.Until) {
+				return l.Watts
+			}
+			return 0
+		}
+		setCaps(t, g, 1, l)
+		s.run(90 * time.Second)
+		before, mining := one(g).Curtailed, s.miningTruth()
+		stop()
+		s.run(5 * time.Second)
+		cfg.Term = 2
+		g, stop = s.start(cfg)
+		defer func() { stop() }()
+		setCaps(t, g, 1, l)
+		least := mining
+		for range 60 {
+			s.run(time.Second)
+			least = min(least, s.miningTruth())
+		}
+		largest := s.devices[0].worker.Curve.Full().Watts
+		if after := one(g).Curtailed; after < before || least < mining-largest {
+			t.Errorf("%d give way, mining drew %v at least; before the restart %d and %v",
+				after, least, before, mining)
+		}
+		s.until("restore", 8*time.Minute, func() bool { return one(g).Curtailed == 0 })
+		s.run(time.Minute)
+		s.neverOver()
 	})
 }

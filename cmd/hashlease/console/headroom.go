@@ -12,7 +12,7 @@ type headroomView struct {
 	Counted  int    `json:"counted"` // workers
 	Findings int    `json:"findings"`
 	// Terms are what is taken off the limit: reserve and margin, base load, not counted on, asleep, not
-	// freed, source of watts, failures, N-1.
+	// freed, source of watts (and more for machines that mine elsewhere), failures, N-1.
 	Terms []int64 `json:"terms"`
 }
 
@@ -22,7 +22,7 @@ func headroomOf(h *governor.Headroom) headroomView {
 		Command: h.Command, Counted: h.Counted, Findings: len(h.Findings),
 		Terms: []int64{
 			int64(h.Reserve + h.Margin), int64(h.Base), int64(h.NotCounted + h.Heat), int64(h.Asleep),
-			int64(h.NotFreed), int64(h.Source), int64(h.Failures), int64(h.Domain),
+			int64(h.NotFreed), int64(h.Source + h.Elsewhere), int64(h.Failures), int64(h.Domain),
 		},
 	}
 }

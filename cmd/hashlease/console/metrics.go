@@ -246,6 +246,33 @@ func (s sink) price(site string, p *governor.PriceStatus) {
 		p.FeedFault != "", "site", site)
 }
 
+// machines sends what those say that have interfaces of their own.
+func (s sink) machines(f *governor.FeederStatus, labels []string) {
+	var own, silent, elsewhere, escaped, strays, backups float64
+	for i := range f.Workers {
+		w := &f.Workers[i]
+		if w.Seen == nil {
+			continue
+		}
+		for sum, is := range map[*float64]bool{
+			&own: true, &silent: w.Seen.Failures > 0 || w.Seen.At.IsZero(), &elsewhere: w.Elsewhere,
+			&escaped: w.Escaped, &strays: w.Stray != governor.NoStray, &backups: len(w.Seen.Backups) > 0,
+		} {
+			if is {
+				*sum++
+			}
+		}
+	}
+	s.gauge("governor_devices", "Machines that are asked on interfaces of their own.", own, labels...)
+	s.gauge("governor_devices_silent", "... those that did not answer the last time.", silent, labels...)
+	s.gauge("governor_devices_elsewhere", "... those without a session here.", elsewhere, labels...)
+	s.gauge("governor_devices_escaped", "... those whose session is gone while they hash elsewhere.",
+		escaped, labels...)
+	s.gauge("governor_devices_stray", "... those that do other than ordered by their own word.",
+		strays, labels...)
+	s.gauge("governor_devices_backups", "... those that have backup pools.", backups, labels...)
+}
+
 func (s sink) feeder(now time.Time, site string, f *governor.FeederStatus) {
 	labels := []string{"site", site, "feeder", string(f.ID)}
 	for _, w := range []struct {
@@ -271,6 +298,7 @@ func (s sink) feeder(now time.Time, site string, f *governor.FeederStatus) {
 	s.gauge("governor_workers_unknown", "Workers counted in full for want of knowledge.",
 		float64(f.Unknown), labels...)
 	s.gauge("governor_workers_stuck", "Workers that do not do as ordered.", float64(f.Stuck), labels...)
+	s.machines(f, labels)
 	s.flag("governor_meters_fresh", "Whether no reading is stale.", f.Fresh, labels...)
 	for _, m := range f.Meters {
 		s.flag("governor_meter_ok", "Whether a meter is fresh and consistent with its counter.",

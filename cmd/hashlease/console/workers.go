@@ -50,7 +50,8 @@ type workerRow struct {
 	Accepted   uint64  `json:"accepted"`
 	Rejected   uint64  `json:"rejected"`
 	LastShare  int64   `json:"last_share"`
-	Credited   uint64  `json:"credited"` // shares, ever
+	Credited   uint64  `json:"credited"`  // shares, ever
+	Elsewhere  bool    `json:"elsewhere"` // no session here: what it does is its own word
 }
 
 // workers answers ?q=TEXT&feeder=ID&state=CODE&sort=COLUMN&limit=N.
@@ -154,11 +155,16 @@ func rowOf(w pool.WorkerID, at map[pool.WorkerID]int, rows *[]workerRow) int {
 }
 
 func fleetRow(w *governor.WorkerStatus, feeder string, index int, connected bool) workerRow {
-	return workerRow{
+	row := workerRow{
 		ID: string(w.ID), Feeder: feeder, Index: index, Model: w.Model, Code: string(codeOf(w, connected)),
 		State: w.State, Evidence: w.Evidence.String(), Ordered: int64(w.Watts),
-		Reported: int64(w.Reported), Full: int64(w.Full), Pinned: w.Pinned,
+		Reported: int64(w.Reported), Full: int64(w.Full), Pinned: w.Pinned, Elsewhere: w.Elsewhere,
 	}
+	if s := w.Seen; w.Elsewhere && !s.At.IsZero() {
+		row.Hashrate = float64(s.Hashrate)
+		row.Device = clip(strings.TrimSpace(s.Firmware + " at " + s.Pool))
+	}
+	return row
 }
 
 // mine adds a channel. Several channels of a worker are summed; what cannot be is the newest's.

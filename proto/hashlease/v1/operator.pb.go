@@ -4091,9 +4091,12 @@ type Headroom struct {
 	// Of the last commissioning.
 	Findings []*Finding `protobuf:"bytes,26,rep,name=findings,proto3" json:"findings,omitempty"`
 	// Mining that is kept running for its heat, beyond what stays on anyway; taken off too.
-	HeatWatts     int64 `protobuf:"varint,27,opt,name=heat_watts,json=heatWatts,proto3" json:"heat_watts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	HeatWatts int64 `protobuf:"varint,27,opt,name=heat_watts,json=heatWatts,proto3" json:"heat_watts,omitempty"`
+	// Taken off too, for machines that have no session here: of how many, and how much.
+	ElsewhereWatts   int64 `protobuf:"varint,28,opt,name=elsewhere_watts,json=elsewhereWatts,proto3" json:"elsewhere_watts,omitempty"`
+	WorkersElsewhere int32 `protobuf:"varint,29,opt,name=workers_elsewhere,json=workersElsewhere,proto3" json:"workers_elsewhere,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *Headroom) Reset() {
@@ -4311,6 +4314,20 @@ func (x *Headroom) GetFindings() []*Finding {
 func (x *Headroom) GetHeatWatts() int64 {
 	if x != nil {
 		return x.HeatWatts
+	}
+	return 0
+}
+
+func (x *Headroom) GetElsewhereWatts() int64 {
+	if x != nil {
+		return x.ElsewhereWatts
+	}
+	return 0
+}
+
+func (x *Headroom) GetWorkersElsewhere() int32 {
+	if x != nil {
+		return x.WorkersElsewhere
 	}
 	return 0
 }
@@ -6281,7 +6298,7 @@ const file_hashlease_v1_operator_proto_rawDesc = "" +
 	"\x12GetHeadroomRequest\x12\x12\n" +
 	"\x04site\x18\x01 \x01(\tR\x04site\"G\n" +
 	"\x13GetHeadroomResponse\x120\n" +
-	"\afeeders\x18\x01 \x03(\v2\x16.hashlease.v1.HeadroomR\afeeders\"\xa7\b\n" +
+	"\afeeders\x18\x01 \x03(\v2\x16.hashlease.v1.HeadroomR\afeeders\"\xfd\b\n" +
 	"\bHeadroom\x12\x16\n" +
 	"\x06feeder\x18\x01 \x01(\tR\x06feeder\x12\x14\n" +
 	"\x05state\x18\x02 \x01(\tR\x05state\x12\x16\n" +
@@ -6315,7 +6332,9 @@ const file_hashlease_v1_operator_proto_rawDesc = "" +
 	"provenTime\x121\n" +
 	"\bfindings\x18\x1a \x03(\v2\x15.hashlease.v1.FindingR\bfindings\x12\x1d\n" +
 	"\n" +
-	"heat_watts\x18\x1b \x01(\x03R\theatWatts\"\xe3\x02\n" +
+	"heat_watts\x18\x1b \x01(\x03R\theatWatts\x12'\n" +
+	"\x0felsewhere_watts\x18\x1c \x01(\x03R\x0eelsewhereWatts\x12+\n" +
+	"\x11workers_elsewhere\x18\x1d \x01(\x05R\x10workersElsewhere\"\xe3\x02\n" +
 	"\x10MeasuredResponse\x12\x14\n" +
 	"\x05model\x18\x01 \x01(\tR\x05model\x12\x1a\n" +
 	"\bfirmware\x18\x02 \x01(\tR\bfirmware\x12\x18\n" +

@@ -63,12 +63,12 @@ function row(w, i) {
     { text: w.model || '–', className: 'cut', title: w.model },
     w.full > 0 ? bars[i] : '–',
     w.full > 0 ? watts(w.ordered) : '–',
-    w.channels ? hashrate(w.hashrate) : '–',
+    w.channels || w.elsewhere ? hashrate(w.hashrate) : '–',
     w.channels ? big(w.difficulty) : '–',
     { text: count(w.credited), title: `${count(w.accepted)} in this session` },
     { text: all ? `${count(w.rejected)}` : '–', className: all && w.rejected > Math.max(5, all / 20) ? 'late' : '' },
     w.last_share ? span(now() - w.last_share) : '–',
-    { text: [w.dialect, w.device].filter(Boolean).join(' ') || 'not connected', className: 'cut', title: [w.device, w.address].filter(Boolean).join(' from ') },
+    { text: [w.elsewhere ? 'elsewhere' : w.dialect, w.device].filter(Boolean).join(' ') || 'not connected', className: 'cut', title: [w.device, w.address].filter(Boolean).join(' from ') },
   ];
 }
 
