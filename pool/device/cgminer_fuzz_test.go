@@ -3,6 +3,7 @@ package device
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"net"
 	"net/netip"
@@ -15,7 +16,7 @@ import (
 )
 
 // byTCP are the kinds of drivers that a machine may lie to over a bare connection.
-var byTCP = []string{"cgminer", "luxos"}
+var byTCP = []string{"cgminer", "luxos", "whatsminer-v3"}
 
 // fixed is a connection on which the same bytes come, whatever is said.
 type fixed struct {
@@ -41,6 +42,9 @@ func FuzzDrivers_TCP(f *testing.F) {
 	} {
 		f.Add([]byte(s))
 	}
+	f.Add([]byte("\x00\x00\x00\x00\xff\xff\xff\x7f{"))
+	f.Add(wm3Frames(`{"miner":{"type":"M60S_VK40","working":"true"},"salt":"x","error-code":[{"1":"2"},{}]}`,
+		`{"power":1e300,"fast-boot":"enable"}`, `{"summary":{"power-realtime":"-1","hash-realtime":1e300}}`))
 	gate, err := NewGate([]netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, 1)
 	if err != nil {
 		f.Fatal(err)
@@ -62,6 +66,15 @@ func FuzzDrivers_TCP(f *testing.F) {
 	})
 }
 
+// wm3Frames are good answers with each message.
+func wm3Frames(msgs ...string) (b []byte) {
+	for _, m := range msgs {
+		m = `{"code":0,"msg":` + m + `}`
+		b = append(binary.LittleEndian.AppendUint32(b, uint32(len(m))), m...)
+	}
+	return b
+}
+
 // dialOf is how a driver makes its connections.
 func dialOf(t *testing.T, d Driver) *func(context.Context, string, string) (net.Conn, error) {
 	t.Helper()
@@ -70,6 +83,8 @@ func dialOf(t *testing.T, d Driver) *func(context.Context, string, string) (net.
 		return &v.api.dial
 	case *luxos:
 		return &v.api.dial
+	case *whatsMinerV3:
+		return &v.dial
 	}
 	t.Fatal("a driver without connections")
 	return nil

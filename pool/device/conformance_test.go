@@ -103,6 +103,17 @@ func stands() []stand {
 			model: "Antminer S9",
 		},
 		{
+			kind: "whatsminer-v3", login: device.Login{User: "super", Password: "hunter2"},
+			serve: overListener(func(m *devicetest.Machine) server {
+				return &devicetest.WhatsMinerV3{Machine: m, User: "super", Password: "hunter2"}
+			}),
+			facts: devicetest.Facts{
+				Model: "M60S_VK40", Version: "20251209.16.Rel2", MAC: "CE:02:01:00:8C:36",
+				Serial: "BTM3CS40", Host: "WhatsMiner",
+			},
+			model: "WhatsMiner M60S",
+		},
+		{
 			kind: "socket-http", bare: true, blind: true, mute: true,
 			serve: overHTTP(func(m *devicetest.Machine) http.Handler {
 				return &devicetest.HTTPSocket{Machine: m}

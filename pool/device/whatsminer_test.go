@@ -1,0 +1,48 @@
+package device_test
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/hashlease/hashlease/pool/device"
+	"github.com/hashlease/hashlease/pool/device/devicetest"
+	"github.com/hashlease/hashlease/pool/fleet"
+)
+
+// A firmware that takes no watts yet sleeps and wakes; one that is switched to reading does nothing.
+func TestWhatsMinerV3_DoesWhatItsFirmwareCan(t *testing.T) {
+	emulate := func(w *devicetest.WhatsMinerV3) func(*devicetest.Machine) server {
+		return func(m *devicetest.Machine) server {
+			w.Machine, w.User, w.Password = m, "super", "hunter2"
+			return w
+		}
+	}
+	old := newBench(t, standOf(t, "whatsminer-v3", emulate(&devicetest.WhatsMinerV3{Old: true, Fast: true})))
+	old.until("mining", mining)
+	if c := old.driver.Capability(); c.CanCap || !c.CanPause || c.ReturnIn.Minutes() > 1 {
+		t.Errorf("with API 3.0.2 and fast boot it can %+v", c)
+	}
+	old.refuses(fleet.Capped, 2000)
+	old.set(fleet.Paused, benchSleep)
+	old.until("asleep", asleep)
+
+	locked := newBench(t, standOf(t, "whatsminer-v3", emulate(&devicetest.WhatsMinerV3{Locked: true})))
+	locked.until("mining", mining)
+	if c := locked.driver.Capability(); c.CanCap || c.CanPause {
+		t.Errorf("switched to reading it can %+v", c)
+	}
+	locked.refuses(fleet.Paused, benchSleep)
+}
+
+// Watts that are not kept are an error, not a reduction that nobody sees.
+func TestWhatsMinerV3_ReadsBack(t *testing.T) {
+	b := newBench(t, standOf(t, "whatsminer-v3", func(m *devicetest.Machine) server {
+		return &devicetest.WhatsMinerV3{Machine: m, User: "super", Password: "hunter2"}
+	}))
+	b.until("mining", mining)
+	b.machine.Fail(devicetest.Defects{Deaf: true})
+	_, err := b.driver.Set(t.Context(), fleet.Setpoint{Term: 1, Command: 1, Mode: fleet.Capped, Watts: 2000})
+	if !errors.Is(err, device.ErrRefused) {
+		t.Errorf("a deaf machine: %v, want ErrRefused", err)
+	}
+}
