@@ -11,6 +11,7 @@ import (
 	"github.com/hashlease/hashlease/pool"
 	"github.com/hashlease/hashlease/pool/device"
 	"github.com/hashlease/hashlease/pool/fleet"
+	"github.com/hashlease/hashlease/pool/governor"
 )
 
 // machine is a driver that knows whom it drives: it asks when it first can, and again when the machine has
@@ -75,6 +76,16 @@ func openMachines(cfg *config.Config) (map[pool.WorkerID]*machine, map[pool.Work
 		}
 	}
 	return all, orders, errors.Join(faults...)
+}
+
+// patience gives orders and questions the time that machines are given: a call, and one before it that it
+// has to wait for.
+func (s *server) patience(cfg *governor.Config) {
+	if len(s.machines) > 0 {
+		two := 2 * time.Duration(s.cfg.Device.Timeout)
+		cfg.SendTimeout = min(max(cfg.SendTimeout, two), time.Minute)
+		cfg.ProbeTimeout = min(max(cfg.ProbeTimeout, two), time.Minute)
+	}
 }
 
 // closeMachines lets go of all connections and sessions.

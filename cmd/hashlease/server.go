@@ -223,6 +223,7 @@ func (s *server) openGovernor(ctx context.Context) error {
 	}
 	s.closers = append(s.closers, s.closeMachines)
 	cfg.Probes = s.probes()
+	s.patience(&cfg)
 	cfg.Sites, cfg.Workers, cfg.Meters = sites, workers, meters
 	cfg.Registry, cfg.Journal, cfg.Term, cfg.Log = s.registry, s.book, uint32(s.term), s.log
 	if cfg.Tariffs, err = s.cfg.Tariffs(); err != nil {

@@ -2,6 +2,7 @@ package governor
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/hashlease/hashlease/pool"
@@ -19,6 +20,17 @@ func Show(g *Governor, reading func(fleet.FeederID, fleet.Role) fleet.Reading) {
 		m.reading = reading(m.Feeder, m.Role)
 		m.mu.Unlock()
 	}
+}
+
+// Asker is one look for machines that are to be asked, in rounds that take as long as the caller lets pass.
+func Asker(ctx context.Context, g *Governor) (look, end func()) {
+	places := make(chan struct{}, g.cfg.ProbesAtOnce)
+	var wg sync.WaitGroup
+	from, start := 0, time.Now()
+	for _, p := range g.probes {
+		p.dueAt = start.Add(time.Duration(p.place * float64(g.cfg.ProbeEvery)))
+	}
+	return func() { from = g.askDue(ctx, from, places, &wg) }, wg.Wait
 }
 
 // Ordered is what the orders on a feeder lead to.
