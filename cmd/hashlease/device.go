@@ -17,6 +17,12 @@ type deviceCmd struct {
 	SetPower devicePowerCmd `cmd:"" help:"Keep a machine at some watts at most, until it is woken."`
 	Sleep    deviceSleepCmd `cmd:"" help:"Put machines to sleep, until they are woken."`
 	Wake     deviceWakeCmd  `cmd:"" help:"End set-power and sleep; machines return as limits allow."`
+
+	Scan   deviceScanCmd   `cmd:"" help:"Look for machines in a subnet, and remember those that are found."`
+	Found  deviceFoundCmd  `cmd:"" help:"Show the machines that were found, and which worker each is."`
+	Export deviceExportCmd `cmd:"" help:"Write found machines as configuration, or as JSON for import."`
+	Import deviceImportCmd `cmd:"" help:"Remember machines that are listed in a file, JSON or CSV."`
+	Forget deviceForgetCmd `cmd:"" help:"Take found machines out of what is remembered."`
 }
 
 // devicePage is how many machines are asked for at once.

@@ -46,7 +46,7 @@ func (s *server) openGRPC(context.Context) (err error) {
 		Channels: s.channels, Payout: s.payout, RenewPrefix: s.renewPrefix, SetPayout: s.setPayout,
 		CloseChannel: s.closeChannel, ShowMessage: s.showMessage,
 		Power: s.power(), Commissioning: s.commissioning(), Report: s.report,
-		Prices: s.prices(), Devices: s.devices(),
+		Prices: s.prices(), Devices: s.devices(), Inventory: s.inventoryRPC(),
 	})
 	if err != nil {
 		return err

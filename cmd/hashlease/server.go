@@ -22,6 +22,7 @@ import (
 	"github.com/hashlease/hashlease/pool/audit"
 	"github.com/hashlease/hashlease/pool/fleet"
 	"github.com/hashlease/hashlease/pool/governor"
+	"github.com/hashlease/hashlease/pool/inventory"
 	"github.com/hashlease/hashlease/pool/ledger"
 	"github.com/hashlease/hashlease/pool/node"
 	"github.com/hashlease/hashlease/storage"
@@ -66,6 +67,7 @@ type server struct {
 
 	stratumAt, grpcAt, consoleAt net.Listener
 	ports                        []minerPort // further ones
+	inventory                    *inventory.Inventory
 	certificates                 []*certificateFiles
 	giver                        *giver // nil if the system has no such sockets
 
@@ -98,6 +100,7 @@ func openServer(
 	}{
 		{"opening the journals", s.openJournals},
 		{"opening the ledger", s.openLedger},
+		{"reading the inventory", s.openInventory},
 		{"preparing the node", s.openNode},
 		{"preparing the governor", s.openGovernor},
 		{"preparing the lease service", s.openLeases},

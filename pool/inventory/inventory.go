@@ -23,6 +23,9 @@ const (
 	pileUp = 4096
 )
 
+// ErrUnknown says that a machine is not in the inventory.
+var ErrUnknown = errors.New("no such machine in the inventory")
+
 // ErrFull says that no further machine can be remembered.
 var ErrFull = fmt.Errorf("the inventory holds %d machines already", MaxMachines)
 
@@ -115,8 +118,8 @@ func keyOf(id *device.Identity, address string) string {
 	return "address " + address
 }
 
-// Note remembers a machine that was found now.
-func (v *Inventory) Note(ctx context.Context, f *device.Found, now time.Time) error {
+// Note remembers a machine that was found now, and returns it as it is remembered.
+func (v *Inventory) Note(ctx context.Context, f *device.Found, now time.Time) (Machine, error) {
 	v.writing.Lock()
 	defer v.writing.Unlock()
 	m := Machine{
@@ -132,12 +135,12 @@ func (v *Inventory) Note(ctx context.Context, f *device.Found, now time.Time) er
 	}
 	v.mu.Unlock()
 	if full {
-		return ErrFull
+		return Machine{}, ErrFull
 	}
 	if had {
 		m.First = old.First
 	}
-	return v.write(ctx, m)
+	return m, v.write(ctx, m)
 }
 
 // Forget takes a machine out.
@@ -148,7 +151,7 @@ func (v *Inventory) Forget(ctx context.Context, key string) error {
 	_, ok := v.machines[key]
 	v.mu.Unlock()
 	if !ok {
-		return fmt.Errorf("no machine %q in the inventory", key)
+		return fmt.Errorf("%w: %q", ErrUnknown, key)
 	}
 	return v.write(ctx, Machine{Key: key, Gone: true})
 }

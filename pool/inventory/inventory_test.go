@@ -41,7 +41,7 @@ func TestInventory_Remembers(t *testing.T) {
 	v := load(t, j)
 	note := func(f *device.Found, at time.Time) {
 		t.Helper()
-		if err := v.Note(t.Context(), f, at); err != nil {
+		if _, err := v.Note(t.Context(), f, at); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -73,11 +73,11 @@ func TestInventory_Remembers(t *testing.T) {
 // A machine that does not let us in any more is still who it was.
 func TestInventory_KeepsWhoAMachineIs(t *testing.T) {
 	v := load(t, mem.New())
-	if err := v.Note(t.Context(), found("10.0.0.9:80", "aa:00:00:00:00:01"), day); err != nil {
+	if _, err := v.Note(t.Context(), found("10.0.0.9:80", "aa:00:00:00:00:01"), day); err != nil {
 		t.Fatal(err)
 	}
 	shy := &device.Found{Address: "10.0.0.9:80", Identity: device.Identity{Kind: "axeos"}, Problem: "login"}
-	if err := v.Note(t.Context(), shy, day); err != nil {
+	if _, err := v.Note(t.Context(), shy, day); err != nil {
 		t.Fatal(err)
 	}
 	if all := v.List(); len(all) != 1 || all[0].Identity.MAC == "" || all[0].Problem != "login" {
@@ -90,7 +90,7 @@ func TestInventory_LosesNothingHalf(t *testing.T) {
 	j := storagetest.NewFaulty(mem.New())
 	v := load(t, j)
 	j.Fail(1)
-	err := v.Note(t.Context(), found("10.0.0.9:80", "aa:00:00:00:00:01"), day)
+	_, err := v.Note(t.Context(), found("10.0.0.9:80", "aa:00:00:00:00:01"), day)
 	if err == nil || len(v.List()) > 0 {
 		t.Errorf("%v, and it holds %+v", err, v.List())
 	}

@@ -74,6 +74,8 @@ type Config struct {
 	Prices Prices
 	// Devices is what machines say of themselves, and what single ones are told.
 	Devices Devices
+	// Inventory is the machines that were found.
+	Inventory Inventory
 	// Commissioning is what can be measured of it.
 	Commissioning Commissioning
 }
@@ -109,6 +111,7 @@ func New(cfg Config) (*Service, error) {
 	cfg.Power.check(need)
 	cfg.Prices.check(need)
 	cfg.Devices.check(need)
+	cfg.Inventory.check(need)
 	cfg.Commissioning.check(need)
 	if len(errs) > 0 {
 		return nil, fmt.Errorf("configuring the operator service: %w", errors.Join(errs...))

@@ -66,7 +66,7 @@ func config() poolrpc.Config {
 			return &hashleasev1.ShowMessageResponse{}, nil
 		},
 		Power: power(), Commissioning: commissioning(), Report: report,
-		Prices: prices(), Devices: devices(nil),
+		Prices: prices(), Devices: devices(nil), Inventory: found(nil),
 	}
 }
 

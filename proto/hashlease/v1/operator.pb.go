@@ -5986,6 +5986,591 @@ func (x *DeviceCeiling) GetTime() *timestamppb.Timestamp {
 	return nil
 }
 
+type ScanDevicesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As "10.0.0.0/24": at most a /16, within the subnets that the configuration allows.
+	Subnet string `protobuf:"bytes,1,opt,name=subnet,proto3" json:"subnet,omitempty"`
+	// First address to visit; empty for all.
+	From string `protobuf:"bytes,2,opt,name=from,proto3" json:"from,omitempty"`
+	// Ports to ask for every kind of machine, besides each interface's own: "8080", "8000-8010".
+	Ports []string `protobuf:"bytes,3,rep,name=ports,proto3" json:"ports,omitempty"`
+	// Addresses begun a second, 1 to 1000; 0 means 50.
+	PerSecond     int32 `protobuf:"varint,4,opt,name=per_second,json=perSecond,proto3" json:"per_second,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ScanDevicesRequest) Reset() {
+	*x = ScanDevicesRequest{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[78]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ScanDevicesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ScanDevicesRequest) ProtoMessage() {}
+
+func (x *ScanDevicesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[78]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ScanDevicesRequest.ProtoReflect.Descriptor instead.
+func (*ScanDevicesRequest) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{78}
+}
+
+func (x *ScanDevicesRequest) GetSubnet() string {
+	if x != nil {
+		return x.Subnet
+	}
+	return ""
+}
+
+func (x *ScanDevicesRequest) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *ScanDevicesRequest) GetPorts() []string {
+	if x != nil {
+		return x.Ports
+	}
+	return nil
+}
+
+func (x *ScanDevicesRequest) GetPerSecond() int32 {
+	if x != nil {
+		return x.PerSecond
+	}
+	return 0
+}
+
+type ScanDevicesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Done  int32                  `protobuf:"varint,1,opt,name=done,proto3" json:"done,omitempty"`
+	Total int32                  `protobuf:"varint,2,opt,name=total,proto3" json:"total,omitempty"`
+	// Every address before it was visited; empty if all were.
+	Next string `protobuf:"bytes,3,opt,name=next,proto3" json:"next,omitempty"`
+	// A machine that was found with this step; absent if none was.
+	Found         *FoundDevice `protobuf:"bytes,4,opt,name=found,proto3" json:"found,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ScanDevicesResponse) Reset() {
+	*x = ScanDevicesResponse{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[79]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ScanDevicesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ScanDevicesResponse) ProtoMessage() {}
+
+func (x *ScanDevicesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[79]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ScanDevicesResponse.ProtoReflect.Descriptor instead.
+func (*ScanDevicesResponse) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{79}
+}
+
+func (x *ScanDevicesResponse) GetDone() int32 {
+	if x != nil {
+		return x.Done
+	}
+	return 0
+}
+
+func (x *ScanDevicesResponse) GetTotal() int32 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+func (x *ScanDevicesResponse) GetNext() string {
+	if x != nil {
+		return x.Next
+	}
+	return ""
+}
+
+func (x *ScanDevicesResponse) GetFound() *FoundDevice {
+	if x != nil {
+		return x.Found
+	}
+	return nil
+}
+
+// FoundDevice is a machine that was found.
+type FoundDevice struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What it is known by: its MAC, else its serial number, else its address.
+	Key string `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	// Host and port; empty if another machine has its address now.
+	Address string `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
+	// Of driver.
+	Kind     string          `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`
+	Identity *DeviceIdentity `protobuf:"bytes,4,opt,name=identity,proto3" json:"identity,omitempty"`
+	// Why it said no more; empty if all is well.
+	Problem string `protobuf:"bytes,5,opt,name=problem,proto3" json:"problem,omitempty"`
+	// Active pool and others, as host:port.
+	Pool      string                 `protobuf:"bytes,6,opt,name=pool,proto3" json:"pool,omitempty"`
+	Backups   []string               `protobuf:"bytes,7,rep,name=backups,proto3" json:"backups,omitempty"`
+	FirstTime *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=first_time,json=firstTime,proto3" json:"first_time,omitempty"`
+	LastTime  *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=last_time,json=lastTime,proto3" json:"last_time,omitempty"`
+	// "account.worker"; empty if it is none, or if that is not clear.
+	Worker string `protobuf:"bytes,10,opt,name=worker,proto3" json:"worker,omitempty"`
+	// What told it: "address", "worker name", "MAC", "serial number", "address in its name", "session".
+	MatchedBy string `protobuf:"bytes,11,opt,name=matched_by,json=matchedBy,proto3" json:"matched_by,omitempty"`
+	// Who it may be.
+	Candidates []string `protobuf:"bytes,12,rep,name=candidates,proto3" json:"candidates,omitempty"`
+	// Mines at another pool by its own word.
+	Elsewhere bool `protobuf:"varint,13,opt,name=elsewhere,proto3" json:"elsewhere,omitempty"`
+	// The configuration names it as a worker's device.
+	Enrolled      bool `protobuf:"varint,14,opt,name=enrolled,proto3" json:"enrolled,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FoundDevice) Reset() {
+	*x = FoundDevice{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[80]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FoundDevice) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FoundDevice) ProtoMessage() {}
+
+func (x *FoundDevice) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[80]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FoundDevice.ProtoReflect.Descriptor instead.
+func (*FoundDevice) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{80}
+}
+
+func (x *FoundDevice) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *FoundDevice) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *FoundDevice) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *FoundDevice) GetIdentity() *DeviceIdentity {
+	if x != nil {
+		return x.Identity
+	}
+	return nil
+}
+
+func (x *FoundDevice) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
+}
+
+func (x *FoundDevice) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+func (x *FoundDevice) GetBackups() []string {
+	if x != nil {
+		return x.Backups
+	}
+	return nil
+}
+
+func (x *FoundDevice) GetFirstTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.FirstTime
+	}
+	return nil
+}
+
+func (x *FoundDevice) GetLastTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastTime
+	}
+	return nil
+}
+
+func (x *FoundDevice) GetWorker() string {
+	if x != nil {
+		return x.Worker
+	}
+	return ""
+}
+
+func (x *FoundDevice) GetMatchedBy() string {
+	if x != nil {
+		return x.MatchedBy
+	}
+	return ""
+}
+
+func (x *FoundDevice) GetCandidates() []string {
+	if x != nil {
+		return x.Candidates
+	}
+	return nil
+}
+
+func (x *FoundDevice) GetElsewhere() bool {
+	if x != nil {
+		return x.Elsewhere
+	}
+	return false
+}
+
+func (x *FoundDevice) GetEnrolled() bool {
+	if x != nil {
+		return x.Enrolled
+	}
+	return false
+}
+
+type ListFoundDevicesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 1 to 1000; 0 means 100.
+	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// next_page_token of the answer before.
+	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListFoundDevicesRequest) Reset() {
+	*x = ListFoundDevicesRequest{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[81]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListFoundDevicesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListFoundDevicesRequest) ProtoMessage() {}
+
+func (x *ListFoundDevicesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[81]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListFoundDevicesRequest.ProtoReflect.Descriptor instead.
+func (*ListFoundDevicesRequest) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{81}
+}
+
+func (x *ListFoundDevicesRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListFoundDevicesRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+type ListFoundDevicesResponse struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Devices []*FoundDevice         `protobuf:"bytes,1,rep,name=devices,proto3" json:"devices,omitempty"`
+	// Empty after the last page.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	TotalSize     int64  `protobuf:"varint,3,opt,name=total_size,json=totalSize,proto3" json:"total_size,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListFoundDevicesResponse) Reset() {
+	*x = ListFoundDevicesResponse{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[82]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListFoundDevicesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListFoundDevicesResponse) ProtoMessage() {}
+
+func (x *ListFoundDevicesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[82]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListFoundDevicesResponse.ProtoReflect.Descriptor instead.
+func (*ListFoundDevicesResponse) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{82}
+}
+
+func (x *ListFoundDevicesResponse) GetDevices() []*FoundDevice {
+	if x != nil {
+		return x.Devices
+	}
+	return nil
+}
+
+func (x *ListFoundDevicesResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+func (x *ListFoundDevicesResponse) GetTotalSize() int64 {
+	if x != nil {
+		return x.TotalSize
+	}
+	return 0
+}
+
+type ImportDevicesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most 1000; address and kind are needed, what is matched is not read.
+	Devices       []*FoundDevice `protobuf:"bytes,1,rep,name=devices,proto3" json:"devices,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportDevicesRequest) Reset() {
+	*x = ImportDevicesRequest{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[83]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportDevicesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportDevicesRequest) ProtoMessage() {}
+
+func (x *ImportDevicesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[83]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportDevicesRequest.ProtoReflect.Descriptor instead.
+func (*ImportDevicesRequest) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{83}
+}
+
+func (x *ImportDevicesRequest) GetDevices() []*FoundDevice {
+	if x != nil {
+		return x.Devices
+	}
+	return nil
+}
+
+type ImportDevicesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Imported      int32                  `protobuf:"varint,1,opt,name=imported,proto3" json:"imported,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportDevicesResponse) Reset() {
+	*x = ImportDevicesResponse{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[84]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportDevicesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportDevicesResponse) ProtoMessage() {}
+
+func (x *ImportDevicesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[84]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportDevicesResponse.ProtoReflect.Descriptor instead.
+func (*ImportDevicesResponse) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{84}
+}
+
+func (x *ImportDevicesResponse) GetImported() int32 {
+	if x != nil {
+		return x.Imported
+	}
+	return 0
+}
+
+type ForgetDeviceRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ForgetDeviceRequest) Reset() {
+	*x = ForgetDeviceRequest{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[85]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ForgetDeviceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ForgetDeviceRequest) ProtoMessage() {}
+
+func (x *ForgetDeviceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[85]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ForgetDeviceRequest.ProtoReflect.Descriptor instead.
+func (*ForgetDeviceRequest) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{85}
+}
+
+func (x *ForgetDeviceRequest) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+type ForgetDeviceResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ForgetDeviceResponse) Reset() {
+	*x = ForgetDeviceResponse{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[86]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ForgetDeviceResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ForgetDeviceResponse) ProtoMessage() {}
+
+func (x *ForgetDeviceResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[86]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ForgetDeviceResponse.ProtoReflect.Descriptor instead.
+func (*ForgetDeviceResponse) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{86}
+}
+
 var File_hashlease_v1_operator_proto protoreflect.FileDescriptor
 
 const file_hashlease_v1_operator_proto_rawDesc = "" +
@@ -6470,7 +7055,54 @@ const file_hashlease_v1_operator_proto_rawDesc = "" +
 	"\rDeviceCeiling\x12\x12\n" +
 	"\x04mode\x18\x01 \x01(\tR\x04mode\x12\x14\n" +
 	"\x05watts\x18\x02 \x01(\x03R\x05watts\x12.\n" +
-	"\x04time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x04time*H\n" +
+	"\x04time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\"u\n" +
+	"\x12ScanDevicesRequest\x12\x16\n" +
+	"\x06subnet\x18\x01 \x01(\tR\x06subnet\x12\x12\n" +
+	"\x04from\x18\x02 \x01(\tR\x04from\x12\x14\n" +
+	"\x05ports\x18\x03 \x03(\tR\x05ports\x12\x1d\n" +
+	"\n" +
+	"per_second\x18\x04 \x01(\x05R\tperSecond\"\x84\x01\n" +
+	"\x13ScanDevicesResponse\x12\x12\n" +
+	"\x04done\x18\x01 \x01(\x05R\x04done\x12\x14\n" +
+	"\x05total\x18\x02 \x01(\x05R\x05total\x12\x12\n" +
+	"\x04next\x18\x03 \x01(\tR\x04next\x12/\n" +
+	"\x05found\x18\x04 \x01(\v2\x19.hashlease.v1.FoundDeviceR\x05found\"\xd4\x03\n" +
+	"\vFoundDevice\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x18\n" +
+	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x12\n" +
+	"\x04kind\x18\x03 \x01(\tR\x04kind\x128\n" +
+	"\bidentity\x18\x04 \x01(\v2\x1c.hashlease.v1.DeviceIdentityR\bidentity\x12\x18\n" +
+	"\aproblem\x18\x05 \x01(\tR\aproblem\x12\x12\n" +
+	"\x04pool\x18\x06 \x01(\tR\x04pool\x12\x18\n" +
+	"\abackups\x18\a \x03(\tR\abackups\x129\n" +
+	"\n" +
+	"first_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\tfirstTime\x127\n" +
+	"\tlast_time\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\blastTime\x12\x16\n" +
+	"\x06worker\x18\n" +
+	" \x01(\tR\x06worker\x12\x1d\n" +
+	"\n" +
+	"matched_by\x18\v \x01(\tR\tmatchedBy\x12\x1e\n" +
+	"\n" +
+	"candidates\x18\f \x03(\tR\n" +
+	"candidates\x12\x1c\n" +
+	"\telsewhere\x18\r \x01(\bR\telsewhere\x12\x1a\n" +
+	"\benrolled\x18\x0e \x01(\bR\benrolled\"U\n" +
+	"\x17ListFoundDevicesRequest\x12\x1b\n" +
+	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\"\x96\x01\n" +
+	"\x18ListFoundDevicesResponse\x123\n" +
+	"\adevices\x18\x01 \x03(\v2\x19.hashlease.v1.FoundDeviceR\adevices\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\x1d\n" +
+	"\n" +
+	"total_size\x18\x03 \x01(\x03R\ttotalSize\"K\n" +
+	"\x14ImportDevicesRequest\x123\n" +
+	"\adevices\x18\x01 \x03(\v2\x19.hashlease.v1.FoundDeviceR\adevices\"3\n" +
+	"\x15ImportDevicesResponse\x12\x1a\n" +
+	"\bimported\x18\x01 \x01(\x05R\bimported\"'\n" +
+	"\x13ForgetDeviceRequest\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\"\x16\n" +
+	"\x14ForgetDeviceResponse*H\n" +
 	"\x03Arm\x12\x13\n" +
 	"\x0fARM_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vARM_OBSERVE\x10\x01\x12\x0e\n" +
@@ -6480,7 +7112,7 @@ const file_hashlease_v1_operator_proto_rawDesc = "" +
 	"\vChannelKind\x12\x1c\n" +
 	"\x18CHANNEL_KIND_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15CHANNEL_KIND_STANDARD\x10\x01\x12\x19\n" +
-	"\x15CHANNEL_KIND_EXTENDED\x10\x022\xa6\x12\n" +
+	"\x15CHANNEL_KIND_EXTENDED\x10\x022\x90\x15\n" +
 	"\x0fOperatorService\x12O\n" +
 	"\n" +
 	"ListShares\x12\x1f.hashlease.v1.ListSharesRequest\x1a .hashlease.v1.ListSharesResponse\x12O\n" +
@@ -6517,7 +7149,11 @@ const file_hashlease_v1_operator_proto_rawDesc = "" +
 	"\x0eSetDevicePower\x12#.hashlease.v1.SetDevicePowerRequest\x1a\x14.hashlease.v1.Device\x12E\n" +
 	"\vSleepDevice\x12 .hashlease.v1.SleepDeviceRequest\x1a\x14.hashlease.v1.Device\x12C\n" +
 	"\n" +
-	"WakeDevice\x12\x1f.hashlease.v1.WakeDeviceRequest\x1a\x14.hashlease.v1.DeviceB?Z=github.com/hashlease/hashlease/proto/hashlease/v1;hashleasev1b\x06proto3"
+	"WakeDevice\x12\x1f.hashlease.v1.WakeDeviceRequest\x1a\x14.hashlease.v1.Device\x12T\n" +
+	"\vScanDevices\x12 .hashlease.v1.ScanDevicesRequest\x1a!.hashlease.v1.ScanDevicesResponse0\x01\x12a\n" +
+	"\x10ListFoundDevices\x12%.hashlease.v1.ListFoundDevicesRequest\x1a&.hashlease.v1.ListFoundDevicesResponse\x12X\n" +
+	"\rImportDevices\x12\".hashlease.v1.ImportDevicesRequest\x1a#.hashlease.v1.ImportDevicesResponse\x12U\n" +
+	"\fForgetDevice\x12!.hashlease.v1.ForgetDeviceRequest\x1a\".hashlease.v1.ForgetDeviceResponseB?Z=github.com/hashlease/hashlease/proto/hashlease/v1;hashleasev1b\x06proto3"
 
 var (
 	file_hashlease_v1_operator_proto_rawDescOnce sync.Once
@@ -6532,7 +7168,7 @@ func file_hashlease_v1_operator_proto_rawDescGZIP() []byte {
 }
 
 var file_hashlease_v1_operator_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_hashlease_v1_operator_proto_msgTypes = make([]protoimpl.MessageInfo, 81)
+var file_hashlease_v1_operator_proto_msgTypes = make([]protoimpl.MessageInfo, 90)
 var file_hashlease_v1_operator_proto_goTypes = []any{
 	(Arm)(0),                          // 0: hashlease.v1.Arm
 	(ChannelKind)(0),                  // 1: hashlease.v1.ChannelKind
@@ -6614,148 +7250,171 @@ var file_hashlease_v1_operator_proto_goTypes = []any{
 	(*DeviceIdentity)(nil),            // 77: hashlease.v1.DeviceIdentity
 	(*DeviceSighting)(nil),            // 78: hashlease.v1.DeviceSighting
 	(*DeviceCeiling)(nil),             // 79: hashlease.v1.DeviceCeiling
-	nil,                               // 80: hashlease.v1.PoolStatus.SharesRejectedEntry
-	nil,                               // 81: hashlease.v1.StratumPort.ConnectionsEntry
-	nil,                               // 82: hashlease.v1.StratumPort.ConnectionsOpenedEntry
-	(*timestamppb.Timestamp)(nil),     // 83: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),       // 84: google.protobuf.Duration
-	(*Lease)(nil),                     // 85: hashlease.v1.Lease
+	(*ScanDevicesRequest)(nil),        // 80: hashlease.v1.ScanDevicesRequest
+	(*ScanDevicesResponse)(nil),       // 81: hashlease.v1.ScanDevicesResponse
+	(*FoundDevice)(nil),               // 82: hashlease.v1.FoundDevice
+	(*ListFoundDevicesRequest)(nil),   // 83: hashlease.v1.ListFoundDevicesRequest
+	(*ListFoundDevicesResponse)(nil),  // 84: hashlease.v1.ListFoundDevicesResponse
+	(*ImportDevicesRequest)(nil),      // 85: hashlease.v1.ImportDevicesRequest
+	(*ImportDevicesResponse)(nil),     // 86: hashlease.v1.ImportDevicesResponse
+	(*ForgetDeviceRequest)(nil),       // 87: hashlease.v1.ForgetDeviceRequest
+	(*ForgetDeviceResponse)(nil),      // 88: hashlease.v1.ForgetDeviceResponse
+	nil,                               // 89: hashlease.v1.PoolStatus.SharesRejectedEntry
+	nil,                               // 90: hashlease.v1.StratumPort.ConnectionsEntry
+	nil,                               // 91: hashlease.v1.StratumPort.ConnectionsOpenedEntry
+	(*timestamppb.Timestamp)(nil),     // 92: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),       // 93: google.protobuf.Duration
+	(*Lease)(nil),                     // 94: hashlease.v1.Lease
 }
 var file_hashlease_v1_operator_proto_depIdxs = []int32{
 	4,   // 0: hashlease.v1.ListSharesResponse.workers:type_name -> hashlease.v1.WorkerShares
-	83,  // 1: hashlease.v1.WorkerShares.last_time:type_name -> google.protobuf.Timestamp
+	92,  // 1: hashlease.v1.WorkerShares.last_time:type_name -> google.protobuf.Timestamp
 	7,   // 2: hashlease.v1.ListBlocksResponse.blocks:type_name -> hashlease.v1.Block
-	83,  // 3: hashlease.v1.Block.found_time:type_name -> google.protobuf.Timestamp
-	84,  // 4: hashlease.v1.CurtailSiteRequest.duration:type_name -> google.protobuf.Duration
+	92,  // 3: hashlease.v1.Block.found_time:type_name -> google.protobuf.Timestamp
+	93,  // 4: hashlease.v1.CurtailSiteRequest.duration:type_name -> google.protobuf.Duration
 	10,  // 5: hashlease.v1.CurtailSiteResponse.preview:type_name -> hashlease.v1.CurtailPreview
 	12,  // 6: hashlease.v1.CurtailSiteResponse.progress:type_name -> hashlease.v1.CurtailProgress
 	11,  // 7: hashlease.v1.CurtailPreview.workers:type_name -> hashlease.v1.CurtailedWorker
-	83,  // 8: hashlease.v1.CurtailProgress.time:type_name -> google.protobuf.Timestamp
+	92,  // 8: hashlease.v1.CurtailProgress.time:type_name -> google.protobuf.Timestamp
 	0,   // 9: hashlease.v1.SetArmRequest.arm:type_name -> hashlease.v1.Arm
 	0,   // 10: hashlease.v1.SetArmResponse.arm:type_name -> hashlease.v1.Arm
-	83,  // 11: hashlease.v1.GetStatusResponse.time:type_name -> google.protobuf.Timestamp
+	92,  // 11: hashlease.v1.GetStatusResponse.time:type_name -> google.protobuf.Timestamp
 	18,  // 12: hashlease.v1.GetStatusResponse.pool:type_name -> hashlease.v1.PoolStatus
 	21,  // 13: hashlease.v1.GetStatusResponse.feeders:type_name -> hashlease.v1.FeederStatus
 	17,  // 14: hashlease.v1.GetStatusResponse.leases:type_name -> hashlease.v1.LeaseBookStatus
-	83,  // 15: hashlease.v1.LeaseBookStatus.time:type_name -> google.protobuf.Timestamp
-	80,  // 16: hashlease.v1.PoolStatus.shares_rejected:type_name -> hashlease.v1.PoolStatus.SharesRejectedEntry
+	92,  // 15: hashlease.v1.LeaseBookStatus.time:type_name -> google.protobuf.Timestamp
+	89,  // 16: hashlease.v1.PoolStatus.shares_rejected:type_name -> hashlease.v1.PoolStatus.SharesRejectedEntry
 	20,  // 17: hashlease.v1.PoolStatus.tip_to_last_job:type_name -> hashlease.v1.Latency
 	20,  // 18: hashlease.v1.PoolStatus.share_to_ack:type_name -> hashlease.v1.Latency
 	19,  // 19: hashlease.v1.PoolStatus.ports:type_name -> hashlease.v1.StratumPort
-	81,  // 20: hashlease.v1.StratumPort.connections:type_name -> hashlease.v1.StratumPort.ConnectionsEntry
-	82,  // 21: hashlease.v1.StratumPort.connections_opened:type_name -> hashlease.v1.StratumPort.ConnectionsOpenedEntry
+	90,  // 20: hashlease.v1.StratumPort.connections:type_name -> hashlease.v1.StratumPort.ConnectionsEntry
+	91,  // 21: hashlease.v1.StratumPort.connections_opened:type_name -> hashlease.v1.StratumPort.ConnectionsOpenedEntry
 	0,   // 22: hashlease.v1.FeederStatus.arm:type_name -> hashlease.v1.Arm
-	83,  // 23: hashlease.v1.FeederStatus.reading_time:type_name -> google.protobuf.Timestamp
+	92,  // 23: hashlease.v1.FeederStatus.reading_time:type_name -> google.protobuf.Timestamp
 	22,  // 24: hashlease.v1.FeederStatus.meters:type_name -> hashlease.v1.MeterStatus
-	83,  // 25: hashlease.v1.MeterStatus.reading_time:type_name -> google.protobuf.Timestamp
-	83,  // 26: hashlease.v1.AcceptClockResponse.time:type_name -> google.protobuf.Timestamp
+	92,  // 25: hashlease.v1.MeterStatus.reading_time:type_name -> google.protobuf.Timestamp
+	92,  // 26: hashlease.v1.AcceptClockResponse.time:type_name -> google.protobuf.Timestamp
 	28,  // 27: hashlease.v1.ListChannelsResponse.channels:type_name -> hashlease.v1.Channel
 	1,   // 28: hashlease.v1.Channel.kind:type_name -> hashlease.v1.ChannelKind
-	83,  // 29: hashlease.v1.Channel.open_time:type_name -> google.protobuf.Timestamp
-	83,  // 30: hashlease.v1.Channel.last_share_time:type_name -> google.protobuf.Timestamp
-	83,  // 31: hashlease.v1.StopSiteResponse.stop_time:type_name -> google.protobuf.Timestamp
-	83,  // 32: hashlease.v1.Limit.start_time:type_name -> google.protobuf.Timestamp
-	83,  // 33: hashlease.v1.Limit.end_time:type_name -> google.protobuf.Timestamp
+	92,  // 29: hashlease.v1.Channel.open_time:type_name -> google.protobuf.Timestamp
+	92,  // 30: hashlease.v1.Channel.last_share_time:type_name -> google.protobuf.Timestamp
+	92,  // 31: hashlease.v1.StopSiteResponse.stop_time:type_name -> google.protobuf.Timestamp
+	92,  // 32: hashlease.v1.Limit.start_time:type_name -> google.protobuf.Timestamp
+	92,  // 33: hashlease.v1.Limit.end_time:type_name -> google.protobuf.Timestamp
 	39,  // 34: hashlease.v1.CreateLimitRequest.limit:type_name -> hashlease.v1.Limit
 	39,  // 35: hashlease.v1.ListLimitsResponse.limits:type_name -> hashlease.v1.Limit
 	47,  // 36: hashlease.v1.ListAdviceResponse.feeders:type_name -> hashlease.v1.Advice
 	0,   // 37: hashlease.v1.Advice.arm:type_name -> hashlease.v1.Arm
-	83,  // 38: hashlease.v1.Advice.since_time:type_name -> google.protobuf.Timestamp
+	92,  // 38: hashlease.v1.Advice.since_time:type_name -> google.protobuf.Timestamp
 	11,  // 39: hashlease.v1.Advice.workers:type_name -> hashlease.v1.CurtailedWorker
 	50,  // 40: hashlease.v1.CommissionFeederResponse.plan:type_name -> hashlease.v1.CommissionPlan
 	52,  // 41: hashlease.v1.CommissionFeederResponse.group:type_name -> hashlease.v1.CommissionGroup
 	53,  // 42: hashlease.v1.CommissionFeederResponse.finding:type_name -> hashlease.v1.Finding
 	54,  // 43: hashlease.v1.CommissionFeederResponse.result:type_name -> hashlease.v1.CommissionResult
 	51,  // 44: hashlease.v1.CommissionPlan.skipped:type_name -> hashlease.v1.Exclusion
-	83,  // 45: hashlease.v1.Finding.time:type_name -> google.protobuf.Timestamp
+	92,  // 45: hashlease.v1.Finding.time:type_name -> google.protobuf.Timestamp
 	53,  // 46: hashlease.v1.CommissionResult.findings:type_name -> hashlease.v1.Finding
 	57,  // 47: hashlease.v1.CommissionResult.headroom:type_name -> hashlease.v1.Headroom
 	57,  // 48: hashlease.v1.GetHeadroomResponse.feeders:type_name -> hashlease.v1.Headroom
 	51,  // 49: hashlease.v1.Headroom.excluded:type_name -> hashlease.v1.Exclusion
-	84,  // 50: hashlease.v1.Headroom.declared_notice:type_name -> google.protobuf.Duration
-	84,  // 51: hashlease.v1.Headroom.shed:type_name -> google.protobuf.Duration
-	84,  // 52: hashlease.v1.Headroom.proof:type_name -> google.protobuf.Duration
-	84,  // 53: hashlease.v1.Headroom.notice:type_name -> google.protobuf.Duration
+	93,  // 50: hashlease.v1.Headroom.declared_notice:type_name -> google.protobuf.Duration
+	93,  // 51: hashlease.v1.Headroom.shed:type_name -> google.protobuf.Duration
+	93,  // 52: hashlease.v1.Headroom.proof:type_name -> google.protobuf.Duration
+	93,  // 53: hashlease.v1.Headroom.notice:type_name -> google.protobuf.Duration
 	58,  // 54: hashlease.v1.Headroom.responses:type_name -> hashlease.v1.MeasuredResponse
-	83,  // 55: hashlease.v1.Headroom.proven_time:type_name -> google.protobuf.Timestamp
+	92,  // 55: hashlease.v1.Headroom.proven_time:type_name -> google.protobuf.Timestamp
 	53,  // 56: hashlease.v1.Headroom.findings:type_name -> hashlease.v1.Finding
-	83,  // 57: hashlease.v1.MeasuredResponse.sample_time:type_name -> google.protobuf.Timestamp
-	83,  // 58: hashlease.v1.GetSiteReportRequest.start_time:type_name -> google.protobuf.Timestamp
-	83,  // 59: hashlease.v1.GetSiteReportRequest.end_time:type_name -> google.protobuf.Timestamp
+	92,  // 57: hashlease.v1.MeasuredResponse.sample_time:type_name -> google.protobuf.Timestamp
+	92,  // 58: hashlease.v1.GetSiteReportRequest.start_time:type_name -> google.protobuf.Timestamp
+	92,  // 59: hashlease.v1.GetSiteReportRequest.end_time:type_name -> google.protobuf.Timestamp
 	63,  // 60: hashlease.v1.ListPricesResponse.sites:type_name -> hashlease.v1.SitePrice
-	83,  // 61: hashlease.v1.SitePrice.next_time:type_name -> google.protobuf.Timestamp
-	83,  // 62: hashlease.v1.SitePrice.feed_time:type_name -> google.protobuf.Timestamp
+	92,  // 61: hashlease.v1.SitePrice.next_time:type_name -> google.protobuf.Timestamp
+	92,  // 62: hashlease.v1.SitePrice.feed_time:type_name -> google.protobuf.Timestamp
 	64,  // 63: hashlease.v1.SitePrice.models:type_name -> hashlease.v1.ModelPrice
 	69,  // 64: hashlease.v1.ListPinsResponse.pins:type_name -> hashlease.v1.Pin
 	76,  // 65: hashlease.v1.ListDevicesResponse.devices:type_name -> hashlease.v1.Device
 	77,  // 66: hashlease.v1.Device.identity:type_name -> hashlease.v1.DeviceIdentity
 	78,  // 67: hashlease.v1.Device.sighting:type_name -> hashlease.v1.DeviceSighting
 	79,  // 68: hashlease.v1.Device.ceiling:type_name -> hashlease.v1.DeviceCeiling
-	83,  // 69: hashlease.v1.DeviceSighting.time:type_name -> google.protobuf.Timestamp
-	83,  // 70: hashlease.v1.DeviceCeiling.time:type_name -> google.protobuf.Timestamp
-	2,   // 71: hashlease.v1.OperatorService.ListShares:input_type -> hashlease.v1.ListSharesRequest
-	5,   // 72: hashlease.v1.OperatorService.ListBlocks:input_type -> hashlease.v1.ListBlocksRequest
-	8,   // 73: hashlease.v1.OperatorService.CurtailSite:input_type -> hashlease.v1.CurtailSiteRequest
-	13,  // 74: hashlease.v1.OperatorService.SetArm:input_type -> hashlease.v1.SetArmRequest
-	15,  // 75: hashlease.v1.OperatorService.GetStatus:input_type -> hashlease.v1.GetStatusRequest
-	23,  // 76: hashlease.v1.OperatorService.ConfirmLeaseOff:input_type -> hashlease.v1.ConfirmLeaseOffRequest
-	24,  // 77: hashlease.v1.OperatorService.AcceptClock:input_type -> hashlease.v1.AcceptClockRequest
-	26,  // 78: hashlease.v1.OperatorService.ListChannels:input_type -> hashlease.v1.ListChannelsRequest
-	29,  // 79: hashlease.v1.OperatorService.RenewChannelPrefix:input_type -> hashlease.v1.RenewChannelPrefixRequest
-	30,  // 80: hashlease.v1.OperatorService.SetChannelPayout:input_type -> hashlease.v1.SetChannelPayoutRequest
-	31,  // 81: hashlease.v1.OperatorService.CloseChannel:input_type -> hashlease.v1.CloseChannelRequest
-	33,  // 82: hashlease.v1.OperatorService.ShowMessage:input_type -> hashlease.v1.ShowMessageRequest
-	35,  // 83: hashlease.v1.OperatorService.StopSite:input_type -> hashlease.v1.StopSiteRequest
-	37,  // 84: hashlease.v1.OperatorService.ResumeSite:input_type -> hashlease.v1.ResumeSiteRequest
-	40,  // 85: hashlease.v1.OperatorService.CreateLimit:input_type -> hashlease.v1.CreateLimitRequest
-	41,  // 86: hashlease.v1.OperatorService.DeleteLimit:input_type -> hashlease.v1.DeleteLimitRequest
-	43,  // 87: hashlease.v1.OperatorService.ListLimits:input_type -> hashlease.v1.ListLimitsRequest
-	45,  // 88: hashlease.v1.OperatorService.ListAdvice:input_type -> hashlease.v1.ListAdviceRequest
-	48,  // 89: hashlease.v1.OperatorService.CommissionFeeder:input_type -> hashlease.v1.CommissionFeederRequest
-	55,  // 90: hashlease.v1.OperatorService.GetHeadroom:input_type -> hashlease.v1.GetHeadroomRequest
-	59,  // 91: hashlease.v1.OperatorService.GetSiteReport:input_type -> hashlease.v1.GetSiteReportRequest
-	61,  // 92: hashlease.v1.OperatorService.ListPrices:input_type -> hashlease.v1.ListPricesRequest
-	65,  // 93: hashlease.v1.OperatorService.SetPin:input_type -> hashlease.v1.SetPinRequest
-	67,  // 94: hashlease.v1.OperatorService.ListPins:input_type -> hashlease.v1.ListPinsRequest
-	70,  // 95: hashlease.v1.OperatorService.ListDevices:input_type -> hashlease.v1.ListDevicesRequest
-	72,  // 96: hashlease.v1.OperatorService.GetDevice:input_type -> hashlease.v1.GetDeviceRequest
-	73,  // 97: hashlease.v1.OperatorService.SetDevicePower:input_type -> hashlease.v1.SetDevicePowerRequest
-	74,  // 98: hashlease.v1.OperatorService.SleepDevice:input_type -> hashlease.v1.SleepDeviceRequest
-	75,  // 99: hashlease.v1.OperatorService.WakeDevice:input_type -> hashlease.v1.WakeDeviceRequest
-	3,   // 100: hashlease.v1.OperatorService.ListShares:output_type -> hashlease.v1.ListSharesResponse
-	6,   // 101: hashlease.v1.OperatorService.ListBlocks:output_type -> hashlease.v1.ListBlocksResponse
-	9,   // 102: hashlease.v1.OperatorService.CurtailSite:output_type -> hashlease.v1.CurtailSiteResponse
-	14,  // 103: hashlease.v1.OperatorService.SetArm:output_type -> hashlease.v1.SetArmResponse
-	16,  // 104: hashlease.v1.OperatorService.GetStatus:output_type -> hashlease.v1.GetStatusResponse
-	85,  // 105: hashlease.v1.OperatorService.ConfirmLeaseOff:output_type -> hashlease.v1.Lease
-	25,  // 106: hashlease.v1.OperatorService.AcceptClock:output_type -> hashlease.v1.AcceptClockResponse
-	27,  // 107: hashlease.v1.OperatorService.ListChannels:output_type -> hashlease.v1.ListChannelsResponse
-	28,  // 108: hashlease.v1.OperatorService.RenewChannelPrefix:output_type -> hashlease.v1.Channel
-	28,  // 109: hashlease.v1.OperatorService.SetChannelPayout:output_type -> hashlease.v1.Channel
-	32,  // 110: hashlease.v1.OperatorService.CloseChannel:output_type -> hashlease.v1.CloseChannelResponse
-	34,  // 111: hashlease.v1.OperatorService.ShowMessage:output_type -> hashlease.v1.ShowMessageResponse
-	36,  // 112: hashlease.v1.OperatorService.StopSite:output_type -> hashlease.v1.StopSiteResponse
-	38,  // 113: hashlease.v1.OperatorService.ResumeSite:output_type -> hashlease.v1.ResumeSiteResponse
-	39,  // 114: hashlease.v1.OperatorService.CreateLimit:output_type -> hashlease.v1.Limit
-	42,  // 115: hashlease.v1.OperatorService.DeleteLimit:output_type -> hashlease.v1.DeleteLimitResponse
-	44,  // 116: hashlease.v1.OperatorService.ListLimits:output_type -> hashlease.v1.ListLimitsResponse
-	46,  // 117: hashlease.v1.OperatorService.ListAdvice:output_type -> hashlease.v1.ListAdviceResponse
-	49,  // 118: hashlease.v1.OperatorService.CommissionFeeder:output_type -> hashlease.v1.CommissionFeederResponse
-	56,  // 119: hashlease.v1.OperatorService.GetHeadroom:output_type -> hashlease.v1.GetHeadroomResponse
-	60,  // 120: hashlease.v1.OperatorService.GetSiteReport:output_type -> hashlease.v1.GetSiteReportResponse
-	62,  // 121: hashlease.v1.OperatorService.ListPrices:output_type -> hashlease.v1.ListPricesResponse
-	66,  // 122: hashlease.v1.OperatorService.SetPin:output_type -> hashlease.v1.SetPinResponse
-	68,  // 123: hashlease.v1.OperatorService.ListPins:output_type -> hashlease.v1.ListPinsResponse
-	71,  // 124: hashlease.v1.OperatorService.ListDevices:output_type -> hashlease.v1.ListDevicesResponse
-	76,  // 125: hashlease.v1.OperatorService.GetDevice:output_type -> hashlease.v1.Device
-	76,  // 126: hashlease.v1.OperatorService.SetDevicePower:output_type -> hashlease.v1.Device
-	76,  // 127: hashlease.v1.OperatorService.SleepDevice:output_type -> hashlease.v1.Device
-	76,  // 128: hashlease.v1.OperatorService.WakeDevice:output_type -> hashlease.v1.Device
-	100, // [100:129] is the sub-list for method output_type
-	71,  // [71:100] is the sub-list for method input_type
-	71,  // [71:71] is the sub-list for extension type_name
-	71,  // [71:71] is the sub-list for extension extendee
-	0,   // [0:71] is the sub-list for field type_name
+	92,  // 69: hashlease.v1.DeviceSighting.time:type_name -> google.protobuf.Timestamp
+	92,  // 70: hashlease.v1.DeviceCeiling.time:type_name -> google.protobuf.Timestamp
+	82,  // 71: hashlease.v1.ScanDevicesResponse.found:type_name -> hashlease.v1.FoundDevice
+	77,  // 72: hashlease.v1.FoundDevice.identity:type_name -> hashlease.v1.DeviceIdentity
+	92,  // 73: hashlease.v1.FoundDevice.first_time:type_name -> google.protobuf.Timestamp
+	92,  // 74: hashlease.v1.FoundDevice.last_time:type_name -> google.protobuf.Timestamp
+	82,  // 75: hashlease.v1.ListFoundDevicesResponse.devices:type_name -> hashlease.v1.FoundDevice
+	82,  // 76: hashlease.v1.ImportDevicesRequest.devices:type_name -> hashlease.v1.FoundDevice
+	2,   // 77: hashlease.v1.OperatorService.ListShares:input_type -> hashlease.v1.ListSharesRequest
+	5,   // 78: hashlease.v1.OperatorService.ListBlocks:input_type -> hashlease.v1.ListBlocksRequest
+	8,   // 79: hashlease.v1.OperatorService.CurtailSite:input_type -> hashlease.v1.CurtailSiteRequest
+	13,  // 80: hashlease.v1.OperatorService.SetArm:input_type -> hashlease.v1.SetArmRequest
+	15,  // 81: hashlease.v1.OperatorService.GetStatus:input_type -> hashlease.v1.GetStatusRequest
+	23,  // 82: hashlease.v1.OperatorService.ConfirmLeaseOff:input_type -> hashlease.v1.ConfirmLeaseOffRequest
+	24,  // 83: hashlease.v1.OperatorService.AcceptClock:input_type -> hashlease.v1.AcceptClockRequest
+	26,  // 84: hashlease.v1.OperatorService.ListChannels:input_type -> hashlease.v1.ListChannelsRequest
+	29,  // 85: hashlease.v1.OperatorService.RenewChannelPrefix:input_type -> hashlease.v1.RenewChannelPrefixRequest
+	30,  // 86: hashlease.v1.OperatorService.SetChannelPayout:input_type -> hashlease.v1.SetChannelPayoutRequest
+	31,  // 87: hashlease.v1.OperatorService.CloseChannel:input_type -> hashlease.v1.CloseChannelRequest
+	33,  // 88: hashlease.v1.OperatorService.ShowMessage:input_type -> hashlease.v1.ShowMessageRequest
+	35,  // 89: hashlease.v1.OperatorService.StopSite:input_type -> hashlease.v1.StopSiteRequest
+	37,  // 90: hashlease.v1.OperatorService.ResumeSite:input_type -> hashlease.v1.ResumeSiteRequest
+	40,  // 91: hashlease.v1.OperatorService.CreateLimit:input_type -> hashlease.v1.CreateLimitRequest
+	41,  // 92: hashlease.v1.OperatorService.DeleteLimit:input_type -> hashlease.v1.DeleteLimitRequest
+	43,  // 93: hashlease.v1.OperatorService.ListLimits:input_type -> hashlease.v1.ListLimitsRequest
+	45,  // 94: hashlease.v1.OperatorService.ListAdvice:input_type -> hashlease.v1.ListAdviceRequest
+	48,  // 95: hashlease.v1.OperatorService.CommissionFeeder:input_type -> hashlease.v1.CommissionFeederRequest
+	55,  // 96: hashlease.v1.OperatorService.GetHeadroom:input_type -> hashlease.v1.GetHeadroomRequest
+	59,  // 97: hashlease.v1.OperatorService.GetSiteReport:input_type -> hashlease.v1.GetSiteReportRequest
+	61,  // 98: hashlease.v1.OperatorService.ListPrices:input_type -> hashlease.v1.ListPricesRequest
+	65,  // 99: hashlease.v1.OperatorService.SetPin:input_type -> hashlease.v1.SetPinRequest
+	67,  // 100: hashlease.v1.OperatorService.ListPins:input_type -> hashlease.v1.ListPinsRequest
+	70,  // 101: hashlease.v1.OperatorService.ListDevices:input_type -> hashlease.v1.ListDevicesRequest
+	72,  // 102: hashlease.v1.OperatorService.GetDevice:input_type -> hashlease.v1.GetDeviceRequest
+	73,  // 103: hashlease.v1.OperatorService.SetDevicePower:input_type -> hashlease.v1.SetDevicePowerRequest
+	74,  // 104: hashlease.v1.OperatorService.SleepDevice:input_type -> hashlease.v1.SleepDeviceRequest
+	75,  // 105: hashlease.v1.OperatorService.WakeDevice:input_type -> hashlease.v1.WakeDeviceRequest
+	80,  // 106: hashlease.v1.OperatorService.ScanDevices:input_type -> hashlease.v1.ScanDevicesRequest
+	83,  // 107: hashlease.v1.OperatorService.ListFoundDevices:input_type -> hashlease.v1.ListFoundDevicesRequest
+	85,  // 108: hashlease.v1.OperatorService.ImportDevices:input_type -> hashlease.v1.ImportDevicesRequest
+	87,  // 109: hashlease.v1.OperatorService.ForgetDevice:input_type -> hashlease.v1.ForgetDeviceRequest
+	3,   // 110: hashlease.v1.OperatorService.ListShares:output_type -> hashlease.v1.ListSharesResponse
+	6,   // 111: hashlease.v1.OperatorService.ListBlocks:output_type -> hashlease.v1.ListBlocksResponse
+	9,   // 112: hashlease.v1.OperatorService.CurtailSite:output_type -> hashlease.v1.CurtailSiteResponse
+	14,  // 113: hashlease.v1.OperatorService.SetArm:output_type -> hashlease.v1.SetArmResponse
+	16,  // 114: hashlease.v1.OperatorService.GetStatus:output_type -> hashlease.v1.GetStatusResponse
+	94,  // 115: hashlease.v1.OperatorService.ConfirmLeaseOff:output_type -> hashlease.v1.Lease
+	25,  // 116: hashlease.v1.OperatorService.AcceptClock:output_type -> hashlease.v1.AcceptClockResponse
+	27,  // 117: hashlease.v1.OperatorService.ListChannels:output_type -> hashlease.v1.ListChannelsResponse
+	28,  // 118: hashlease.v1.OperatorService.RenewChannelPrefix:output_type -> hashlease.v1.Channel
+	28,  // 119: hashlease.v1.OperatorService.SetChannelPayout:output_type -> hashlease.v1.Channel
+	32,  // 120: hashlease.v1.OperatorService.CloseChannel:output_type -> hashlease.v1.CloseChannelResponse
+	34,  // 121: hashlease.v1.OperatorService.ShowMessage:output_type -> hashlease.v1.ShowMessageResponse
+	36,  // 122: hashlease.v1.OperatorService.StopSite:output_type -> hashlease.v1.StopSiteResponse
+	38,  // 123: hashlease.v1.OperatorService.ResumeSite:output_type -> hashlease.v1.ResumeSiteResponse
+	39,  // 124: hashlease.v1.OperatorService.CreateLimit:output_type -> hashlease.v1.Limit
+	42,  // 125: hashlease.v1.OperatorService.DeleteLimit:output_type -> hashlease.v1.DeleteLimitResponse
+	44,  // 126: hashlease.v1.OperatorService.ListLimits:output_type -> hashlease.v1.ListLimitsResponse
+	46,  // 127: hashlease.v1.OperatorService.ListAdvice:output_type -> hashlease.v1.ListAdviceResponse
+	49,  // 128: hashlease.v1.OperatorService.CommissionFeeder:output_type -> hashlease.v1.CommissionFeederResponse
+	56,  // 129: hashlease.v1.OperatorService.GetHeadroom:output_type -> hashlease.v1.GetHeadroomResponse
+	60,  // 130: hashlease.v1.OperatorService.GetSiteReport:output_type -> hashlease.v1.GetSiteReportResponse
+	62,  // 131: hashlease.v1.OperatorService.ListPrices:output_type -> hashlease.v1.ListPricesResponse
+	66,  // 132: hashlease.v1.OperatorService.SetPin:output_type -> hashlease.v1.SetPinResponse
+	68,  // 133: hashlease.v1.OperatorService.ListPins:output_type -> hashlease.v1.ListPinsResponse
+	71,  // 134: hashlease.v1.OperatorService.ListDevices:output_type -> hashlease.v1.ListDevicesResponse
+	76,  // 135: hashlease.v1.OperatorService.GetDevice:output_type -> hashlease.v1.Device
+	76,  // 136: hashlease.v1.OperatorService.SetDevicePower:output_type -> hashlease.v1.Device
+	76,  // 137: hashlease.v1.OperatorService.SleepDevice:output_type -> hashlease.v1.Device
+	76,  // 138: hashlease.v1.OperatorService.WakeDevice:output_type -> hashlease.v1.Device
+	81,  // 139: hashlease.v1.OperatorService.ScanDevices:output_type -> hashlease.v1.ScanDevicesResponse
+	84,  // 140: hashlease.v1.OperatorService.ListFoundDevices:output_type -> hashlease.v1.ListFoundDevicesResponse
+	86,  // 141: hashlease.v1.OperatorService.ImportDevices:output_type -> hashlease.v1.ImportDevicesResponse
+	88,  // 142: hashlease.v1.OperatorService.ForgetDevice:output_type -> hashlease.v1.ForgetDeviceResponse
+	110, // [110:143] is the sub-list for method output_type
+	77,  // [77:110] is the sub-list for method input_type
+	77,  // [77:77] is the sub-list for extension type_name
+	77,  // [77:77] is the sub-list for extension extendee
+	0,   // [0:77] is the sub-list for field type_name
 }
 
 func init() { file_hashlease_v1_operator_proto_init() }
@@ -6786,7 +7445,7 @@ func file_hashlease_v1_operator_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_hashlease_v1_operator_proto_rawDesc), len(file_hashlease_v1_operator_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   81,
+			NumMessages:   90,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -50,6 +50,10 @@ const (
 	OperatorService_SetDevicePower_FullMethodName     = "/hashlease.v1.OperatorService/SetDevicePower"
 	OperatorService_SleepDevice_FullMethodName        = "/hashlease.v1.OperatorService/SleepDevice"
 	OperatorService_WakeDevice_FullMethodName         = "/hashlease.v1.OperatorService/WakeDevice"
+	OperatorService_ScanDevices_FullMethodName        = "/hashlease.v1.OperatorService/ScanDevices"
+	OperatorService_ListFoundDevices_FullMethodName   = "/hashlease.v1.OperatorService/ListFoundDevices"
+	OperatorService_ImportDevices_FullMethodName      = "/hashlease.v1.OperatorService/ImportDevices"
+	OperatorService_ForgetDevice_FullMethodName       = "/hashlease.v1.OperatorService/ForgetDevice"
 )
 
 // OperatorServiceClient is the client API for OperatorService service.
@@ -125,6 +129,15 @@ type OperatorServiceClient interface {
 	SleepDevice(ctx context.Context, in *SleepDeviceRequest, opts ...grpc.CallOption) (*Device, error)
 	// WakeDevice ends what SetDevicePower and SleepDevice began: it returns as limits and claims allow.
 	WakeDevice(ctx context.Context, in *WakeDeviceRequest, opts ...grpc.CallOption) (*Device, error)
+	// ScanDevices looks for machines in a subnet, and puts those that it finds into the inventory. It ends when all is
+	// visited, or when the caller ends it; the last answer then says where to go on.
+	ScanDevices(ctx context.Context, in *ScanDevicesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ScanDevicesResponse], error)
+	// ListFoundDevices gives the inventory: the machines that were found, and which worker each is.
+	ListFoundDevices(ctx context.Context, in *ListFoundDevicesRequest, opts ...grpc.CallOption) (*ListFoundDevicesResponse, error)
+	// ImportDevices puts machines into the inventory as if they had been found now.
+	ImportDevices(ctx context.Context, in *ImportDevicesRequest, opts ...grpc.CallOption) (*ImportDevicesResponse, error)
+	// ForgetDevice takes a machine out of the inventory.
+	ForgetDevice(ctx context.Context, in *ForgetDeviceRequest, opts ...grpc.CallOption) (*ForgetDeviceResponse, error)
 }
 
 type operatorServiceClient struct {
@@ -452,6 +465,55 @@ func (c *operatorServiceClient) WakeDevice(ctx context.Context, in *WakeDeviceRe
 	return out, nil
 }
 
+func (c *operatorServiceClient) ScanDevices(ctx context.Context, in *ScanDevicesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ScanDevicesResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &OperatorService_ServiceDesc.Streams[3], OperatorService_ScanDevices_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ScanDevicesRequest, ScanDevicesResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type OperatorService_ScanDevicesClient = grpc.ServerStreamingClient[ScanDevicesResponse]
+
+func (c *operatorServiceClient) ListFoundDevices(ctx context.Context, in *ListFoundDevicesRequest, opts ...grpc.CallOption) (*ListFoundDevicesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListFoundDevicesResponse)
+	err := c.cc.Invoke(ctx, OperatorService_ListFoundDevices_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *operatorServiceClient) ImportDevices(ctx context.Context, in *ImportDevicesRequest, opts ...grpc.CallOption) (*ImportDevicesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ImportDevicesResponse)
+	err := c.cc.Invoke(ctx, OperatorService_ImportDevices_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *operatorServiceClient) ForgetDevice(ctx context.Context, in *ForgetDeviceRequest, opts ...grpc.CallOption) (*ForgetDeviceResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ForgetDeviceResponse)
+	err := c.cc.Invoke(ctx, OperatorService_ForgetDevice_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // OperatorServiceServer is the server API for OperatorService service.
 // All implementations must embed UnimplementedOperatorServiceServer
 // for forward compatibility.
@@ -525,6 +587,15 @@ type OperatorServiceServer interface {
 	SleepDevice(context.Context, *SleepDeviceRequest) (*Device, error)
 	// WakeDevice ends what SetDevicePower and SleepDevice began: it returns as limits and claims allow.
 	WakeDevice(context.Context, *WakeDeviceRequest) (*Device, error)
+	// ScanDevices looks for machines in a subnet, and puts those that it finds into the inventory. It ends when all is
+	// visited, or when the caller ends it; the last answer then says where to go on.
+	ScanDevices(*ScanDevicesRequest, grpc.ServerStreamingServer[ScanDevicesResponse]) error
+	// ListFoundDevices gives the inventory: the machines that were found, and which worker each is.
+	ListFoundDevices(context.Context, *ListFoundDevicesRequest) (*ListFoundDevicesResponse, error)
+	// ImportDevices puts machines into the inventory as if they had been found now.
+	ImportDevices(context.Context, *ImportDevicesRequest) (*ImportDevicesResponse, error)
+	// ForgetDevice takes a machine out of the inventory.
+	ForgetDevice(context.Context, *ForgetDeviceRequest) (*ForgetDeviceResponse, error)
 	mustEmbedUnimplementedOperatorServiceServer()
 }
 
@@ -621,6 +692,18 @@ func (UnimplementedOperatorServiceServer) SleepDevice(context.Context, *SleepDev
 }
 func (UnimplementedOperatorServiceServer) WakeDevice(context.Context, *WakeDeviceRequest) (*Device, error) {
 	return nil, status.Error(codes.Unimplemented, "method WakeDevice not implemented")
+}
+func (UnimplementedOperatorServiceServer) ScanDevices(*ScanDevicesRequest, grpc.ServerStreamingServer[ScanDevicesResponse]) error {
+	return status.Error(codes.Unimplemented, "method ScanDevices not implemented")
+}
+func (UnimplementedOperatorServiceServer) ListFoundDevices(context.Context, *ListFoundDevicesRequest) (*ListFoundDevicesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListFoundDevices not implemented")
+}
+func (UnimplementedOperatorServiceServer) ImportDevices(context.Context, *ImportDevicesRequest) (*ImportDevicesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ImportDevices not implemented")
+}
+func (UnimplementedOperatorServiceServer) ForgetDevice(context.Context, *ForgetDeviceRequest) (*ForgetDeviceResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ForgetDevice not implemented")
 }
 func (UnimplementedOperatorServiceServer) mustEmbedUnimplementedOperatorServiceServer() {}
 func (UnimplementedOperatorServiceServer) testEmbeddedByValue()                         {}
@@ -1144,6 +1227,71 @@ func _OperatorService_WakeDevice_Handler(srv interface{}, ctx context.Context, d
 	return interceptor(ctx, in, info, handler)
 }
 
+func _OperatorService_ScanDevices_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ScanDevicesRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(OperatorServiceServer).ScanDevices(m, &grpc.GenericServerStream[ScanDevicesRequest, ScanDevicesResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type OperatorService_ScanDevicesServer = grpc.ServerStreamingServer[ScanDevicesResponse]
+
+func _OperatorService_ListFoundDevices_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListFoundDevicesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OperatorServiceServer).ListFoundDevices(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OperatorService_ListFoundDevices_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OperatorServiceServer).ListFoundDevices(ctx, req.(*ListFoundDevicesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _OperatorService_ImportDevices_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ImportDevicesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OperatorServiceServer).ImportDevices(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OperatorService_ImportDevices_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OperatorServiceServer).ImportDevices(ctx, req.(*ImportDevicesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _OperatorService_ForgetDevice_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ForgetDeviceRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OperatorServiceServer).ForgetDevice(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OperatorService_ForgetDevice_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OperatorServiceServer).ForgetDevice(ctx, req.(*ForgetDeviceRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // OperatorService_ServiceDesc is the grpc.ServiceDesc for OperatorService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -1255,6 +1403,18 @@ var OperatorService_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "WakeDevice",
 			Handler:    _OperatorService_WakeDevice_Handler,
 		},
+		{
+			MethodName: "ListFoundDevices",
+			Handler:    _OperatorService_ListFoundDevices_Handler,
+		},
+		{
+			MethodName: "ImportDevices",
+			Handler:    _OperatorService_ImportDevices_Handler,
+		},
+		{
+			MethodName: "ForgetDevice",
+			Handler:    _OperatorService_ForgetDevice_Handler,
+		},
 	},
 	Streams: []grpc.StreamDesc{
 		{
@@ -1270,6 +1430,11 @@ var OperatorService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "GetSiteReport",
 			Handler:       _OperatorService_GetSiteReport_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "ScanDevices",
+			Handler:       _OperatorService_ScanDevices_Handler,
 			ServerStreams: true,
 		},
 	},
