@@ -184,14 +184,20 @@ func (c *client) feederName(ctx context.Context, s string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	var known []string
 	for _, site := range sites {
 		for _, f := range site.GetFeeders() {
 			if short(f.GetName()) == s {
 				return f.GetName(), nil
 			}
+			known = append(known, oneLine(short(f.GetName())))
 		}
 	}
-	return "", usagef("feeder %q: no site has it; hashlease capacity lists them", s)
+	if n := len(known); n > 8 {
+		known = append(known[:8], fmt.Sprintf("%d more", n-8))
+	}
+	return "", usagef("feeder %q: no site has it: there are %s (hashlease capacity lists them)",
+		s, strings.Join(known, ", "))
 }
 
 // feederWord is SITE/FEEDER of a feeder's resource name.

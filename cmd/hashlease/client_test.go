@@ -43,6 +43,7 @@ type scripted struct {
 	message  *hashleasev1.ShowMessageRequest
 	reason   string // of CloseChannel and StopSite, and what DeleteLimit names
 	limit    *hashleasev1.Limit
+	asked    *hashleasev1.GetSiteReportRequest
 	clock    error // the answer to AcceptClock
 	key      string
 }

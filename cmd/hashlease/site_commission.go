@@ -15,8 +15,10 @@ import (
 type siteCommissionCmd struct {
 	clientFlags
 	Feeder string     `arg:"" help:"The feeder: its id, or SITE/FEEDER."`
-	Limit  unit.Watts `help:"Moved at once at most; 2 % of the feeder's limit if absent." placeholder:"POWER"`
+	Limit  unit.Watts `help:"Moved at once at most; if absent 2 % of the limit, or one miner." placeholder:"POWER"`
 	DryRun bool       `help:"Only say what would be tried."`
+
+	planned bool // the server only said what it would try
 }
 
 // Run proves a feeder's workers and its meter, group by group. Ctrl-C stops it: all return.
@@ -77,21 +79,27 @@ func (c *siteCommissionCmd) print(e *env, r *hashleasev1.CommissionFeederRespons
 	case *hashleasev1.CommissionFeederResponse_Finding:
 		e.printf("FOUND  %s\n", oneLine(ev.Finding.GetMessage()))
 	case *hashleasev1.CommissionFeederResponse_Result:
-		return printCommissioned(e, ev.Result)
+		if !c.planned { // a dry run has proven nothing
+			return printCommissioned(e, ev.Result)
+		}
 	}
 	return nil
 }
 
 func (c *siteCommissionCmd) printPlan(e *env, p *hashleasev1.CommissionPlan) error {
+	c.planned = p.GetDryRun()
 	e.printf("%s in %d groups of about %v, at most %v at once; the meter's noise is %v.\n",
 		workersWord(int(p.GetWorkers())), p.GetGroups(), unit.Watts(p.GetStepWatts()),
 		unit.Watts(p.GetLimitWatts()), unit.Watts(p.GetNoiseWatts()))
 	for _, x := range p.GetSkipped() {
 		e.printf("Not tried: %s: %s\n", workersWord(int(x.GetWorkers())), oneLine(x.GetReason()))
 	}
-	if p.GetDryRun() {
-		e.notef("Nothing is ordered. %s\n", oneLine(p.GetReason()))
-	} else {
+	switch {
+	case p.GetDryRun() && p.GetReason() != "":
+		e.notef("Nothing is ordered: %s\n", oneLine(p.GetReason()))
+	case p.GetDryRun():
+		e.notef("Nothing is ordered.\n")
+	default:
 		e.notef("Ctrl-C stops it, and all return.\n")
 	}
 	return nil

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -76,6 +77,11 @@ func TestSiteCommission_FollowsToTheResult(t *testing.T) {
 		"north/n1 can deliver 101 kW at a notice of 31s.\n", "Ctrl-C stops it",
 		"site", "commission", "n1", "--limit", "12kW")
 	d.want(exitFailed, "", "the commissioning stopped: a tenant needs the watts", "site", "commission", "n1")
+	d.want(exitFailed, "at most 10 kW at once", "Nothing is ordered.\n",
+		"site", "commission", "n1", "--dry-run")
+	if strings.Contains(d.out, "proven, ") {
+		t.Errorf("a dry run says what it has proven: %s", d.out)
+	}
 	d.want(exitOK, `"verdict":"proven"`, "", "site", "commission", "n1", "--limit", "12kW", "--json")
 	d.want(exitUsage, "", "up to 1 TW in W", "site", "commission", "n1", "--limit=-1kW")
 }

@@ -99,6 +99,10 @@ func (c *limitListCmd) Run(ctx context.Context, e *env) error {
 	if c.JSON {
 		return jsonList(e, r.GetLimits())
 	}
+	if len(r.GetLimits()) == 0 {
+		e.notef("No limit is set.\n")
+		return nil
+	}
 	return printLimits(e, r.GetLimits())
 }
 

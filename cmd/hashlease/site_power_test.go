@@ -46,6 +46,9 @@ func (s *scripted) DeleteLimit(
 func (s *scripted) ListLimits(
 	context.Context, *hashleasev1.ListLimitsRequest,
 ) (*hashleasev1.ListLimitsResponse, error) {
+	if s.limit == nil {
+		return &hashleasev1.ListLimitsResponse{}, nil
+	}
 	return &hashleasev1.ListLimitsResponse{Limits: []*hashleasev1.Limit{s.limit}}, nil
 }
 
@@ -87,6 +90,10 @@ func TestSiteLimit_SetsListsAndClears(t *testing.T) {
 		t.Errorf("asked for %v", l)
 	}
 	d.want(exitOK, "above it", "", "site", "limit", "list")
+	set := d.srv.limit
+	d.srv.limit = nil
+	d.want(exitOK, "", "No limit is set.\n", "site", "limit", "list")
+	d.srv.limit = set
 	d.want(exitOK, `"on":"sites/north/feeders/n1"`, "",
 		"site", "limit", "set", "north/n1", "100kW", "--until", "+30m", "--json")
 	if at := d.srv.limit.GetStartTime(); at != nil {

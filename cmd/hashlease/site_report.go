@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/csv"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -32,6 +33,7 @@ type siteReportCmd struct {
 	Month   string  `help:"Of a month by the site's clocks, as 2026-11." xor:"about" placeholder:"MONTH"`
 	From    *moment `help:"Of a span: from when, RFC 3339." and:"span" placeholder:"TIME"`
 	To      *moment `help:"Until when: now, or RFC 3339." and:"span" placeholder:"TIME"`
+	Last    span    `help:"Of the span until now, as 24h." xor:"about" placeholder:"DURATION"`
 	Out     string  `help:"Save the records behind it too, to check them offline." placeholder:"FILE"`
 	CSV     bool    `name:"csv" help:"Print CSV." xor:"form"`
 	Trusted string  `help:"The server's evidence key, if you know it from elsewhere." placeholder:"KEY"`
@@ -41,6 +43,9 @@ type siteReportCmd struct {
 func (c *siteReportCmd) Run(ctx context.Context, e *env) error {
 	req, err := c.request(time.Now())
 	if err != nil {
+		return err
+	}
+	if err := validHex("--trusted", c.Trusted); err != nil {
 		return err
 	}
 	cl, err := c.dial()
@@ -63,7 +68,9 @@ func (c *siteReportCmd) Run(ctx context.Context, e *env) error {
 	res, err := audit.Verify(from, audit.Trust{Key: c.Trusted})
 	if save != nil {
 		if err = errors.Join(err, save.Close()); err == nil {
-			err = os.Rename(c.Out+".part", c.Out)
+			err = os.Rename(save.Name(), c.Out)
+		} else {
+			_ = os.Remove(save.Name()) // the error is told
 		}
 	}
 	if err != nil {
@@ -73,8 +80,18 @@ func (c *siteReportCmd) Run(ctx context.Context, e *env) error {
 		return err
 	}
 	if c.Out != "" {
-		e.notef("%s has records %d to %d; check it with: hashlease site verify %s\n",
-			c.Out, res.First, res.Last, c.Out)
+		e.notef("%s has records %d to %d; check it anywhere with: hashlease site verify %s --trusted %s\n",
+			c.Out, res.First, res.Last, c.Out, res.Key)
+	}
+	return nil
+}
+
+// validHex refuses what can be neither a key nor a hash.
+func validHex(flag, text string) error {
+	b, err := hex.DecodeString(text)
+	if text != "" && (err != nil || len(b) != 32 || strings.ToLower(text) != text) {
+		return usagef("%s is %q: 64 of 0-9 a-f are accepted, as site verify and site report print them",
+			flag, oneLine(text))
 	}
 	return nil
 }
@@ -93,6 +110,11 @@ func (c *siteReportCmd) request(now time.Time) (*hashleasev1.GetSiteReportReques
 	if c.Limit != 0 {
 		req.Limit, asked = "limits/"+strconv.FormatUint(c.Limit, 10), true
 	}
+	if c.Last != 0 {
+		end := moment{}.from(now)
+		req.StartTime = timestamppb.New(end.Add(-time.Duration(c.Last)))
+		req.EndTime, asked = timestamppb.New(end), true
+	}
 	if c.From != nil && asked {
 		return nil, usagef("--from and --to: a span of its own is accepted, " +
 			"without a lease, event, limit or month")
@@ -103,7 +125,7 @@ func (c *siteReportCmd) request(now time.Time) (*hashleasev1.GetSiteReportReques
 		asked = true
 	}
 	if !asked {
-		return nil, usagef("a report of what? One of --lease, --event, --limit, --month, " +
+		return nil, usagef("a report of what? One of --lease, --event, --limit, --month, --last, " +
 			"and --from with --to is accepted")
 	}
 	return req, nil
@@ -140,6 +162,9 @@ type siteVerifyCmd struct {
 
 // Run checks a file without any server.
 func (c *siteVerifyCmd) Run(_ context.Context, e *env) error {
+	if err := errors.Join(validHex("--trusted", c.Trusted), validHex("--head", c.Head)); err != nil {
+		return err
+	}
 	f, err := os.Open(c.File)
 	if err != nil {
 		return err
@@ -241,8 +266,12 @@ func limitWord(n uint64) string {
 }
 
 func reportTable(e *env, r *audit.Report) error {
-	e.printf("%s, %s to %s\n\n", aboutWord(r), clock(timestamppb.New(r.Query.From)),
-		clock(timestamppb.New(r.Query.Until)))
+	if one := aboutWord(r); one == string(r.Query.Site) {
+		e.printf("%s, %s to %s\n\n", one, clock(timestamppb.New(r.Query.From)),
+			clock(timestamppb.New(r.Query.Until)))
+	} else { // its own window is below
+		e.printf("%s at site %s\n\n", oneLine(one), r.Query.Site)
+	}
 	figures := r.Figures
 	if len(r.Subjects) == 1 && r.Subjects[0].Kind != "span" {
 		figures = r.Subjects[0].Figures // they say more of what they are from

@@ -18,6 +18,7 @@ import (
 func (s *scripted) GetSiteReport(
 	r *hashleasev1.GetSiteReportRequest, stream grpc.ServerStreamingServer[hashleasev1.GetSiteReportResponse],
 ) error {
+	s.asked = r
 	s.reason = r.GetLease() + r.GetCurtailment() + r.GetLimit() + r.GetMonth()
 	dir, err := os.MkdirTemp("", "report-*")
 	if err != nil {
@@ -76,7 +77,7 @@ func TestSiteReport_IsShownSavedAndChecked(t *testing.T) {
 	d.want(exitOK, `"figures":[{"name":"energy_freed_meter","known":true,"value":2390000,"unit":"J"`, "",
 		"site", "report", "north", "--month", "2030-01", "--json")
 	file := filepath.Join(t.TempDir(), "l1.jsonl")
-	d.want(exitOK, "income_foregone", "check it with: hashlease site verify "+file,
+	d.want(exitOK, "=l1 at site north\n", "check it anywhere with: hashlease site verify "+file+" --trusted ",
 		"site", "report", "north", "--lease", "l1", "--out", file)
 	d.want(exitOK, "energy_freed_meter   2.39 MJ", "The figures are what the records come to.",
 		"site", "verify", file)
@@ -92,6 +93,21 @@ func TestSiteReport_IsShownSavedAndChecked(t *testing.T) {
 	if !strings.Contains(d.err, "its hash is not that of its content") {
 		t.Errorf("stderr %q", d.err)
 	}
+	for _, args := range [][]string{
+		{"site", "verify", file, "--trusted", "abc"},
+		{"site", "verify", file, "--head", strings.Repeat("G", 64)},
+		{"site", "report", "north", "--last", "1h", "--trusted", "12"},
+	} {
+		d.want(exitUsage, "", "64 of 0-9 a-f are accepted", args...)
+	}
+	d.want(exitOK, "energy_freed_meter", "", "site", "report", "north", "--last", "24h")
+	from, to := d.srv.asked.GetStartTime().AsTime(), d.srv.asked.GetEndTime().AsTime()
+	if to.Sub(from) != 24*time.Hour {
+		t.Errorf("asked for %v", to.Sub(from))
+	}
+	nowhere := filepath.Join(t.TempDir(), "not", "there.jsonl")
+	d.want(exitFailed, "", "no such file or directory", "site", "report", "north", "--last", "1h",
+		"--out", nowhere)
 	d.want(exitUsage, "", "a report of what?", "site", "report", "north")
 	d.want(exitUsage, "", "a span of its own", "site", "report", "north", "--lease", "l1",
 		"--from", "2030-01-01T00:00:00Z", "--to", "now")

@@ -59,6 +59,9 @@ func (s *subject) foregone() []Figure {
 	peta := known(HashesLost, max(0, s.due-s.done)/1e15, "PH", methodForegone, inputs...)
 	income := known(Foregone, max(0, s.msat), "msat", methodForegone, inputs...)
 	switch {
+	case s.readings == 0:
+		income = unknown(Foregone, "msat", methodForegone, "no reading in the window")
+		peta = unknown(HashesLost, "PH", methodForegone, "no reading in the window")
 	case s.due == 0 && s.unseen > 0:
 		why := "no reduced worker was ever measured at full power"
 		income = unknown(Foregone, "msat", methodForegone, why)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/hashlease/hashlease/pool"
 	"github.com/hashlease/hashlease/pool/fleet"
+	"github.com/hashlease/hashlease/pool/unit"
 )
 
 // fold works a report out of records, one by one in the order of the log.
@@ -32,6 +33,42 @@ type feederFold struct {
 	episode  *subject
 	episodes int
 	quarters map[int64]Record
+	leads    map[string]ahead // claims that are ordered for and not due yet
+}
+
+// ahead is a claim whose power is ordered free and does not have to be yet.
+type ahead struct {
+	due   time.Time
+	watts unit.Watts
+}
+
+// dueOf is when the power of a claim has to be free: at its start, or, where no order could come before,
+// after the feeder's notice.
+func dueOf(r *Record) time.Time {
+	if r.Order.IsZero() || !r.Order.Before(r.From) {
+		return r.From.Add(time.Duration(r.Millis) * time.Millisecond)
+	}
+	return r.From
+}
+
+// lead follows claims until they are due, whatever is asked for: their watts are in the bound before.
+func (ff *feederFold) lead(r *Record) {
+	delete(ff.leads, r.Claim)
+	if due := dueOf(r); r.State == "set" && r.At.Before(due) {
+		ff.leads[r.Claim] = ahead{due, r.Watts}
+	}
+}
+
+// leading are the watts of claims that are not due at an instant.
+func (ff *feederFold) leading(at time.Time) (sum unit.Watts) {
+	for name, l := range ff.leads {
+		if !at.Before(l.due) {
+			delete(ff.leads, name)
+			continue
+		}
+		sum += l.watts
+	}
+	return sum
 }
 
 func newFold(q Query) *fold {
@@ -45,7 +82,7 @@ func newFold(q Query) *fold {
 func (f *fold) feeder(id fleet.FeederID) *feederFold {
 	ff := f.feeders[id]
 	if ff == nil {
-		ff = &feederFold{quarters: map[int64]Record{}}
+		ff = &feederFold{quarters: map[int64]Record{}, leads: map[string]ahead{}}
 		f.feeders[id] = ff
 		if f.spans() {
 			f.subject(id, "span", string(id), f.q.From).Until = f.q.Until
@@ -66,7 +103,7 @@ func (f *fold) subject(id fleet.FeederID, kind, name string, begin time.Time) *s
 	s := f.subjects[key]
 	if s == nil {
 		s = &subject{whole: kind != "claim"}
-		s.Kind, s.Name, s.Feeder, s.Begin, s.From = kind, name, id, begin, begin
+		s.Kind, s.Name, s.Feeder, s.Begin, s.From, s.needed = kind, name, id, begin, begin, begin
 		f.subjects[key] = s
 		s.idle = true
 	}
@@ -126,6 +163,7 @@ func (f *fold) concerns(id fleet.FeederID) bool {
 }
 
 func (f *fold) claim(r *Record) {
+	f.feeder(r.Feeder).lead(r)
 	if !f.spans() && !f.q.about(r.Claim) {
 		return
 	}
@@ -137,7 +175,7 @@ func (f *fold) claim(r *Record) {
 	switch r.State {
 	case "set":
 		if s.readings == 0 {
-			s.Begin, s.From = begin, r.From
+			s.Begin, s.From, s.needed = begin, r.From, dueOf(r)
 		}
 		s.Tenant, s.Watts, s.Until = r.Tenant, r.Watts, r.Until
 	case "removed":
@@ -188,7 +226,7 @@ func (f *fold) reading(r *Record) {
 	f.report.Readings++
 	p := pair{
 		from: last.At, to: r.At, joined: last.Fresh && r.Fresh && gap <= longestGap,
-		watts: float64(last.Mining+r.Mining) / 2, r: r,
+		watts: float64(last.Mining+r.Mining) / 2, leading: ff.leading(r.At), r: r,
 	}
 	if f.spans() {
 		f.episode(ff, &p)
@@ -263,6 +301,11 @@ func strength(step string) int {
 
 // done is the report of all that was added.
 func (f *fold) done() Report {
+	for _, ff := range f.feeders {
+		if ff.episode != nil && ff.last.At.Before(ff.episode.Until) {
+			ff.episode.Until = ff.last.At // it goes on: this is how far it is known
+		}
+	}
 	list := slices.Collect(maps.Values(f.subjects))
 	list = slices.DeleteFunc(list, func(s *subject) bool {
 		outside := !s.Begin.Before(f.q.Until) || !s.Until.After(f.q.From)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -362,4 +363,99 @@ func FuzzVerify(f *testing.F) {
 		_, _ = Verify(bytes.NewReader(b), Trust{Open: true})
 		_, _ = Verify(bytes.NewReader(b), Trust{})
 	})
+}
+
+// Ensure that the time in which machines are on their way is not laid to those who have their power already:
+// the watts of a claim are asked of mining from when they have to be free, at its start, or a notice after it
+// was set.
+func TestReport_JudgesFromWhenPowerHasToBeFree(t *testing.T) {
+	for name, claim := range map[string]Record{
+		"ordered ahead": {Order: noon.Add(20 * time.Second), From: noon.Add(50 * time.Second)},
+		"at once":       {From: noon.Add(20 * time.Second), Millis: 30_000},
+	} {
+		l := open(t, t.TempDir(), nil)
+		note := func(r Record) {
+			r.Site, r.Feeder = "north", "n1"
+			l.Note(r)
+		}
+		note(Record{
+			At: noon, Kind: Claim, Claim: "first", State: "set", Watts: 10_000,
+			From: noon, Until: noon.Add(time.Hour),
+		})
+		claim.At, claim.Kind, claim.Claim, claim.State = noon.Add(time.Second), Claim, "second", "set"
+		claim.Watts, claim.Until = 20_000, noon.Add(10*time.Minute)
+		note(claim)
+		const late = 70 // second at which mining has yielded to the second claim: 20 s late
+		for sec := range 120 {
+			r := Record{
+				At: noon.Add(time.Duration(sec) * time.Second), Kind: Reading, Mining: 90_000, Limit: 100_000,
+				Bound: 90_000, Fresh: true, Watts: 10_000,
+			}
+			if sec >= 20 {
+				r.Bound, r.Watts = 70_000, 30_000
+			}
+			if sec >= late {
+				r.Mining = 70_000
+			}
+			note(r)
+		}
+		flush(t, l)
+		ppm := func(q Query) int64 {
+			q.Site = "north"
+			r, err := l.Report(t.Context(), q, true, io.Discard)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return figure(t, r.Figures, Compliance)
+		}
+		if got := ppm(Query{Claim: "first"}); got != 831_933 { // 99 of 119 s
+			t.Errorf("%s: the first claim's is %d", name, got)
+		}
+		if got := ppm(Query{Claim: "second"}); got < 705_000 || got > 725_000 { // 49 of 69 s
+			t.Errorf("%s: the second claim's is %d", name, got)
+		}
+		if got := ppm(Query{From: noon, Until: noon.Add(2 * time.Minute)}); got != 831_933 {
+			t.Errorf("%s: the whole's is %d", name, got)
+		}
+	}
+}
+
+// Ensure that an episode which goes on ends where the readings do, and that nothing is told of a window
+// without any.
+func TestReport_SaysHowFarItIsKnown(t *testing.T) {
+	l := open(t, t.TempDir(), nil)
+	for sec := range 30 {
+		l.Note(Record{
+			At: noon.Add(time.Duration(sec) * time.Second), Kind: Reading, Site: "north", Feeder: "n1",
+			Mining: 9000, Limit: 10_000, Bound: 9500, Fresh: true, Reduced: 1, Watts: 500,
+		})
+	}
+	l.Note(Record{
+		At: noon, Kind: LimitSet, Site: "north", Feeder: "n1", Number: 3, State: "set", Watts: 5000,
+		From: noon.Add(time.Minute), Until: noon.Add(time.Hour),
+	})
+	flush(t, l)
+	r, err := l.Report(t.Context(), Query{
+		Site: "north", From: noon, Until: noon.AddDate(0, 0, 7),
+	}, true, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := false
+	for _, s := range r.Subjects {
+		if s.Kind == "episode" {
+			found = s.Until.Equal(noon.Add(29 * time.Second))
+		}
+	}
+	if !found {
+		t.Errorf("%+v", r.Subjects)
+	}
+	if r, err = l.Report(t.Context(), Query{Site: "north", Limit: 3}, true, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range r.Figures {
+		if (f.Name == Foregone || f.Name == HashesLost) && f.Known {
+			t.Errorf("%+v is known", f)
+		}
+	}
 }

@@ -19,11 +19,12 @@ const (
 type subject struct {
 	Subject
 
-	whole bool       // the feeder's work is all its own; otherwise its part of the claimed watts is
-	cap   unit.Watts // of a limit: all that may be taken; 0 for none
-	idle  bool       // its window is over
-	based bool
-	base  mean // metered mining before
+	whole  bool       // the feeder's work is all its own; otherwise its part of the claimed watts is
+	needed time.Time  // when its power has to be free
+	cap    unit.Watts // of a limit: all that may be taken; 0 for none
+	idle   bool       // its window is over
+	based  bool
+	base   mean // metered mining before
 
 	covered, mined, freed   float64 // seconds, joules, joules
 	bought                  float64 // msat of energy not bought
@@ -52,9 +53,10 @@ func (m *mean) value() float64 { return m.sum / m.seconds }
 // pair is two readings, one after the other, of a feeder.
 type pair struct {
 	from, to time.Time
-	joined   bool    // both are fresh, and close enough for a line between them
-	watts    float64 // mining's mean
-	r        *Record // the later one
+	joined   bool       // both are fresh, and close enough for a line between them
+	watts    float64    // mining's mean
+	leading  unit.Watts // of claims that are in the bound and do not have to be free yet
+	r        *Record    // the later one
 }
 
 // overlap is how much of the pair lies in [from, until), in seconds.
@@ -154,11 +156,11 @@ func (s *subject) fill(p *pair) {
 
 // judge compares metered power with what it had to be, from the moment that it had to.
 func (s *subject) judge(p *pair) {
-	sec := p.overlap(s.From, s.Until)
+	sec := p.overlap(s.needed, s.Until)
 	if sec <= 0 || s.cap == 0 && p.r.Bound == 0 {
 		return
 	}
-	shown, most := float64(p.r.Mining), float64(p.r.Bound)+float64(p.r.Limit)/200
+	shown, most := float64(p.r.Mining), float64(p.r.Bound+p.leading)+float64(p.r.Limit)/200
 	if s.cap > 0 {
 		shown, most = float64(p.r.Total), float64(s.cap)*1.005
 	}

@@ -226,6 +226,9 @@ func (g *Governor) noteClaim(c *claim, state string, now time.Time) {
 	}
 	if f := g.byFeeder[c.cap.Feeder]; f != nil {
 		r.Site = f.Site
+		if r.Order.IsZero() || !r.Order.Before(r.From) {
+			r.Millis = f.Notice.Milliseconds() // it begins at once: the watts cannot be there at its start
+		}
 	}
 	g.note(r)
 }

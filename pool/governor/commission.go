@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/hashlease/hashlease/pool"
@@ -27,7 +28,7 @@ const (
 // Commissioning is an operator's wish that a feeder be proven and measured.
 type Commissioning struct {
 	Feeder fleet.FeederID
-	Limit  unit.Watts // moved at once at most; 0: 2 % of the feeder's limit
+	Limit  unit.Watts // moved at once at most; 0: 2 % of the feeder's limit, and one worker at least
 	DryRun bool       // say what would be done
 }
 
@@ -138,14 +139,14 @@ func (r *commissionRun) begin(wish Commissioning) error {
 	f := g.byFeeder[wish.Feeder]
 	switch {
 	case f == nil:
-		return refuse(ErrUnknown, "there is no feeder %q", wish.Feeder)
+		return g.noFeeder(wish.Feeder)
 	case wish.Limit < 0 || wish.Limit > f.Limit:
 		return refuse(ErrBound, "limit is %v: above 0, at most the feeder's %v is accepted",
 			wish.Limit, f.Limit)
 	}
 	r.most = wish.Limit
 	if r.most == 0 {
-		r.most = f.permille(groupPermille)
+		r.most = max(f.permille(groupPermille), f.largest())
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -198,13 +199,25 @@ func (g *Governor) forbids(f *feeder, now time.Time) string {
 		return "the feeder is not armed to act: hashlease site arm " + string(f.ID) + " act"
 	case needed <= f.tolerance(): // what the meter cannot tell is left to the rules of returning
 	case f.ceiling > 0 && claimed == 0:
-		return fmt.Sprintf("a limit from outside needs the watts: %v more than mining may draw", needed)
+		return fmt.Sprintf("a limit from outside needs the watts: %v more than mining may draw. "+
+			"hashlease site limit list says until when", needed)
 	case claimed == 0:
 		return fmt.Sprintf("mining has no room to return: all of it may draw %v more than its bound", needed)
 	default:
-		return fmt.Sprintf("tenants' claims need the watts: %v more than mining may draw beside them", needed)
+		return fmt.Sprintf("tenants' claims need the watts: %v more than mining may draw beside them. "+
+			"hashlease lease list says until when", needed)
 	}
 	return ""
+}
+
+// largest is the most that one worker can free.
+func (f *feeder) largest() (most unit.Watts) {
+	for _, w := range f.workers {
+		if !w.Pinned {
+			most = max(most, w.full()-w.minimum().Watts)
+		}
+	}
+	return most
 }
 
 // most is what mining may draw with everybody awake.
@@ -259,7 +272,7 @@ func (r *commissionRun) prepare(ctx context.Context) error {
 		return err
 	}
 	if p.Groups == 0 {
-		return refuse(ErrShort, "nobody on feeder %q can be tried: see who is skipped, and why", r.f.ID)
+		return refuse(ErrShort, "nobody on feeder %q can be tried: %s", r.f.ID, p.excuses())
 	}
 	if r.c.wish.DryRun {
 		return nil
@@ -326,6 +339,18 @@ func (r *commissionRun) skip(w *worker) string {
 		return fmt.Sprintf("draw less alone than the meter can tell from its noise, %v", r.noise)
 	}
 	return ""
+}
+
+// excuses are why nobody is tried.
+func (p *CommissionPlan) excuses() string {
+	var all []string
+	for _, x := range p.Skipped {
+		all = append(all, fmt.Sprintf("%d workers %s", x.Workers, x.Reason))
+	}
+	if all == nil {
+		return "it has no workers"
+	}
+	return strings.Join(all, "; ")
 }
 
 func (r *commissionRun) note(format string, args ...any) error {

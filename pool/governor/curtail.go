@@ -46,7 +46,7 @@ func (g *Governor) checkCurtailment(c Curtailment) (*site, error) {
 	i := slices.IndexFunc(g.sites, func(s *site) bool { return s.ID == c.Site })
 	switch {
 	case i < 0:
-		return nil, refuse(ErrUnknown, "there is no site %q", c.Site)
+		return nil, g.noSite(c.Site)
 	case c.Watts <= 0:
 		return nil, fmt.Errorf("watts is %d: above 0 is accepted", c.Watts)
 	case c.For <= 0 || c.For > maxCurtail:

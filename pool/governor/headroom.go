@@ -390,7 +390,7 @@ func (g *Governor) Headroom(id fleet.SiteID) ([]Headroom, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if id != "" && g.siteNamed(id) == nil {
-		return nil, refuse(ErrUnknown, "there is no site %q", id)
+		return nil, g.noSite(id)
 	}
 	var out []Headroom
 	for _, f := range g.feeders {

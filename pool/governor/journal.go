@@ -229,7 +229,7 @@ func (g *Governor) keep(ctx context.Context) {
 func (g *Governor) SetArm(ctx context.Context, id fleet.FeederID, a fleet.Arm) error {
 	f := g.byFeeder[id]
 	if f == nil {
-		return refuse(ErrUnknown, "there is no feeder %q", id)
+		return g.noFeeder(id)
 	}
 	if a > fleet.Act {
 		return fmt.Errorf("arm %d: observe, advise or act is accepted", a)

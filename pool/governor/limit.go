@@ -75,11 +75,11 @@ func (g *Governor) SetLimit(ctx context.Context, l Limit) (Limit, error) {
 func (g *Governor) checkLimit(l *Limit, now time.Time) error {
 	st := g.siteNamed(l.Site)
 	if st == nil {
-		return refuse(ErrUnknown, "there is no site %q", l.Site)
+		return g.noSite(l.Site)
 	}
 	var errs []error
 	if l.Feeder != "" && !slices.ContainsFunc(st.feeders, func(f *feeder) bool { return f.ID == l.Feeder }) {
-		return refuse(ErrUnknown, "site %q has no feeder %q", l.Site, l.Feeder)
+		return g.noFeeder(l.Feeder)
 	}
 	if l.Watts < 0 {
 		errs = append(errs, fmt.Errorf("watts is %d: 0 or more is accepted", l.Watts))

@@ -90,7 +90,7 @@ func because(reason string) string {
 func (g *Governor) checkStop(id fleet.SiteID, reason string) (*site, error) {
 	st := g.siteNamed(id)
 	if st == nil {
-		return nil, refuse(ErrUnknown, "there is no site %q", id)
+		return nil, g.noSite(id)
 	}
 	if err := checkReason(reason); err != nil {
 		return nil, err
@@ -158,7 +158,7 @@ func (g *Governor) reach(st *site) Stopped {
 func (g *Governor) Resume(ctx context.Context, id fleet.SiteID) error {
 	st := g.siteNamed(id)
 	if st == nil {
-		return refuse(ErrUnknown, "there is no site %q", id)
+		return g.noSite(id)
 	}
 	g.saveMu.Lock()
 	defer g.saveMu.Unlock()
