@@ -15,7 +15,7 @@ import (
 type siteCommissionCmd struct {
 	clientFlags
 	Feeder string     `arg:"" help:"The feeder: its id, or SITE/FEEDER."`
-	Limit  unit.Watts `help:"Moved at once at most; if absent 2 % of the limit, or one miner." placeholder:"POWER"`
+	Limit  unit.Watts `help:"Moved at once at most; else 2 % of the limit, or a miner." placeholder:"POWER"`
 	DryRun bool       `help:"Only say what would be tried."`
 
 	planned bool // the server only said what it would try
