@@ -100,49 +100,60 @@ func (o *objectEnd) at(c byte) bool {
 
 // ask makes one request and reads the answer into out, if that is wanted. A refusal is an error.
 func (c *cgAPI) ask(ctx context.Context, command, parameter string, out any) error {
+	_, err := c.tell(ctx, command, parameter, out)
+	return err
+}
+
+// cgSaid is the status of an answer.
+type cgSaid struct {
+	Status string `json:"STATUS"`
+	Msg    string `json:"Msg"`
+	When   int64  `json:"When"` // by the machine's clock
+}
+
+// tell is ask, for whom the status matters.
+func (c *cgAPI) tell(ctx context.Context, command, parameter string, out any) (cgSaid, error) {
 	request := map[string]string{"command": command}
 	if parameter != "" {
 		request["parameter"] = parameter
 	}
 	send, err := json.Marshal(request)
 	if err != nil {
-		return fmt.Errorf("writing a request: %w", err)
+		return cgSaid{}, fmt.Errorf("writing a request: %w", err)
 	}
 	// Behind the newline others, HTTP servers for one, know that this is all.
 	b, err := c.exchange(ctx, append(send, '\n'))
 	if err != nil {
-		return fmt.Errorf("%s: %w", command, err)
+		return cgSaid{}, fmt.Errorf("%s: %w", command, err)
 	}
-	if err := cgStatus(b); err != nil {
-		return fmt.Errorf("%s: %w", command, err)
+	said, err := cgStatus(b)
+	if err != nil {
+		return said, fmt.Errorf("%s: %w", command, err)
 	}
 	if out == nil {
-		return nil
+		return said, nil
 	}
-	return decodeAnswer(b, out)
+	return said, decodeAnswer(b, out)
 }
 
 // cgStatus is what the status of an answer means: S, I and W are good, E and F are refusals.
-func cgStatus(b []byte) error {
+func cgStatus(b []byte) (cgSaid, error) {
 	var reply struct {
-		Status []struct {
-			Status string `json:"STATUS"`
-			Msg    string `json:"Msg"`
-		} `json:"STATUS"`
+		Status []cgSaid `json:"STATUS"`
 	}
 	if err := decodeAnswer(b, &reply); err != nil {
-		return err
+		return cgSaid{}, err
 	}
 	if len(reply.Status) == 0 {
-		return fmt.Errorf("%w: no STATUS", ErrAnswer)
+		return cgSaid{}, fmt.Errorf("%w: no STATUS", ErrAnswer)
 	}
 	switch s := reply.Status[0]; s.Status {
 	case "S", "I", "W":
-		return nil
+		return s, nil
 	case "E", "F":
-		return fmt.Errorf("%w: %.100q", ErrRefused, s.Msg)
+		return s, fmt.Errorf("%w: %.100q", ErrRefused, s.Msg)
 	default:
-		return fmt.Errorf("%w: status %.10q, S, I, W, E or F is accepted", ErrAnswer, s.Status)
+		return s, fmt.Errorf("%w: status %.10q, S, I, W, E or F is accepted", ErrAnswer, s.Status)
 	}
 }
 
@@ -247,8 +258,11 @@ func (v *cgVersion) special() bool {
 			return true
 		}
 	}
-	return n.LUXminer != "" || n.BOSminer != ""
+	return n.LUXminer != "" || n.BOSminer != "" || v.avalon()
 }
+
+// avalon says that the machine is one of Canaan's.
+func (v *cgVersion) avalon() bool { return strings.HasPrefix(v.Version[0].Product, "Avalon") }
 
 func (c *cgminer) identify(ctx context.Context) (Identity, error) {
 	var v cgVersion

@@ -114,6 +114,17 @@ func stands() []stand {
 			model: "WhatsMiner M60S",
 		},
 		{
+			kind: "avalon",
+			serve: overListener(func(m *devicetest.Machine) server {
+				return &devicetest.Avalon{Machine: m, Hurry: 100, Skew: -50 * 365 * 24 * time.Hour}
+			}),
+			facts: devicetest.Facts{
+				Model: "AvalonMiner 1466", Version: "1466-150-24041001_08b0955_0196aba",
+				Serial: "02010000cbd2fd6d", MAC: "b4a2eb3188ab",
+			},
+			model: "Avalon A1466",
+		},
+		{
 			kind: "socket-http", bare: true, blind: true, mute: true,
 			serve: overHTTP(func(m *devicetest.Machine) http.Handler {
 				return &devicetest.HTTPSocket{Machine: m}
@@ -299,8 +310,8 @@ func TestDrivers_Identify(t *testing.T) {
 		if id.Kind != b.kind || id.Model != b.model || id.Firmware == "" {
 			b.Errorf("identity %+v, want model %q and a firmware", id, b.model)
 		}
-		if id.MAC != strings.ToLower(b.facts.MAC) {
-			b.Errorf("MAC %q, want %q in lower case", id.MAC, b.facts.MAC)
+		if plain(id.MAC) != plain(b.facts.MAC) || id.MAC != strings.ToLower(id.MAC) {
+			b.Errorf("MAC %q, want %q in lower case with colons", id.MAC, b.facts.MAC)
 		}
 		if !slices.Contains(id.Workers, "acct.rig1") {
 			b.Errorf("workers %q, want acct.rig1", id.Workers)
@@ -317,6 +328,9 @@ func TestDrivers_Identify(t *testing.T) {
 		}
 	})
 }
+
+// plain is a MAC without colons, in lower case.
+func plain(mac string) string { return strings.ToLower(strings.ReplaceAll(mac, ":", "")) }
 
 // What a machine can do is nothing until it was seen.
 func TestDrivers_DeclareWhatTheyCanDo(t *testing.T) {

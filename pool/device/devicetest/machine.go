@@ -113,11 +113,20 @@ func (m *Machine) Defects() Defects {
 
 // Order is an order that came over the interface: it is counted, and obeyed unless the machine is deaf.
 func (m *Machine) Order(mode fleet.Mode, watts unit.Watts) {
+	m.count()
+	m.obey(mode, watts)
+}
+
+// count notes an order that came.
+func (m *Machine) count() {
 	m.mu.Lock()
+	defer m.mu.Unlock()
 	m.orders++
-	deaf := m.defects.Deaf
-	m.mu.Unlock()
-	if !deaf {
+}
+
+// obey does as ordered unless the machine is deaf.
+func (m *Machine) obey(mode fleet.Mode, watts unit.Watts) {
+	if !m.Defects().Deaf {
 		m.Body.Order(mode, watts)
 	}
 }
