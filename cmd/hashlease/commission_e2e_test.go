@@ -188,3 +188,6 @@ func (s *site) allAwake(n int) {
 		return st.Mining == n && st.States["mining"] == n
 	})
 }
+
+// wait waits for the command's end.
+func (r *run) wait() int { return <-r.code }

@@ -83,6 +83,10 @@ func (c *workerPinsCmd) Run(ctx context.Context, e *env) error {
 	if c.JSON {
 		return jsonList(e, r.GetPins())
 	}
+	if len(r.GetPins()) == 0 {
+		e.notef("No worker is pinned.\n")
+		return nil
+	}
 	t := newTable(e.stdout, "WORKER", "FEEDER", "PINNED BY")
 	for _, p := range r.GetPins() {
 		by := "configuration"

@@ -49,6 +49,14 @@ func TestGovernor_SaysWhatItWouldHaveDone(t *testing.T) {
 			if n := s.writes(); n > 0 {
 				t.Errorf("%v: %d orders were written", arm, n)
 			}
+			other := fleet.Observe + fleet.Advise - arm
+			if err := g.SetArm(t.Context(), "f1", other); err != nil {
+				t.Fatal(err)
+			}
+			s.run(2 * time.Second)
+			if b := g.Advice()[0]; b.Arm != other || b.Orders != uint64(len(a.Workers)) {
+				t.Errorf("%v after %v: %d orders for %d workers", b.Arm, arm, b.Orders, len(a.Workers))
+			}
 			if err := g.SetArm(t.Context(), "f1", fleet.Act); err != nil {
 				t.Fatal(err)
 			}

@@ -249,6 +249,11 @@ func (f *feeder) implausible() string {
 
 // prepare measures the meter's noise and makes groups.
 func (r *commissionRun) prepare(ctx context.Context) error {
+	if !r.c.wish.DryRun { // machines on their way are no noise
+		if err := r.awaitQuiet(ctx, nil); err != nil {
+			return err
+		}
+	}
 	if err := r.note("listening to the meter's noise"); err != nil {
 		return err
 	}

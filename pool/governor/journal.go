@@ -248,6 +248,9 @@ func (g *Governor) SetArm(ctx context.Context, id fleet.FeederID, a fleet.Arm) e
 	g.mu.Lock()
 	if f.arm != a {
 		f.arm, f.advice = a, advice{}
+		for _, w := range f.workers {
+			w.advised = w.order
+		}
 		g.noteArm(f, time.Now())
 		g.event(time.Now(), Event{Feeder: id, Message: "armed to " + a.String()})
 	}
