@@ -31,9 +31,9 @@ func (s *site) advice(feeder string) (v adviceView) {
 	return v
 }
 
-// Ensure that over the real program no order reaches any machine of a feeder that observes or advises, whatever
-// is asked of it, that it is shown whom it would tell and what that would have saved, and that the same is
-// ordered once it is armed to act.
+// Ensure that over the real program no order reaches any machine of a feeder that observes or advises,
+// whatever is asked of it, that it is shown whom it would tell and what that would have saved, and that it
+// is ordered once the feeder is armed to act.
 func TestProgram_ObservesAndAdvisesWithoutAnOrder(t *testing.T) {
 	skipShort(t)
 	t.Parallel()
@@ -56,7 +56,8 @@ func TestProgram_ObservesAndAdvisesWithoutAnOrder(t *testing.T) {
 	s.runMiners()
 	s.awaitMiners(miners)
 	s.eventually("it is ready for limits", time.Minute, func() bool {
-		return s.begin(t.Context(), "site", "limit", "set", "north/f1", "4kW", "--for", "10m").wait() == exitOK
+		set := s.begin(t.Context(), "site", "limit", "set", "north/f1", "4kW", "--for", "10m")
+		return set.wait() == exitOK
 	})
 	for _, arm := range []string{"observe", "advise"} {
 		s.command("site", "arm", "f1", arm)

@@ -104,7 +104,7 @@ func (g *Governor) ClearLimit(ctx context.Context, id uint64) error {
 	defer g.saveMu.Unlock()
 	i := slices.IndexFunc(g.saved.Limits, func(l Limit) bool { return l.ID == id })
 	if i < 0 {
-		return refuse(ErrUnknown, "there is no limit %d: hashlease site limit list shows those that there are", id)
+		return refuse(ErrUnknown, "there is no limit %d: hashlease site limit list shows those there are", id)
 	}
 	l := g.saved.Limits[i]
 	err := g.save(ctx, func(d *durable) { d.Limits = slices.Delete(d.Limits, i, i+1) })
