@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -28,9 +27,6 @@ const (
 type farm struct {
 	*site
 	machines []*devicetest.Machine
-
-	mu   sync.Mutex
-	most unit.Watts // that the meter showed
 }
 
 // newFarm is Braiins OS and stock Antminer machines, and one that is asleep on a feeder with room for all.
@@ -71,8 +67,11 @@ func newFarm(t *testing.T, n int, arm fleet.Arm) *farm {
 	cfg.Sites = []config.Site{{ID: "away", Name: "Away", Feeder: []config.Feeder{{
 		ID: "hall", Limit: full * 11 / 10, Reserve: full / 50, Arm: arm,
 		Overload: config.Overload{Watts: 4 * unit.Kilowatt, For: config.Duration(time.Minute)},
-		Notice:   config.Duration(10 * time.Second),
-		Meters:   []config.Meter{{Role: fleet.Total, URL: meter.URL}},
+		Notice:   config.Duration(10 * time.Second), Restore: 5 * unit.Kilowatt,
+		Meters: []config.Meter{
+			{Role: fleet.Total, URL: meter.URL + "/total"},
+			{Role: fleet.Tenant, Tenant: demoTenant, URL: meter.URL + "/tenant"},
+		},
 	}}}}
 	text, err := config.Encode(&cfg)
 	if err != nil {
@@ -99,12 +98,12 @@ func newFarm(t *testing.T, n int, arm fleet.Arm) *farm {
 	return f
 }
 
-// ServeHTTP is the feeder's meter.
-func (f *farm) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
-	watts := f.draws()
-	f.mu.Lock()
-	f.most = max(f.most, watts)
-	f.mu.Unlock()
+// ServeHTTP is the feeder's meter, and that of a tenant who draws nothing.
+func (f *farm) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	watts := unit.Watts(0)
+	if r.URL.Path == "/total" {
+		watts = f.draws()
+	}
 	_, _ = w.Write(device.AppendReading(nil, fleet.Reading{Watts: watts, At: time.Now()})) // it may be gone
 }
 
@@ -143,23 +142,25 @@ func (f *farm) awaitSeen() {
 	})
 }
 
-// Ensure that a site where all machines mine elsewhere is curtailed by their own interfaces, proven at the
-// meter, and restored, through the real program, and that no pool was touched.
-func TestProgram_CurtailsMachinesThatMineElsewhere(t *testing.T) {
+// Ensure that a site where all machines mine elsewhere works through the real program: it is curtailed by the
+// machines' interfaces, proven at the meter, and restored; single machines are told by hand; and it is commissioned
+// and sells what it was measured to free. No pool is touched.
+func TestProgram_RunsASiteThatMinesElsewhere(t *testing.T) {
 	skipShort(t)
-	f := newFarm(t, 16, fleet.Act)
+	f := newFarm(t, 8, fleet.Act)
 	f.startServer()
 	f.awaitSeen()
 	before := f.draws()
-	out := f.command("site", "curtail", "away", "14kW", "--for", "20s", "--json")
+	out := f.command("site", "curtail", "away", "10kW", "--for", "15s", "--json")
 	if !strings.Contains(out, `"proven":true`) {
 		t.Errorf("no proof in the answer: %s", out)
 	}
-	if after := f.draws(); after > before-13*unit.Kilowatt {
-		t.Errorf("mining went from %v to %v: 14 kW less were ordered and proven", before, after)
+	if after := f.draws(); after > before-9*unit.Kilowatt {
+		t.Errorf("mining went from %v to %v: 10 kW less were ordered and proven", before, after)
 	}
 	f.eventually("mining is back", 2*time.Minute, func() bool { return f.draws() >= before*99/100 })
 	f.checkHand()
+	f.checkSale()
 	for i, m := range f.machines {
 		pools, active := m.Pools()
 		if len(pools) != 2 || active != 0 || pools[0].URL != "stratum+tcp://"+otherPool {
@@ -167,6 +168,27 @@ func TestProgram_CurtailsMachinesThatMineElsewhere(t *testing.T) {
 		}
 	}
 	f.stop()
+}
+
+// checkSale commissions the feeder and leases what it was measured to free, to ACTIVE by the meter.
+func (f *farm) checkSale() {
+	f.t.Helper()
+	out := f.command("site", "commission", "hall", "--limit", "15kW")
+	if !strings.Contains(out, "8 workers proven, 0 not") {
+		f.t.Errorf("the commissioning said\n%s", out)
+	}
+	out = f.command("site", "headroom", "away")
+	if !strings.Contains(out, "- mined elsewhere") || strings.Contains(out, "= FIRM              0 W") {
+		f.t.Errorf("the headroom is\n%s", out)
+	}
+	before := f.draws()
+	var l leaseView
+	f.asTenant(&l, "lease", "create", "--site", "away", "--feeder", "hall", "--watts", "12kW",
+		"--start", "+30s", "--for", "20s")
+	f.awaitLease(l.Name, "ACTIVE", time.Minute)
+	if after := f.draws(); after > before-8*unit.Kilowatt {
+		f.t.Errorf("a lease of 12 kW is ACTIVE; mining went from %v to %v", before, after)
+	}
 }
 
 // checkHand tells one machine by hand: it sleeps, is shown as it is, and returns.
