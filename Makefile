@@ -24,7 +24,7 @@ release: ## make one static binary with a systemd unit and checksums in dist/
 	cd dist && sha256sum hashlease hashlease.service LICENSE > SHA256SUMS && cat SHA256SUMS
 
 test: ## run every functional test
-	go test ./...
+	go test -timeout 20m ./...
 
 conform: ## check the server against the Stratum V2 rules, and the rules against seeded defects
 	go build -o dist/ ./cmd/sv2conform

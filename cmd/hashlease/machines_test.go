@@ -142,9 +142,9 @@ func (f *farm) awaitSeen() {
 	})
 }
 
-// Ensure that a site where all machines mine elsewhere works through the real program: it is curtailed by the
-// machines' interfaces, proven at the meter, and restored; single machines are told by hand; and it is commissioned
-// and sells what it was measured to free. No pool is touched.
+// Ensure that a site where all machines mine elsewhere works through the real program: it is curtailed by its
+// machines' own interfaces, proven at the meter, and restored; single machines are told by hand; it is
+// commissioned, and sells what it was measured to free. No pool is touched.
 func TestProgram_RunsASiteThatMinesElsewhere(t *testing.T) {
 	skipShort(t)
 	f := newFarm(t, 8, fleet.Act)
