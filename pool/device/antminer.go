@@ -118,9 +118,14 @@ type antStats struct {
 // number is a number that some builds write as a string.
 type number float64
 
-// UnmarshalJSON reads 12, 12.5 and "12.5".
+// UnmarshalJSON reads 12, 12.5 and "12.5". What is empty is 0.
 func (n *number) UnmarshalJSON(b []byte) error {
-	f, err := strconv.ParseFloat(strings.Trim(string(b), `" `), 64)
+	text := strings.Trim(string(b), `" `)
+	if text == "" || text == "null" {
+		*n = 0
+		return nil
+	}
+	f, err := strconv.ParseFloat(text, 64)
 	if err != nil {
 		return fmt.Errorf("%.40q: a number is accepted", b)
 	}

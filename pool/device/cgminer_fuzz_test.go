@@ -16,7 +16,7 @@ import (
 )
 
 // byTCP are the kinds of drivers that a machine may lie to over a bare connection.
-var byTCP = []string{"avalon", "cgminer", "luxos", "whatsminer-v3"}
+var byTCP = []string{"avalon", "cgminer", "luxos", "whatsminer-v2", "whatsminer-v3"}
 
 // fixed is a connection on which the same bytes come, whatever is said.
 type fixed struct {
@@ -44,6 +44,9 @@ func FuzzDrivers_TCP(f *testing.F) {
 	}
 	f.Add([]byte(`{"STATUS":[{"STATUS":"S","When":1,"Msg":"OK"}],"VERSION":[{"PROD":"Avalon Q"}],"STATS":[{` +
 		`"MM ID0":"'STATS':{Ver[Q] SYSTEMSTATU[Work: In Work] PS[0 1 2 3 1e300 5 NaN] GHSspd[1e400] T["}]}`))
+	f.Add([]byte(`{"STATUS":"S","Code":"x","Msg":{"time":"1","salt":"$","newsalt":"","mineroff":"true"}}`))
+	f.Add([]byte(`{"STATUS":"S","Msg":{"time":"1","salt":"a","newsalt":"b","error_code":["1",{"2":"3"},4]},` +
+		`"enc":"AAAA","SUMMARY":[{"Power":1e300,"HS RT":"NaN"}]}`))
 	f.Add([]byte("\x00\x00\x00\x00\xff\xff\xff\x7f{"))
 	f.Add(wm3Frames(`{"miner":{"type":"M60S_VK40","working":"true"},"salt":"x","error-code":[{"1":"2"},{}]}`,
 		`{"power":1e300,"fast-boot":"enable"}`, `{"summary":{"power-realtime":"-1","hash-realtime":1e300}}`))
@@ -86,6 +89,8 @@ func dialOf(t *testing.T, d Driver) *func(context.Context, string, string) (net.
 	case *avalon:
 		return &v.api.dial
 	case *luxos:
+		return &v.api.dial
+	case *whatsMinerV2:
 		return &v.api.dial
 	case *whatsMinerV3:
 		return &v.dial

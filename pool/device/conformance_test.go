@@ -125,6 +125,16 @@ func stands() []stand {
 			model: "Avalon A1466",
 		},
 		{
+			kind: "whatsminer-v2", login: device.Login{User: "admin", Password: "hunter2"},
+			serve: overListener(func(m *devicetest.Machine) server {
+				return &devicetest.WhatsMinerV2{Machine: m, Password: "hunter2"}
+			}),
+			facts: devicetest.Facts{
+				Model: "M50S_VH50", Version: "20230803.11.REL", MAC: "D4:01:02:03:04:05",
+			},
+			model: "WhatsMiner M50S",
+		},
+		{
 			kind: "socket-http", bare: true, blind: true, mute: true,
 			serve: overHTTP(func(m *devicetest.Machine) http.Handler {
 				return &devicetest.HTTPSocket{Machine: m}

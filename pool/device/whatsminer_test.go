@@ -2,6 +2,7 @@ package device_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/hashlease/hashlease/pool/device"
@@ -44,5 +45,23 @@ func TestWhatsMinerV3_ReadsBack(t *testing.T) {
 	_, err := b.driver.Set(t.Context(), fleet.Setpoint{Term: 1, Command: 1, Mode: fleet.Capped, Watts: 2000})
 	if !errors.Is(err, device.ErrRefused) {
 		t.Errorf("a deaf machine: %v, want ErrRefused", err)
+	}
+}
+
+// A wrong password, and an API that is switched to reading, are refused logins; passwords are not named.
+func TestWhatsMinerV2_SaysWhatItWants(t *testing.T) {
+	for name, w := range map[string]*devicetest.WhatsMinerV2{
+		"wrong password": {Password: "another"}, "switched off": {Password: "hunter2", Locked: true},
+	} {
+		b := newBench(t, standOf(t, "whatsminer-v2", func(m *devicetest.Machine) server {
+			w.Machine = m
+			return w
+		}))
+		b.until("mining", mining)
+		_, err := b.driver.Set(t.Context(), fleet.Setpoint{Term: 1, Command: 1, Mode: fleet.Paused})
+		named := err != nil && strings.Contains(err.Error(), "hunter2")
+		if !errors.Is(err, device.ErrLogin) || named || b.machine.Orders() > 0 {
+			t.Errorf("%s: %v after %d orders, want ErrLogin and none", name, err, b.machine.Orders())
+		}
 	}
 }
