@@ -234,7 +234,19 @@ func TestProgram_KeepsItsPromisesThroughAKill(t *testing.T) {
 	if truth := s.sim.Truth(); truth.SecondsOverLimit != 0 {
 		t.Errorf("the limit was passed for %.2f s: %+v", truth.SecondsOverLimit, truth.Feeders)
 	}
+	r := s.report("", "--lease", s.lease().Name)
+	if joules := r.Subjects[0].Figures; r.Restarts != 1 || r.Missing > 0 || !delivered(joules) {
+		t.Errorf("the lease's report: %+v", r)
+	}
 	s.stop()
+	s.checkEvidence()
+}
+
+// delivered says whether energy was delivered by a meter.
+func delivered(list []audit.Figure) bool {
+	return slices.ContainsFunc(list, func(f audit.Figure) bool {
+		return f.Name == audit.Delivered && f.Known && f.Value > 0
+	})
 }
 
 // checkShares compares the ledger with what the devices themselves counted.
@@ -381,7 +393,8 @@ func awaitMessage[M any](t *testing.T, c *stratumtest.Client) M {
 	return m
 }
 
-// Ensure that the operator sees a curtailment work from preview to proof, and that a dry run orders nothing.
+// Ensure that the operator sees a curtailment work from preview to proof, that a dry run orders nothing, and
+// that reports of it are told in every form and checked where no server is.
 func TestProgram_CurtailsASiteWithProof(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts btcd and a site; the full run is make test")
@@ -409,18 +422,7 @@ func TestProgram_CurtailsASiteWithProof(t *testing.T) {
 	if after := s.sim.Stats().Watts; after > before-11*unit.Kilowatt {
 		t.Errorf("mining went from %v to %v: 12 kW less were ordered and proven", before, after)
 	}
-	file := filepath.Join(t.TempDir(), "report.jsonl")
-	said := s.command("site", "report", "north", "--event", "operator/1", "--csv", "--out", file)
-	f, err := os.Open(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	res, err := audit.Verify(f, audit.Trust{})
-	if err != nil || len(res.Report.Workers) < 2 || !strings.Contains(said, "energy_freed_meter,true,") {
-		t.Errorf("the report says\n%s\nand is checked: %+v %v", said, res, err)
-	}
-	s.stop()
+	s.checkReports("operator/1")
 }
 
 // Ensure that a demo too short to show anything is refused with what is accepted.

@@ -225,6 +225,7 @@ func TestFaults_FullDiskAcknowledgesNothing(t *testing.T) {
 	})
 	s.checkShares()
 	s.stop()
+	s.checkEvidence()
 }
 
 // fillShares makes a share journal in dir whose room, which is set aside in whole files, is used up
