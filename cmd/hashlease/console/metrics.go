@@ -246,31 +246,23 @@ func (s sink) price(site string, p *governor.PriceStatus) {
 		p.FeedFault != "", "site", site)
 }
 
-// machines sends what those say that have interfaces of their own.
+// machines counts those that have interfaces of their own.
 func (s sink) machines(f *governor.FeederStatus, labels []string) {
-	var own, silent, elsewhere, escaped, strays, backups float64
-	for i := range f.Workers {
-		w := &f.Workers[i]
-		if w.Seen == nil {
-			continue
-		}
-		for sum, is := range map[*float64]bool{
-			&own: true, &silent: w.Seen.Failures > 0 || w.Seen.At.IsZero(), &elsewhere: w.Elsewhere,
-			&escaped: w.Escaped, &strays: w.Stray != governor.NoStray, &backups: len(w.Seen.Backups) > 0,
-		} {
-			if is {
-				*sum++
-			}
-		}
+	v := devicesOf(f)
+	for _, m := range []struct {
+		name, help string
+		n          int
+	}{
+		{"", "Machines that are asked on interfaces of their own.", v.Own},
+		{"_silent", "... those that did not answer the last time.", v.Silent},
+		{"_elsewhere", "... those without a session here.", v.Elsewhere},
+		{"_escaped", "... those whose session is gone while they hash elsewhere.", v.Escaped},
+		{"_stray", "... those that do other than ordered by their own word.", v.Strays},
+		{"_backups", "... those that have backup pools.", v.Backups},
+	} {
+		s.gauge("governor_devices"+m.name, m.help, float64(m.n), labels...)
 	}
-	s.gauge("governor_devices", "Machines that are asked on interfaces of their own.", own, labels...)
-	s.gauge("governor_devices_silent", "... those that did not answer the last time.", silent, labels...)
-	s.gauge("governor_devices_elsewhere", "... those without a session here.", elsewhere, labels...)
-	s.gauge("governor_devices_escaped", "... those whose session is gone while they hash elsewhere.",
-		escaped, labels...)
-	s.gauge("governor_devices_stray", "... those that do other than ordered by their own word.",
-		strays, labels...)
-	s.gauge("governor_devices_backups", "... those that have backup pools.", backups, labels...)
+	s.gauge("governor_workers_by_hand", "Workers that an operator holds down.", float64(v.ByHand), labels...)
 }
 
 func (s sink) feeder(now time.Time, site string, f *governor.FeederStatus) {

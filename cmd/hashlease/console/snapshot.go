@@ -147,6 +147,7 @@ type feederView struct {
 	Grid      string `json:"grid"`       // two letters a worker: state, and tenths of its full power
 
 	Headroom headroomView `json:"headroom"`
+	Devices  devicesView  `json:"devices"`
 }
 
 // snapshot makes the part "now".
@@ -195,7 +196,7 @@ func (s *snapshot) addFeeder(f *frame, fs *governor.FeederStatus, known *int) fe
 		Mining: int64(fs.Mining), Base: int64(fs.Base), Tenant: int64(fs.Tenant),
 		Leased: int64(fs.Claimed), Bound: int64(fs.Bound), Ordered: int64(fs.Ordered),
 		Full: int64(fs.Full), Curtailed: fs.Curtailed, Workers: len(fs.Workers),
-		ReadingAt: millis(fs.ReadingAt), Headroom: headroomOf(&fs.Headroom),
+		ReadingAt: millis(fs.ReadingAt), Headroom: headroomOf(&fs.Headroom), Devices: devicesOf(fs),
 	}
 	grid := make([]byte, 0, 2*len(fs.Workers))
 	for i := range fs.Workers {
