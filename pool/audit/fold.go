@@ -204,6 +204,9 @@ func (f *fold) limitOn(id fleet.FeederID, r *Record) {
 	s := f.subject(id, "limit", strconv.FormatUint(r.Number, 10), r.From)
 	switch r.State {
 	case "set":
+		if s.readings == 0 && !r.Order.IsZero() && r.Order.Before(r.From) {
+			s.Begin = r.Order
+		}
 		s.Watts, s.Until = r.Watts, r.Until
 		if r.Feeder != "" {
 			s.cap = max(1, r.Watts)

@@ -432,7 +432,7 @@ func TestReport_SaysHowFarItIsKnown(t *testing.T) {
 	}
 	l.Note(Record{
 		At: noon, Kind: LimitSet, Site: "north", Feeder: "n1", Number: 3, State: "set", Watts: 5000,
-		From: noon.Add(time.Minute), Until: noon.Add(time.Hour),
+		Order: noon.Add(40 * time.Second), From: noon.Add(time.Minute), Until: noon.Add(time.Hour),
 	})
 	flush(t, l)
 	r, err := l.Report(t.Context(), Query{
@@ -452,6 +452,9 @@ func TestReport_SaysHowFarItIsKnown(t *testing.T) {
 	}
 	if r, err = l.Report(t.Context(), Query{Site: "north", Limit: 3}, true, io.Discard); err != nil {
 		t.Fatal(err)
+	}
+	if s := r.Subjects[0]; !s.Begin.Equal(noon.Add(40*time.Second)) || !s.From.Equal(noon.Add(time.Minute)) {
+		t.Errorf("ordered from %v for %v", s.Begin, s.From)
 	}
 	for _, f := range r.Figures {
 		if (f.Name == Foregone || f.Name == HashesLost) && f.Known {

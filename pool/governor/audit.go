@@ -246,12 +246,19 @@ func (g *Governor) noteProof(f *feeder, c *claim, now time.Time) {
 	})
 }
 
-// noteLimit notes a limit from outside: "set" or "cleared".
+// noteLimit notes a limit from outside: "set" or "cleared". The caller holds mu.
 func (g *Governor) noteLimit(l *Limit, state string, now time.Time) {
-	g.note(audit.Record{
+	r := audit.Record{
 		At: now, Kind: audit.LimitSet, Site: l.Site, Feeder: l.Feeder, State: state, Text: l.Reason,
 		From: l.From, Until: l.Until, Number: l.ID, Watts: l.Watts,
-	})
+	}
+	if begin := g.orders(l); begin.Before(l.From) && now.Before(l.From) {
+		r.Order = begin
+		if begin.Before(now) {
+			r.Order = now
+		}
+	}
+	g.note(r)
 }
 
 // noteStop notes that an emergency stop begins ("stopped") or ends ("resumed").

@@ -64,7 +64,9 @@ func (g *Governor) SetLimit(ctx context.Context, l Limit) (Limit, error) {
 	if err != nil {
 		return Limit{}, fmt.Errorf("noting the limit: %w", err)
 	}
+	g.mu.Lock()
 	g.noteLimit(&l, "set", now)
+	g.mu.Unlock()
 	g.takeLimits(now, Event{Site: l.Site, Feeder: l.Feeder, Message: fmt.Sprintf(
 		"limit %d from outside: %v from %s until %s%s", l.ID, l.Watts, l.From.UTC().Format(time.RFC3339),
 		l.Until.UTC().Format(time.RFC3339), because(l.Reason))})
@@ -111,7 +113,9 @@ func (g *Governor) ClearLimit(ctx context.Context, id uint64) error {
 	if err != nil {
 		return fmt.Errorf("noting that the limit is over: %w", err)
 	}
+	g.mu.Lock()
 	g.noteLimit(&l, "cleared", time.Now())
+	g.mu.Unlock()
 	g.takeLimits(time.Now(), Event{Site: l.Site, Feeder: l.Feeder, Message: fmt.Sprintf(
 		"limit %d from outside is cleared", l.ID)})
 	return nil
@@ -128,12 +132,23 @@ func (g *Governor) takeLimits(now time.Time, e Event) {
 
 func (l *Limit) inForce(now time.Time) bool { return !now.Before(l.From) && now.Before(l.Until) }
 
-// lowestLimit is a copy of the lowest limit in force on a site (feeder empty) or on one of its feeders, nil
+// orders is when ordering for a limit begins: so long before it that machines have yielded when it does.
+func (g *Governor) orders(l *Limit) time.Time {
+	var notice time.Duration
+	for _, f := range g.feeders {
+		if f.Site == l.Site && (l.Feeder == "" || l.Feeder == f.ID) {
+			notice = max(notice, f.Notice, f.capacity.declared.Notice)
+		}
+	}
+	return l.From.Add(-notice)
+}
+
+// lowestLimit is a copy of the lowest limit that binds on a site (feeder empty) or on one of its feeders, nil
 // for none.
 func (g *Governor) lowestLimit(site fleet.SiteID, feeder fleet.FeederID, now time.Time) *Limit {
 	var lowest *Limit
 	for _, l := range g.limits {
-		here := l.Site == site && l.Feeder == feeder && l.inForce(now)
+		here := l.Site == site && l.Feeder == feeder && now.Before(l.Until) && !now.Before(g.orders(&l))
 		if here && (lowest == nil || l.Watts < lowest.Watts) {
 			lowest = &l
 		}

@@ -20,6 +20,7 @@ func TestGovernor_KeepsLimitsFromOutside(t *testing.T) {
 	for _, feeder := range []string{"", "f1"} {
 		synctest.Test(t, func(t *testing.T) {
 			s := newSim(t, 40)
+			s.feeder.Notice = 8 * time.Second
 			cfg := s.config()
 			cfg.Journal = mem.New()
 			g, stop := s.start(cfg)
@@ -49,9 +50,15 @@ func TestGovernor_KeepsLimitsFromOutside(t *testing.T) {
 			set(full*8/10, begin, time.Hour)
 			s.run(20 * time.Second)
 			if s.writes() > 0 {
-				t.Error("orders left before the limit began")
+				t.Error("orders left before the limit's notice")
+			}
+			if ls := g.Limits(); len(ls) != 1 || ls[0].InForce {
+				t.Errorf("before its begin: %+v", ls)
 			}
 			s.run(10 * time.Second)
+			if got := s.truth(); got > full*8/10 {
+				t.Errorf("%v is taken when the limit of %v begins on %q", got, full*8/10, feeder)
+			}
 			want("the limit's begin", full*8/10)
 			lower := set(full*6/10, time.Now(), 30*time.Minute)
 			want("a lower limit", full*6/10)
