@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -119,17 +122,65 @@ func machineProbes(cfg *config.Config) []probe {
 		return []probe{{"devices", func(context.Context) (string, error) { return "", err }}}
 	}
 	var out []probe
+	many := len(all) > checkEach
+	kinds := map[string][]pool.WorkerID{}
 	for i := range cfg.Workers {
-		m := all[pool.WorkerID(cfg.Workers[i].ID)]
-		if m == nil {
-			continue
+		id := pool.WorkerID(cfg.Workers[i].ID)
+		m := all[id]
+		switch {
+		case m == nil:
+		case many:
+			kinds[m.kind] = append(kinds[m.kind], id)
+		default:
+			out = append(out, probe{"device of " + cfg.Workers[i].ID, func(ctx context.Context) (string, error) {
+				defer m.Close()
+				return m.describe(ctx)
+			}})
 		}
-		out = append(out, probe{"device of " + cfg.Workers[i].ID, func(ctx context.Context) (string, error) {
-			defer m.Close()
-			return m.describe(ctx)
+	}
+	for _, kind := range slices.Sorted(maps.Keys(kinds)) {
+		out = append(out, probe{"devices: " + kind, func(ctx context.Context) (string, error) {
+			return askMany(context.WithoutCancel(ctx), all, kinds[kind])
 		}})
 	}
 	return out
+}
+
+// Bounds of asking many machines for hashlease check.
+const (
+	checkEach  = 30 // so many have a line of their own
+	checkAtAll = 2 * time.Minute
+	checkSides = 64
+	checkNamed = 5
+)
+
+// askMany asks machines side by side and says how many answer, and of some why they do not.
+func askMany(ctx context.Context, all map[pool.WorkerID]*machine, ids []pool.WorkerID) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, checkAtAll)
+	defer cancel()
+	faults := make([]error, len(ids))
+	side := make(chan struct{}, checkSides) // one a question on its way
+	var wg sync.WaitGroup
+	for i, id := range ids {
+		side <- struct{}{}
+		wg.Go(func() { // ends at the machine's timeout, or with ctx
+			defer func() { <-side }()
+			defer all[id].Close()
+			if _, err := all[id].Driver.Probe(ctx); err != nil {
+				faults[i] = fmt.Errorf("%s at %s: %w", id, all[id].address, err)
+			}
+		})
+	}
+	wg.Wait()
+	faults = slices.DeleteFunc(faults, func(err error) bool { return err == nil })
+	text := fmt.Sprintf("%d of %d answer", len(ids)-len(faults), len(ids))
+	if len(faults) == 0 {
+		return text, nil
+	}
+	for _, err := range faults[:min(len(faults), checkNamed)] {
+		text += "; " + err.Error()
+	}
+	return "", fixf(errors.New(text), "see that they answer, and that their logins are right")
 }
 
 // describe asks who the machine is and what it does.

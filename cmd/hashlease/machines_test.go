@@ -262,6 +262,15 @@ func TestMachineProbes_SayWhatAnswers(t *testing.T) {
 	if len(found) == 2 && (found[1].OK || !strings.Contains(found[1].Fix, away.Address)) {
 		t.Errorf("one that is away: %+v", found[1])
 	}
+	for i := range checkEach {
+		more := one
+		more.ID = fmt.Sprintf("a.m%d", i)
+		cfg.Workers = append(cfg.Workers, more)
+	}
+	found = tryAll(t.Context(), machineProbes(&cfg))
+	if len(found) != 1 || found[0].OK || !strings.HasPrefix(found[0].Found, "31 of 32 answer; a.2 at ") {
+		t.Errorf("many: %+v", found)
+	}
 	if n := m.Orders(); n > 0 {
 		t.Errorf("%d writes by a check", n)
 	}

@@ -54,7 +54,8 @@ func newProbed(p fleet.Probe, place float64) *probed {
 }
 
 // ask questions all machines that have an interface of their own, each in its turn, until ctx ends. Few
-// questions are on their way at a time; one that finds no place waits for the next round.
+// questions are on their way at a time; one that finds no place waits for the next look. A quarter of the places
+// is for machines in a dispatch alone.
 func (g *Governor) ask(ctx context.Context) {
 	if len(g.probes) == 0 {
 		return
@@ -85,6 +86,10 @@ func (g *Governor) askDue(ctx context.Context, from int, places chan struct{}, w
 		at := (from + i) % len(g.probes)
 		p := g.probes[at]
 		if !p.due(now, &g.cfg) {
+			continue
+		}
+		if !p.wasEager && len(places) >= cap(places)-cap(places)/4 {
+			p.dueAt = now // a hall that does not answer leaves room for those in a dispatch
 			continue
 		}
 		select {
