@@ -132,7 +132,7 @@ func machineProbes(cfg *config.Config) []probe {
 		case many:
 			kinds[m.kind] = append(kinds[m.kind], id)
 		default:
-			out = append(out, probe{"device of " + cfg.Workers[i].ID, func(ctx context.Context) (string, error) {
+			out = append(out, probe{"device of " + string(id), func(ctx context.Context) (string, error) {
 				defer m.Close()
 				return m.describe(ctx)
 			}})

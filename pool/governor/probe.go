@@ -54,8 +54,8 @@ func newProbed(p fleet.Probe, place float64) *probed {
 }
 
 // ask questions all machines that have an interface of their own, each in its turn, until ctx ends. Few
-// questions are on their way at a time; one that finds no place waits for the next look. A quarter of the places
-// is for machines in a dispatch alone.
+// questions are on their way at a time; one that finds no place waits for the next look. A quarter of the
+// places is for machines in a dispatch alone.
 func (g *Governor) ask(ctx context.Context) {
 	if len(g.probes) == 0 {
 		return
