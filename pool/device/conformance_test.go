@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -218,7 +219,8 @@ func newBench(t *testing.T, s stand) *bench {
 	}
 	b := &bench{T: t, stand: s, machine: devicetest.NewMachine(s.facts, rig, pools...)}
 	b.before, _ = b.machine.Pools()
-	gate, err := device.NewGate([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, 8)
+	// One place: a driver that wants a second connection waits for ever.
+	gate, err := device.NewGate([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -532,6 +534,21 @@ func TestDrivers_LogIn(t *testing.T) {
 		if !errors.Is(err, want) || secret != "" && strings.Contains(err.Error(), secret) {
 			b.Errorf("a refused login: %v, want %v without the password", err, want)
 		}
+	})
+}
+
+// Many may ask at a time; the machine hears one after the other, over one connection.
+func TestDrivers_TakeTurns(t *testing.T) {
+	conform(t, func(b *bench) {
+		var wg sync.WaitGroup
+		for range 8 {
+			wg.Go(func() {
+				if _, err := b.driver.Probe(b.Context()); err != nil {
+					b.Error(err)
+				}
+			})
+		}
+		wg.Wait()
 	})
 }
 

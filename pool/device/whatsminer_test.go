@@ -38,7 +38,7 @@ func TestWhatsMinerV3_DoesWhatItsFirmwareCan(t *testing.T) {
 // Watts that are not kept are an error, not a reduction that nobody sees.
 func TestWhatsMinerV3_ReadsBack(t *testing.T) {
 	b := newBench(t, standOf(t, "whatsminer-v3", func(m *devicetest.Machine) server {
-		return &devicetest.WhatsMinerV3{Machine: m, User: "super", Password: "hunter2"}
+		return &devicetest.WhatsMinerV3{Machine: m, User: "super", Password: "hunter2", Beats: true}
 	}))
 	b.until("mining", mining)
 	b.machine.Fail(devicetest.Defects{Deaf: true})

@@ -17,8 +17,9 @@ import (
 //	estats: Key[value] within   captures of an A1246, an A1346 and a Q: PS[error, control volts, hash volts,
 //	"MM ID0", SYSTEMSTATU,      amperes, watts out, volts set, watts in]; asleep PS[0 1198 0 0 0 1393 11],
 //	SoftOFF                     Work: In Idle and SoftOFF[5]
-//	ascset 0,softoff,1:TIME     power.md 1.1 and the same captures: status I, code 118, "ASC 0 set info:
-//	ascset 0,softon,1:TIME      success softoff:TIME"; TIME is Unix time by the machine's clock
+//	ascset 0,softoff,1:TIME     power.md 1.1; TIME is Unix time by the machine's clock. A capture of a Q has
+//	ascset 0,softon,1:TIME      status I, code 118, "ASC 0 set info: success softoff:TIME", which is Old;
+//	                            the backend avalon_a of 2026 expects S and "ASC 0 set OK"
 //	softon may hang up          256foundation/asic-rs, avalon_a, its remark
 //	one thread                  Canaan's A10 API manual, summary
 type Avalon struct {
@@ -26,7 +27,7 @@ type Avalon struct {
 	Skew    time.Duration // of its clock, which is wrong where there is no time server
 	Hurry   float64       // by what waits for a moment are shortened; 1 if 0
 	Mute    bool          // it hangs up at a softon
-	Old     bool          // its supply does not say what it takes from the wall
+	Old     bool          // its supply does not say what it takes from the wall, and a moment is repeated
 
 	mu    sync.Mutex
 	timer *time.Timer
@@ -68,6 +69,11 @@ func (a *Avalon) answer(ask cgAsk) map[string]any {
 		return a.reply("S", 70, "CGMiner stats", "STATS", map[string]any{
 			"STATS": 0, "ID": "AVA100", "MM Count": 1, "Elapsed": int64(s.Uptime / time.Second),
 			"MM ID0": a.figures(s),
+		})
+	case "devs":
+		return a.reply("S", 9, "1 ASC(s)", "DEVS", map[string]any{
+			"ASC": 0, "Name": "AVALON", "ID": 0, "Enabled": "Y", "Status": "Alive",
+			"MHS 1m": float64(s.Hashrate) / 1e6, "MHS av": float64(s.Hashrate) / 1e6,
 		})
 	case "pools":
 		return a.reply("S", 7, "Pool(s)", "POOLS", a.Machine.cgPools(true)...)
@@ -124,5 +130,8 @@ func (a *Avalon) order(parameter string) map[string]any {
 	}
 	a.timer = time.AfterFunc(max(wait, 0), func() { a.Machine.obey(mode, 0) })
 	a.Machine.count()
-	return a.reply("I", 118, "ASC 0 set info: success "+part[1]+":"+text, "")
+	if a.Old {
+		return a.reply("I", 118, "ASC 0 set info: success "+part[1]+":"+text, "")
+	}
+	return a.reply("S", 119, "ASC 0 set OK", "")
 }

@@ -16,7 +16,8 @@ import (
 //
 //	version, config, summary,  captures of an S19k Pro (256foundation/asic-rs, luxminer, test/json/v1)
 //	power, pools, temps,
-//	events, profiles
+//	events, profiles, stats,
+//	devs, fans
 //	session, logon, logoff     docs.luxor.tech, API, Sessions: one at a time, a minute after its last use
 //	curtail                    docs.luxor.tech, API, curtail: sleep turns boards and supply off and survives
 //	                           a restart; code 335
@@ -87,17 +88,45 @@ func (l *LuxOS) read(command string) map[string]any {
 		}
 		return cgReply(l.by(), 357, "Miner Events", "EVENTS", list...)
 	case "profiles":
-		var list []any
-		for _, p := range luxProfiles(s) {
-			list = append(list, map[string]any{
-				"Profile Name": p.name, "Step": fmt.Sprint(p.step), "Watts": p.watts,
-				"Hashrate": math.Round(float64(p.hashrate)/1e11) / 10, "IsDynamic": true, "IsTuned": false,
-				"Frequency": p.megahertz, "Voltage": 13.2,
+		return l.profiles(s)
+	}
+	return l.readMore(command, s)
+}
+
+// readMore answers what others ask for.
+func (l *LuxOS) readMore(command string, s BodyState) map[string]any {
+	elapsed, gh := int64(s.Uptime/time.Second), float64(s.Hashrate)/1e9
+	switch command {
+	case "stats":
+		return cgReply(l.by(), 70, "LUXminer stats", "STATS",
+			map[string]any{"Miner": l.Machine.Facts.Version, "Type": l.Machine.Facts.Model},
+			map[string]any{
+				"STATS": 0, "ID": "BTM_SOC0", "Elapsed": elapsed, "GHS 5s": gh, "GHS av": gh,
 			})
-		}
-		return cgReply(l.by(), 323, "List profiles", "PROFILES", list...)
+	case "devs":
+		return cgReply(l.by(), 9, "1 ASC(s)", "DEVS", map[string]any{
+			"ASC": 0, "ID": 0, "Enabled": "Y", "Status": "Alive", "Device Elapsed": elapsed,
+			"MHS 5s": gh * 1e3, "MHS av": gh * 1e3, "Profile": l.profile(s).name,
+			"Nominal MHS": float64(l.profile(s).hashrate) / 1e6, "IsRamping": s.Moving,
+		})
+	case "fans":
+		return cgReply(l.by(), 202, "1 Fan(s)", "FANS", map[string]any{
+			"FAN": "FAN1", "ID": 0, "RPM": 1920, "Speed": 20,
+		})
 	}
 	return cgRefusal(l.by(), 14, "Invalid command")
+}
+
+func (l *LuxOS) profiles(s BodyState) map[string]any {
+	var list []any
+	for _, p := range luxProfiles(s) {
+		list = append(list, map[string]any{
+			"Profile Name": p.name, "Step": fmt.Sprint(p.step), "Watts": p.watts,
+			"Hashrate": math.Round(float64(p.hashrate)/1e11) / 10, "IsDynamic": true, "IsTuned": false,
+			"Frequency": p.megahertz, "Voltage": 13.2,
+		})
+	}
+	return cgReply(l.by(), 323, "List profiles", "PROFILES", list...)
 }
 
 func (l *LuxOS) config(s BodyState) map[string]any {

@@ -24,7 +24,7 @@ import (
 //	AES-256-ECB with zeros behind, base64         buywhatsminer.com and hhc26.github.io have them
 //	power_off, power_on, adjust_power_limit       the same, and the table of power.md 1.1
 //	summary, pools, status, get_version,          captures of an M50 (256foundation/asic-rs, whatsminer,
-//	get_error_code                                test/json/v2); devdetails: the same library's firmware.rs
+//	get_error_code, get_miner_info                test/json/v2); devdetails: the same library's firmware.rs
 //
 // A token is good for 30 minutes. A limit restarts the mining and is kept. "command" is taken for "cmd".
 // While it is off there is no summary and there are no pools.
@@ -54,6 +54,13 @@ type wm2Request struct {
 	Limit   string `json:"power_limit"`
 }
 
+func (r *wm2Request) name() string {
+	if r.Command != "" {
+		return r.Command
+	}
+	return r.Old
+}
+
 func (w *WhatsMinerV2) answer(request []byte) []byte {
 	var ask wm2Request
 	if json.Unmarshal(request, &ask) != nil {
@@ -62,10 +69,7 @@ func (w *WhatsMinerV2) answer(request []byte) []byte {
 	if ask.Sealed != "" {
 		return w.write(ask.Sealed)
 	}
-	if ask.Command == "" {
-		ask.Command = ask.Old
-	}
-	return w.read(ask.Command)
+	return w.read(ask.name())
 }
 
 func wm2Reply(status string, code int, msg any) []byte {
@@ -88,6 +92,8 @@ func (w *WhatsMinerV2) read(command string) []byte {
 			"mineroff": fmt.Sprint(s.Mode == fleet.Paused), "mineroff_reason": "", "power_mode": "normal",
 			"power_limit_set": w.limit(), "hash_percent": "0", "FirmwareVersion": f.Version,
 		})
+	case "get_miner_info":
+		return wm2Reply("S", 131, map[string]any{"mac": f.MAC, "hostname": f.Host, "ledstat": "auto"})
 	case "get_error_code":
 		code := map[string]any{"218": "2024-06-15 10:30:00"}
 		return wm2Reply("S", 131, map[string]any{"error_code": []any{code}})
@@ -192,7 +198,7 @@ func (w *WhatsMinerV2) seal(b []byte) []byte {
 
 func (w *WhatsMinerV2) order(ask wm2Request) []byte {
 	s := w.Machine.Body.State()
-	switch ask.Command {
+	switch ask.name() {
 	case "power_off":
 		w.Machine.Order(fleet.Paused, 0)
 	case "power_on":

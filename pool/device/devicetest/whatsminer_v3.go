@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"sync"
 	"time"
 
@@ -32,6 +33,7 @@ type WhatsMinerV3 struct {
 	Old            bool // API 3.0.2: no watts
 	Locked         bool // its API is switched to reading only
 	Fast           bool // fast boot is enabled
+	Beats          bool // it sends heartbeats
 
 	mu      sync.Mutex
 	salts   int
@@ -70,8 +72,11 @@ func (w *WhatsMinerV3) talk(conn net.Conn) {
 		if !ok {
 			continue
 		}
-		beat := make([]byte, 4) // one before each answer, as may happen
-		frame := append(binary.LittleEndian.AppendUint32(beat, uint32(len(reply))), reply...)
+		var frame []byte
+		if w.Beats {
+			frame = make([]byte, 4)
+		}
+		frame = append(binary.LittleEndian.AppendUint32(frame, uint32(len(reply))), reply...)
 		if _, err := conn.Write(frame); err != nil {
 			return
 		}
@@ -92,14 +97,27 @@ func (w *WhatsMinerV3) answer(body []byte) []byte {
 	case "get.miner.setting":
 		return wm3Reply(ask.Command, 0, w.setting(s))
 	case "get.miner.status":
-		if param != "summary" && param != "pools" && param != "summary+pools" {
-			return wm3Reply(ask.Command, -2, "invalid command")
-		}
-		return wm3Reply(ask.Command, 0, w.status(s))
+		return w.parts(param, s)
 	case "set.miner.service", "set.miner.power":
 		return w.order(ask, s)
 	}
 	return wm3Reply(ask.Command, -2, "invalid command")
+}
+
+// parts answers those parts of the status that were asked for, with "+" between.
+func (w *WhatsMinerV3) parts(param string, s BodyState) []byte {
+	all, out := w.status(s), map[string]any{}
+	for part := range strings.SplitSeq(param, "+") {
+		switch part {
+		case "summary", "pools", "edevs":
+			if v := all[part]; v != nil {
+				out[part] = v
+			}
+		default:
+			return wm3Reply("get.miner.status", -2, "invalid command")
+		}
+	}
+	return wm3Reply("get.miner.status", 0, out)
 }
 
 func wm3Reply(command string, code int, msg any) []byte {
@@ -177,6 +195,9 @@ func (w *WhatsMinerV3) status(s BodyState) map[string]any {
 	}
 	return map[string]any{
 		"pools": pools,
+		"edevs": []any{map[string]any{
+			"id": 0, "status": "alive", "chip-temp-max": 82.0, "hash-realtime": float64(s.Hashrate) / 1e12,
+		}},
 		"summary": map[string]any{
 			"elapsed": int64(s.Uptime / time.Second), "power-realtime": float64(w.Machine.Reported()),
 			"hash-realtime": float64(s.Hashrate) / 1e12, "up-freq-finish": tuned,
