@@ -47,6 +47,7 @@ type Governor struct {
 	limits   []Limit // from outside, those that are over too
 	seq      uint64  // of proofs and capacities
 	sending  int     // orders on their way
+	due      dueList // who is told next
 	sends    sync.WaitGroup
 	counts   struct{ orders, refreshes, failures uint64 }
 	events   eventRing
@@ -105,6 +106,7 @@ func New(ctx context.Context, cfg Config) (*Governor, error) {
 			w.feeder.site.limited = append(w.feeder.site.limited, w)
 		}
 		w.hang()
+		w.place = i
 		g.workers = append(g.workers, w)
 		g.byWorker[w.ID] = w
 	}
@@ -166,18 +168,21 @@ func (g *Governor) Run(ctx context.Context) error {
 	due := time.NewTimer(time.Hour)
 	defer due.Stop()
 	for {
+		looked := false
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
+			looked = true
 			g.step(time.Now())
 		case <-g.poke:
+			looked = true
 			g.unrest()
 			g.step(time.Now())
 		case <-g.nudge:
 		case <-due.C:
 		}
-		due.Reset(g.dispatch(ctx, time.Now()))
+		due.Reset(g.dispatch(ctx, time.Now(), looked))
 		g.tell(ctx)
 	}
 }

@@ -251,42 +251,6 @@ func (w *worker) mark(now time.Time) {
 	}
 }
 
-// dispatch starts the sends that are due, reductions first, and says when to look again.
-func (g *Governor) dispatch(ctx context.Context, now time.Time) time.Duration {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	next := time.Hour
-	for _, reductions := range []bool{true, false} {
-		for _, w := range g.workers {
-			if w.reduced() != reductions {
-				continue
-			}
-			wait, ok := g.sendDue(w, now)
-			switch {
-			case !ok:
-			case wait > 0:
-				next = min(next, wait)
-			case g.sending < g.cfg.Sends:
-				g.send(ctx, w, now)
-			}
-		}
-	}
-	return next
-}
-
-// sendDue says in how long the worker is to be told something, or told again.
-func (g *Governor) sendDue(w *worker, now time.Time) (time.Duration, bool) {
-	switch {
-	case !w.ordered(), w.sending, w.actuator == nil, w.feeder.arm != fleet.Act:
-		return 0, false
-	case !w.acked:
-		return max(w.dueAt.Sub(now), w.retryAt.Sub(now), 0), true
-	case w.reduced():
-		return max(w.touchedAt.Add(g.cfg.ValidFor/3).Sub(now), w.retryAt.Sub(now), 0), true
-	}
-	return 0, false
-}
-
 // send tells one device, without waiting for it.
 func (g *Governor) send(ctx context.Context, w *worker, now time.Time) {
 	sp, a, links := w.order, w.actuator, w.links
@@ -334,6 +298,7 @@ func (g *Governor) sent(w *worker, sp fleet.Setpoint, ack fleet.Ack, err error) 
 		err = fmt.Errorf("device acknowledged command %d, not %d", ack.Command, sp.Command)
 	}
 	current := sp.Command == w.order.Command
+	g.due.ended = append(g.due.ended, w)
 	if g.cfg.Audit != nil && (err != nil || !current || !w.acked) { // not every refresh
 		g.noteSent(w, &sp, ack, err)
 	}

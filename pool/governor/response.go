@@ -28,6 +28,18 @@ type Response struct {
 	Samples  []ResponseSample `json:"samples,omitempty"` // oldest first
 	Orders   uint64           `json:"orders,omitempty"`  // reductions that were judged
 	Failures uint64           `json:"failures,omitempty"`
+
+	changes uint64 // of Samples
+	last    quantiles
+}
+
+// quantiles are what samples came to, for as long as the same ones count: a look a second need not sort
+// them again.
+type quantiles struct {
+	made    bool
+	changes uint64
+	stale   int // samples that counted no more
+	Measured
 }
 
 // ResponseSample is one measured answer: of a group of machines at the feeder's meter, or of one by its
@@ -81,7 +93,21 @@ func (r *Response) measured(oldest time.Time, prior float64) (m Measured, ok boo
 	if r == nil {
 		return m, false
 	}
-	m.ResponseKey, m.Orders, m.Failures = r.ResponseKey, r.Orders, r.Failures
+	stale := 0
+	for stale < len(r.Samples) && r.Samples[stale].At < oldest.Unix() {
+		stale++
+	}
+	if q := &r.last; !q.made || q.changes != r.changes || q.stale != stale {
+		*q = quantiles{made: true, changes: r.changes, stale: stale, Measured: r.bounds(oldest)}
+	}
+	failing := m.Failing
+	m = r.last.Measured
+	m.ResponseKey, m.Orders, m.Failures, m.Failing = r.ResponseKey, r.Orders, r.Failures, failing
+	return m, m.Samples > 0
+}
+
+// bounds are the quantiles of the fresh samples.
+func (r *Response) bounds(oldest time.Time) (m Measured) {
 	var byMeter, byWord, shed, back []float64
 	for _, s := range r.freshSamples(oldest) {
 		switch {
@@ -104,7 +130,7 @@ func (r *Response) measured(oldest time.Time, prior float64) (m Measured, ok boo
 	}
 	m.Samples, m.Freed = len(freed), freedBound(freed)
 	m.Shed, m.Return = seconds(timeBound(shed)), seconds(timeBound(back))
-	return m, len(freed) > 0
+	return m
 }
 
 func seconds(s float64) time.Duration {
@@ -133,6 +159,7 @@ func (r *Response) sample(s ResponseSample) {
 		r.Samples = slices.Delete(r.Samples, 0, len(r.Samples)-maxSamples+1)
 	}
 	r.Samples = append(r.Samples, s)
+	r.changes++
 }
 
 // Responses are all measured answers, by model and firmware.

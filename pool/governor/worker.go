@@ -25,6 +25,7 @@ type worker struct {
 	fleet.Worker
 	most      unit.Watts // its full power
 	feeder    *feeder
+	place     int            // among all workers
 	above     []*branch      // PDUs below the feeder, and what the feeder hangs on
 	outOfBand fleet.Actuator // nil: the session's
 	probe     *probed        // nil: it has no interface of its own that we speak

@@ -14,14 +14,18 @@ type Config struct {
 	Feeders int // of all sites
 	Span    time.Duration
 
-	// FaultEvery is the mean time between faults of one control domain on a site: a switch, a PDU, a meter, a
-	// tenant that overruns, the server. There is at most one at a time. 0: none.
+	// FaultEvery is the mean time between faults of one control domain on a site: a switch, a PDU, a
+	// meter, a tenant that overruns, the server. There is at most one at a time. 0: none.
 	FaultEvery time.Duration
 	// WideEvery is the same for faults beyond one domain; time past the allowance under them is
 	// reported by cause. 0: none.
 	WideEvery time.Duration
 	// ValidFor is the dead man of orders; long runs take a long one, or refreshes are most of the work.
 	ValidFor time.Duration
+
+	// Tick is how often the governor looks at everything; long runs take a longer one, as it is most of
+	// the work.
+	Tick time.Duration
 
 	// Defect changes what the governor is told, but not what is true: a check that cannot fail is none.
 	Defect func(*governor.Config)
@@ -38,6 +42,7 @@ func Short(seed uint64, workers int, span time.Duration) Config {
 	return Config{
 		Seed: seed, Workers: workers, Sites: 2, Feeders: max(3, workers/800), Span: span,
 		FaultEvery: 12 * time.Minute, WideEvery: 2 * time.Hour, ValidFor: 2 * time.Minute,
+		Tick:  time.Second,
 		Every: time.Hour,
 	}
 }

@@ -89,7 +89,7 @@ func (d *device) take(sp fleet.Setpoint) fleet.Ack {
 	}
 	was := d.last
 	d.last = sp
-	d.w.result.Orders++
+	d.w.result.note(now.Sub(d.w.began), &sp)
 	if was.Command > 0 && sp.Watts > was.Watts {
 		d.feeder.returned(now, float64(sp.Watts-was.Watts))
 	}

@@ -2,10 +2,13 @@ package simtest
 
 import (
 	"fmt"
+	"hash/fnv"
 	"maps"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/hashlease/hashlease/pool/fleet"
 )
 
 // Result is what was seen of the truth.
@@ -25,6 +28,7 @@ type Result struct {
 	Served       int            `json:"leases_served"`
 	Proofs       int            `json:"proofs"`
 	Orders       int            `json:"orders"`
+	Story        uint64         `json:"story"` // digest of all orders as they were obeyed, in order
 	Limits       int            `json:"limits"`
 	LimitSeconds int            `json:"limit_s"`      // under limits from outside, beyond their grace
 	LimitOver    int            `json:"limit_over_s"` // of these above the limit
@@ -33,6 +37,14 @@ type Result struct {
 	// Failed are what must not be, by kind; Failures are the first of them in words.
 	Failed   map[string]int `json:"failed"`
 	Failures []string       `json:"failures"`
+}
+
+// note counts an order that was obeyed, and takes it into the digest (FNV-1a).
+func (r *Result) note(at time.Duration, sp *fleet.Setpoint) {
+	r.Orders++
+	h := fnv.New64a()
+	_, _ = fmt.Fprint(h, r.Story, at, sp.Worker, sp.Command, sp.Mode, sp.Watts) // never fails
+	r.Story = h.Sum64()
 }
 
 // Err names what failed, with the seed that shows it again.

@@ -92,7 +92,7 @@ func (w *world) kill() error {
 func (w *world) config(s *server) governor.Config {
 	cfg := governor.DefaultConfig()
 	cfg.Registry, cfg.Term, cfg.Journal = s.registry, w.term, s.journal
-	cfg.Tick, cfg.MeterEvery = time.Second, time.Second
+	cfg.Tick, cfg.MeterEvery = w.cfg.Tick, time.Second
 	// No two things at one instant, or the scheduler would have a say in the story.
 	cfg.SendTimeout, cfg.Spread = 4987*time.Millisecond+1234, 297*time.Millisecond+567
 	cfg.ValidFor = w.cfg.ValidFor

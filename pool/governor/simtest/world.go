@@ -202,7 +202,7 @@ func (w *world) movePrice() {
 	p := math.Float64frombits(w.price.Load())
 	p *= math.Exp(0.02*w.rng.NormFloat64() + 0.05*math.Log(5e-13/p))
 	w.price.Store(math.Float64bits(p))
-	w.in(10*time.Minute, w.movePrice)
+	w.in(10*time.Minute+time.Duration(w.rng.IntN(1e9)), w.movePrice) // not at the instant of a look
 }
 
 // loop lets one event happen after the other, and looks at everything each second.
@@ -248,6 +248,9 @@ func (w *world) restart(ctx context.Context, killing, starting bool) error {
 	}
 	if starting {
 		w.starting = false
+		// Beside the instants at which it is looked at: of two things at one, the scheduler picks the
+		// first.
+		w.happen(time.Now().Add(101 * time.Millisecond))
 		return w.start(ctx)
 	}
 	return nil
