@@ -271,7 +271,7 @@ func meterProbes(cfg *config.Config) []probe {
 					continue // there is nothing to ask before miners are connected
 				}
 				out = append(out, probe{"meter " + m.Name(f.ID), func(ctx context.Context) (string, error) {
-					return checkMeter(ctx, &m)
+					return checkMeter(ctx, cfg, &m)
 				}})
 			}
 		}
@@ -280,8 +280,8 @@ func meterProbes(cfg *config.Config) []probe {
 }
 
 // checkMeter reads once.
-func checkMeter(ctx context.Context, m *config.Meter) (string, error) {
-	meter, err := openMeter(m, meterFor, maxReadingAge)
+func checkMeter(ctx context.Context, cfg *config.Config, m *config.Meter) (string, error) {
+	meter, err := openMeter(cfg, m, meterFor, maxReadingAge)
 	if err != nil {
 		return "", err
 	}
@@ -292,10 +292,14 @@ func checkMeter(ctx context.Context, m *config.Meter) (string, error) {
 	case errors.Is(err, device.ErrStale):
 		return "", fixf(err, "set the clocks of meter and server (NTP)")
 	case err != nil:
-		return "", fixf(err, "start the meter's interface, and compare the url with its own")
+		return "", fixf(err, "start the meter's interface, and compare url, paths and secret with its own")
 	}
-	if m.Modbus != "" {
-		return r.Watts.String() + ", compare with the meter's display", nil
+	found := r.Watts.String()
+	if m.Modbus != "" || m.JSON != nil {
+		found += ", compare with the meter's display"
 	}
-	return r.Watts.String(), nil
+	if r.Energy == 0 && (m.Modbus != "" || m.JSON != nil && m.JSON.Time == "") {
+		found += "; it has no time and no counter: its machines' words alone would show that it stands still"
+	}
+	return found, nil
 }

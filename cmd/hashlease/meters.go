@@ -11,9 +11,15 @@ import (
 )
 
 // openMeter is what reads one configured branch by the network.
-func openMeter(m *config.Meter, timeout, maxAge time.Duration) (fleet.Meter, error) {
+func openMeter(cfg *config.Config, m *config.Meter, timeout, maxAge time.Duration) (fleet.Meter, error) {
 	if m.Modbus == "" {
-		return device.NewHTTPMeter(device.HTTPMeterConfig{URL: m.URL, Timeout: timeout, MaxAge: maxAge})
+		h := m.HTTP()
+		h.Timeout, h.MaxAge = timeout, maxAge
+		var err error
+		if h.Secret, err = cfg.MeterSecret(m); err != nil {
+			return nil, err
+		}
+		return device.NewHTTPMeter(h)
 	}
 	registers, err := m.RegisterMap()
 	if err != nil {
@@ -33,7 +39,7 @@ func (s *server) meters(registry *fleet.Registry, workers []fleet.Worker) (list 
 				if m.Devices {
 					one.Words, one.Suffices = true, m.DevicesSuffice
 					one.Meter = sumOf(f.ID, registry, workers)
-				} else if one.Meter, err = openMeter(&m, 0, 0); err != nil {
+				} else if one.Meter, err = openMeter(s.cfg, &m, 0, 0); err != nil {
 					return nil, fmt.Errorf("meter %s: %w", one.Name, err)
 				}
 				list = append(list, one)

@@ -34,7 +34,10 @@ var (
 
 // HTTPMeterConfig is what an HTTPMeter is made from.
 type HTTPMeterConfig struct {
-	URL     string        // http or https
+	URL     string        // http or https, without a user and a password
+	Layout  *JSONLayout   // where the answer has its numbers; nil: the plain layout of DecodeReading
+	Header  string        // that Secret is sent in; Authorization if empty
+	Secret  string        // the header's value; empty: none is sent. It is never shown
 	Timeout time.Duration // for one read, body included; 1 s if 0
 	MaxAge  time.Duration // how old a reading may be by its own time; 3 s if 0
 }
@@ -44,13 +47,47 @@ type HTTPMeterConfig struct {
 //	{"watts": 98000, "energy_joules": 123456789, "time": "2026-03-01T12:00:00.25Z"}
 //
 // watts is the power now, 0 or more; energy_joules counts up since the meter was installed and may be
-// left out; time is when it was measured, RFC 3339 with a zone. See docs/device.md.
+// left out; time is when it was measured, RFC 3339 with a zone. A JSONLayout reads any other JSON. See
+// docs/device.md.
 type HTTPMeter struct {
 	cfg    HTTPMeterConfig
 	client *http.Client
 }
 
 var _ fleet.Meter = (*HTTPMeter)(nil)
+
+// Validate lists every fault at once. None shows the secret, nor what a URL may hold of one.
+func (c *HTTPMeterConfig) Validate() error {
+	var errs []error
+	fault := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	u, err := url.Parse(c.URL)
+	switch {
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
+		fault("url: http://host/path or https://host/path is accepted")
+	case u.User != nil:
+		fault("url: it has a user or a password: a header from a file of its own is accepted")
+	}
+	if !validHeader(c.Header) {
+		fault("header %.40q: a header's name of up to %d letters, digits and dashes is accepted",
+			c.Header, maxHeader)
+	}
+	if c.Header != "" && c.Secret == "" {
+		fault("header: it is accepted only with what to send in it")
+	}
+	if !validSecret(c.Secret) {
+		fault("secret for the header: one line of up to %d printable ASCII characters is accepted", MaxSecret)
+	}
+	if c.Timeout < 0 || c.Timeout > time.Minute {
+		fault("timeout is %v: above 0, at most 1m is accepted", c.Timeout)
+	}
+	if c.MaxAge < 0 || c.MaxAge > 10*time.Minute {
+		fault("max age is %v: above 0, at most 10m is accepted", c.MaxAge)
+	}
+	if c.Layout != nil {
+		errs = append(errs, c.Layout.Validate())
+	}
+	return errors.Join(errs...)
+}
 
 // NewHTTPMeter checks the configuration; it does not connect.
 func NewHTTPMeter(cfg HTTPMeterConfig) (*HTTPMeter, error) {
@@ -60,16 +97,11 @@ func NewHTTPMeter(cfg HTTPMeterConfig) (*HTTPMeter, error) {
 	if cfg.MaxAge == 0 {
 		cfg.MaxAge = 3 * time.Second
 	}
-	u, err := url.Parse(cfg.URL)
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("meter url: %w", err)
-	case u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
-		return nil, fmt.Errorf("meter url %q: http://host/path or https://host/path is accepted", cfg.URL)
-	case cfg.Timeout < 0 || cfg.Timeout > time.Minute:
-		return nil, fmt.Errorf("meter timeout is %v: above 0, at most 1m is accepted", cfg.Timeout)
-	case cfg.MaxAge < 0 || cfg.MaxAge > 10*time.Minute:
-		return nil, fmt.Errorf("meter max age is %v: above 0, at most 10m is accepted", cfg.MaxAge)
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if cfg.Header == "" {
+		cfg.Header = "Authorization"
 	}
 	return &HTTPMeter{cfg: cfg, client: &http.Client{
 		Timeout: cfg.Timeout,
@@ -88,32 +120,61 @@ func NewHTTPMeter(cfg HTTPMeterConfig) (*HTTPMeter, error) {
 
 // Read asks the meter once.
 func (m *HTTPMeter) Read(ctx context.Context) (fleet.Reading, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, m.cfg.URL, nil)
-	if err != nil {
-		return fleet.Reading{}, fmt.Errorf("asking the meter: %w", err)
-	}
-	req.Header.Set("Accept", "application/json")
-	resp, err := m.client.Do(req)
-	if err != nil {
-		return fleet.Reading{}, fmt.Errorf("asking the meter: %w", err)
-	}
-	defer func() { _ = resp.Body.Close() }()
-	if resp.StatusCode != http.StatusOK {
-		return fleet.Reading{}, fmt.Errorf("%w: status %d, 200 is accepted", ErrReading, resp.StatusCode)
-	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, MaxReading+1))
-	if err != nil {
-		return fleet.Reading{}, fmt.Errorf("reading the meter's answer: %w", err)
-	}
-	r, err := DecodeReading(body)
+	body, err := m.ask(ctx)
 	if err != nil {
 		return fleet.Reading{}, err
 	}
-	if age := time.Since(r.At); age > m.cfg.MaxAge || age < -m.cfg.MaxAge {
+	now, r := time.Now(), fleet.Reading{}
+	if m.cfg.Layout == nil {
+		r, err = DecodeReading(body)
+	} else {
+		r, err = m.cfg.Layout.Decode(body, now)
+	}
+	if err != nil {
+		return fleet.Reading{}, err
+	}
+	if age := now.Sub(r.At); age > m.cfg.MaxAge || age < -m.cfg.MaxAge {
 		return fleet.Reading{}, fmt.Errorf("%w: measured %v ago, at most %v is accepted",
 			ErrStale, age.Round(time.Millisecond), m.cfg.MaxAge)
 	}
 	return r, nil
+}
+
+// ask is the body of an answer with status 200, of any length up to a byte more than is accepted.
+func (m *HTTPMeter) ask(ctx context.Context) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, m.cfg.URL, nil)
+	if err != nil {
+		return nil, fmt.Errorf("asking the meter: %w", bare(err))
+	}
+	req.Header.Set("Accept", "application/json")
+	if m.cfg.Secret != "" {
+		req.Header.Set(m.cfg.Header, m.cfg.Secret)
+	}
+	resp, err := m.client.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("asking the meter: %w", bare(err))
+	}
+	defer func() { _ = resp.Body.Close() }()
+	switch {
+	case resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden:
+		return nil, fmt.Errorf("%w: status %d: the meter wants another credential",
+			ErrReading, resp.StatusCode)
+	case resp.StatusCode != http.StatusOK:
+		return nil, fmt.Errorf("%w: status %d, 200 is accepted", ErrReading, resp.StatusCode)
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, m.most()+1))
+	if err != nil {
+		return nil, fmt.Errorf("reading the meter's answer: %w", err)
+	}
+	return body, nil
+}
+
+// most is how long an answer may be.
+func (m *HTTPMeter) most() int64 {
+	if m.cfg.Layout == nil {
+		return MaxReading
+	}
+	return MaxMeterJSON
 }
 
 // Close lets go of idle connections.

@@ -118,10 +118,10 @@ func TestHTTPMeter_ShowsFrozenTimeAsItIs(t *testing.T) {
 // Ensure that a faulty configuration is refused with the field's name.
 func TestNewHTTPMeter_RefusesFaultyConfig(t *testing.T) {
 	for want, cfg := range map[string]device.HTTPMeterConfig{
-		"url":     {URL: "ftp://x/"},
-		"url \"m": {URL: "meter"},
-		"timeout": {URL: "http://x/", Timeout: time.Hour},
-		"max age": {URL: "http://x/", MaxAge: -1},
+		"url":       {URL: "ftp://x/"},
+		"url: http": {URL: "meter"},
+		"timeout":   {URL: "http://x/", Timeout: time.Hour},
+		"max age":   {URL: "http://x/", MaxAge: -1},
 	} {
 		if _, err := device.NewHTTPMeter(cfg); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%+v: error %v does not say %q", cfg, err, want)

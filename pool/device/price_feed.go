@@ -1,9 +1,7 @@
 package device
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,8 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -22,9 +18,8 @@ import (
 
 // Bounds of a price feed.
 const (
-	MaxPrice     = 1 << 20 // bytes of an answer that are read
-	MaxPricePath = 200     // bytes of a path into an answer
-	msatPerBTC   = 1e11
+	MaxPrice   = 1 << 20 // bytes of an answer that are read
+	msatPerBTC = 1e11
 )
 
 // ErrPrice says that an answer is no price as configured.
@@ -112,9 +107,9 @@ func (s *PriceSource) validate(prefix string) error {
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		errs = append(errs, fmt.Errorf("%surl: http://host/path or https://host/path is accepted", prefix))
 	}
-	if len(s.Path) > MaxPricePath || s.Path != "" && strings.Contains("."+s.Path+".", "..") {
+	if !validPath(s.Path) {
 		errs = append(errs, fmt.Errorf("%spath %.40q: up to %d bytes of names and places with single dots "+
-			"between are accepted, as data.0.price", prefix, s.Path, MaxPricePath))
+			"between are accepted, as data.0.price", prefix, s.Path, maxPath))
 	}
 	if math.IsNaN(s.Scale) || math.Abs(s.Scale) > 1e12 {
 		errs = append(errs, fmt.Errorf("%sscale is %v: up to 1e12 is accepted", prefix, s.Scale))
@@ -225,55 +220,16 @@ func DecodePrice(b []byte, s *PriceSource) (float64, error) {
 	if len(b) > MaxPrice {
 		return 0, fmt.Errorf("%w: more than %d bytes", ErrPrice, MaxPrice)
 	}
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.UseNumber()
-	var v any
-	if err := d.Decode(&v); err != nil {
+	v, err := decodeJSON(b)
+	if err != nil {
 		return 0, fmt.Errorf("%w: %w", ErrPrice, err)
 	}
-	if s.Path != "" {
-		for part := range strings.SplitSeq(s.Path, ".") {
-			next, ok := child(v, part)
-			if !ok {
-				return 0, fmt.Errorf("%w: there is no %q of path %q in the answer", ErrPrice, part, s.Path)
-			}
-			v = next
-		}
-	}
-	text := ""
-	switch n := v.(type) {
-	case json.Number:
-		text = n.String()
-	case string:
-		text = strings.TrimSpace(n)
-	default:
-		return 0, fmt.Errorf("%w: what is at path %q is no number", ErrPrice, s.Path)
-	}
-	f, err := strconv.ParseFloat(text, 64)
-	if err != nil || math.IsNaN(f) || math.IsInf(f, 0) {
-		return 0, fmt.Errorf("%w: %.40q at path %q is no number", ErrPrice, text, s.Path)
+	f, err := numberAt(v, s.Path)
+	if err != nil {
+		return 0, fmt.Errorf("%w: %w", ErrPrice, err)
 	}
 	if s.Scale != 0 {
 		f *= s.Scale
 	}
 	return f, nil
-}
-
-// child is a member of an object, or an element of an array: "-1" is the last.
-func child(v any, part string) (any, bool) {
-	switch v := v.(type) {
-	case map[string]any:
-		next, ok := v[part]
-		return next, ok
-	case []any:
-		i, err := strconv.Atoi(part)
-		if i < 0 {
-			i += len(v)
-		}
-		if err != nil || i < 0 || i >= len(v) {
-			return nil, false
-		}
-		return v[i], true
-	}
-	return nil, false
 }

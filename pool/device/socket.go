@@ -1,7 +1,6 @@
 package device
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -132,20 +131,12 @@ func openHTTPSocket(cfg Config) (Driver, error) {
 
 // textAt is a string, a number or a boolean in JSON, as text.
 func textAt(b []byte, path string) (string, error) {
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.UseNumber()
-	var v any
-	if err := d.Decode(&v); err != nil {
-		return "", fmt.Errorf("%w: %w", ErrAnswer, err)
+	v, err := decodeJSON(b)
+	if err == nil {
+		v, err = follow(v, path)
 	}
-	if path != "" {
-		for part := range strings.SplitSeq(path, ".") {
-			next, ok := child(v, part)
-			if !ok {
-				return "", fmt.Errorf("%w: there is no %q of path %q", ErrAnswer, part, path)
-			}
-			v = next
-		}
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", ErrAnswer, err)
 	}
 	switch v := v.(type) {
 	case string:

@@ -75,7 +75,13 @@ func full() config.Config {
 			TrustDeclared: true, SpareDomain: new(bool), Heat: 5 * unit.Kilowatt,
 			Meters: []config.Meter{
 				{Role: fleet.Total, URL: "http://127.0.0.1:9100/n1/total"},
-				{Role: fleet.Tenant, Tenant: "acme", URL: "https://meter.example/acme"},
+				{
+					Role: fleet.Tenant, Tenant: "acme", URL: "https://meter.example/acme",
+					Header: "X-Key", SecretFile: "acme.key", JSON: &config.JSONLayout{
+						Watts: config.Paths{"e.0.p", "e.1.p"}, WattsUnit: "kW", Energy: config.Paths{"e.0.t"},
+						EnergyUnit: "Wh", Scale: -0.5, Time: "ts",
+					},
+				},
 				{Role: fleet.Base, Modbus: "192.0.2.7", Unit: 3, Map: "abb-b23"},
 				{
 					Role: fleet.Total, Modbus: "[2001:db8::1]:1502", Unit: 255,
@@ -256,6 +262,8 @@ func TestValidate_ListsEveryFault(t *testing.T) {
 			Role: fleet.Base, Modbus: "h:1",
 			Power: []config.Register{{Function: 5, Type: device.Int16, Scale: 1}},
 		},
+		{Role: fleet.Base, URL: "http://a:b@x", Header: "X-Key", JSON: &config.JSONLayout{}},
+		{Role: fleet.Base, Modbus: "h:1", Map: "abb-b23", SecretFile: "x"},
 	}
 	c.Workers[0].Model = "Antminer S1"
 	c.Simulation.HashScale = 2
@@ -290,7 +298,7 @@ func TestValidate_ListsEveryFault(t *testing.T) {
 		`node 1: url: http://host:port or https://host:port is accepted`,
 		`node node.example:8332: address: node.example:8332 is not on this machine: TLS`,
 		`node 3: password_file: given beside password`,
-		`feeder "n1" meter 1: url: "x": http://host:port/path`,
+		`feeder "n1" meter 1: url: http://host/path or`,
 		`feeder "n1" meter 1: tenant: "nobody" has no [[tenant]]`,
 		`feeder "n1" meter 2: 2 of url, modbus and devices are there: exactly one`,
 		`feeder "n1" meter 2: map: "abb": one of abb-b23, schneider-iem3000, or`,
@@ -298,6 +306,10 @@ func TestValidate_ListsEveryFault(t *testing.T) {
 		`feeder "n1" meter 3: unit, map, power and energy are accepted only with modbus`,
 		`feeder "n1" meter 4: devices_suffice is accepted only with devices`,
 		`feeder "n1" meter 5: power: function is 5: 3`,
+		`feeder "n1" meter 6: url: it has a user or a password`,
+		`feeder "n1" meter 6: header: it is accepted only with`,
+		`feeder "n1" meter 6: watts is missing`,
+		`feeder "n1" meter 7: json, header and secret_file are accepted only with url`,
 		`feeder "n1": arm act needs a meter with role total or mining`,
 		`worker "a.w1": model "Antminer S1" is not known and there is no curve`,
 		`feeder "n1": limit is 0 W`,

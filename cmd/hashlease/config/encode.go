@@ -26,6 +26,7 @@ var encoder = template.Must(template.New("config.toml").Funcs(template.FuncMap{
 
 	"register": writeRegister,
 	"socket":   writeSocket,
+	"json":     writeJSON,
 }).Parse(layout))
 
 // Encode writes the configuration with comments. Decode reads the same back.
@@ -67,6 +68,34 @@ func writeRegister(v any) string {
 	}
 	return fmt.Sprintf("{function = %d, address = %d, type = %s, swapped = %v, scale = %s}",
 		r.Function, r.Address, quote(r.Type), r.Swapped, writeNumber(r.Scale))
+}
+
+// writeJSON writes an inline table with what is set of a layout.
+func writeJSON(l *JSONLayout) string {
+	var parts []string
+	for _, p := range []struct {
+		key, text string
+		list      []string
+	}{
+		{key: "watts", list: l.Watts},
+		{key: "watts_unit", text: l.WattsUnit},
+		{key: "energy", list: l.Energy},
+		{key: "energy_unit", text: l.EnergyUnit},
+		{key: "time", text: l.Time},
+	} {
+		switch {
+		case len(p.list) == 1:
+			parts = append(parts, p.key+" = "+quote(p.list[0]))
+		case len(p.list) > 1:
+			parts = append(parts, p.key+" = "+writeList(p.list))
+		case p.text != "":
+			parts = append(parts, p.key+" = "+quote(p.text))
+		}
+	}
+	if l.Scale != 0 {
+		parts = append(parts, "scale = "+writeNumber(l.Scale))
+	}
+	return "{" + strings.Join(parts, ", ") + "}"
 }
 
 // writeSocket writes an inline table with what is set of it.

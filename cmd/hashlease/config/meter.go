@@ -1,8 +1,8 @@
 package config
 
 import (
+	"errors"
 	"fmt"
-	"net/url"
 	"strings"
 
 	"github.com/hashlease/hashlease/pool/device"
@@ -15,6 +15,10 @@ type Meter struct {
 	Tenant string     `toml:"tenant"` // whose branch, for the role tenant
 	URL    string     `toml:"url"`
 
+	JSON       *JSONLayout `toml:"json"`        // what answers at URL look like; nil: the plain layout
+	Header     string      `toml:"header"`      // that the secret is sent in; empty: Authorization
+	SecretFile string      `toml:"secret_file"` // holds the header's value, for its owner's eyes alone
+
 	Modbus string     `toml:"modbus"` // HOST or HOST:PORT of a Modbus TCP device or gateway
 	Unit   uint8      `toml:"unit"`   // of the meter behind it
 	Map    string     `toml:"map"`    // a known make's registers; or Power and Energy
@@ -26,6 +30,40 @@ type Meter struct {
 	Devices bool `toml:"devices"`
 	// DevicesSuffice sells the feeder's watts by their words alone, without a meter of the whole.
 	DevicesSuffice bool `toml:"devices_suffice"`
+}
+
+// JSONLayout says where a meter's JSON has its numbers.
+type JSONLayout struct {
+	Watts      Paths   `toml:"watts"`
+	WattsUnit  string  `toml:"watts_unit"`
+	Energy     Paths   `toml:"energy"`
+	EnergyUnit string  `toml:"energy_unit"`
+	Scale      float64 `toml:"scale"` // of both; 0: 1
+	Time       string  `toml:"time"`  // path; empty: measured when the answer came
+}
+
+// Paths are ways to numbers that are summed. One alone may be written without a list.
+type Paths []string
+
+// UnmarshalTOML reads a string, or a list of strings.
+func (p *Paths) UnmarshalTOML(v any) error {
+	switch v := v.(type) {
+	case string:
+		*p = Paths{v}
+		return nil
+	case []any:
+		all := make(Paths, len(v))
+		for i := range v {
+			text, ok := v[i].(string)
+			if !ok {
+				return errors.New("a path, or a list of paths, is accepted")
+			}
+			all[i] = text
+		}
+		*p = all
+		return nil
+	}
+	return errors.New("a path, or a list of paths, is accepted")
 }
 
 // Register is where a meter keeps one number.
@@ -76,7 +114,7 @@ func (v *validation) meterAt(name string, m *Meter) {
 	if kinds != 1 {
 		v.faultf("%s: %d of url, modbus and devices are there: exactly one is accepted", name, kinds)
 	}
-	v.meterURL(name, m.URL)
+	v.meterURL(name, m)
 	if m.DevicesSuffice && !m.Devices {
 		v.faultf("%s: devices_suffice is accepted only with devices", name)
 	}
@@ -86,10 +124,50 @@ func (v *validation) meterAt(name string, m *Meter) {
 	v.meterRegisters(name, m)
 }
 
-func (v *validation) meterURL(name, text string) {
-	if u, err := url.Parse(text); text != "" &&
-		(err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "") {
-		v.faultf("%s: url: %q: http://host:port/path or https://... is accepted", name, text)
+// HTTP is the meter as pool/device takes it, without the secret.
+func (m *Meter) HTTP() device.HTTPMeterConfig {
+	c := device.HTTPMeterConfig{URL: m.URL, Header: m.Header}
+	if m.JSON != nil {
+		c.Layout = &device.JSONLayout{
+			Watts: m.JSON.Watts, WattsUnit: m.JSON.WattsUnit, Energy: m.JSON.Energy,
+			EnergyUnit: m.JSON.EnergyUnit, Scale: m.JSON.Scale, Time: m.JSON.Time,
+		}
+	}
+	return c
+}
+
+// MeterSecret is what a meter is sent in its header; empty if it is sent none.
+func (c *Config) MeterSecret(m *Meter) (string, error) {
+	if m.SecretFile == "" {
+		return "", nil
+	}
+	text, err := readPrivate(c.Path(m.SecretFile))
+	if err != nil {
+		return "", fmt.Errorf("secret_file: %w", err)
+	}
+	text = strings.TrimSpace(text)
+	if text == "" {
+		return "", fmt.Errorf("secret_file: %s is empty: the header's value is accepted",
+			c.Path(m.SecretFile))
+	}
+	return text, nil
+}
+
+func (v *validation) meterURL(name string, m *Meter) {
+	if m.URL == "" {
+		if m.JSON != nil || m.Header != "" || m.SecretFile != "" {
+			v.faultf("%s: json, header and secret_file are accepted only with url", name)
+		}
+		return
+	}
+	c := m.HTTP()
+	if m.SecretFile != "" {
+		c.Secret = "read at the start"
+	}
+	if err := c.Validate(); err != nil {
+		for line := range strings.SplitSeq(err.Error(), "\n") {
+			v.faultf("%s: %s", name, line)
+		}
 	}
 }
 
