@@ -145,7 +145,7 @@ func (a *axeOS) see(ctx context.Context) (fleet.Sighting, error) {
 		s.Target = a.curve.WattsAt(a.curve.Full().Hashrate * unit.Hashrate(i.Frequency/a.clock))
 	}
 	switch {
-	case i.Paused && i.Power > 1.5*float64(a.sleep)+0.05*float64(a.most()):
+	case i.Paused && a.drawsStill(&i):
 		s.Activity = fleet.ActivityMoving
 	case i.Paused:
 		s.Activity = fleet.ActivityAsleep
@@ -155,6 +155,15 @@ func (a *axeOS) see(ctx context.Context) (fleet.Sighting, error) {
 		s.Activity = fleet.ActivityMoving
 	}
 	return s, nil
+}
+
+// drawsStill says that a paused machine has not come to its sleep: by its watts if it is known what full
+// power is, or by its hashes.
+func (a *axeOS) drawsStill(i *axeInfo) bool {
+	if a.most() == 0 {
+		return i.HashRate > 0.05*i.Expected
+	}
+	return i.Power > 1.5*float64(a.sleep)+0.05*float64(a.most())
 }
 
 // set goes awake before it goes to its clock: a paused machine takes no clock.

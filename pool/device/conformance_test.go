@@ -236,6 +236,22 @@ func newBench(t *testing.T, s stand) *bench {
 	return b
 }
 
+// forgetCurve gives a bench a driver that was told nothing of its machine.
+func (b *bench) forgetCurve() {
+	b.Helper()
+	gate, err := device.NewGate([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, 1)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.driver, err = device.Open(b.kind, device.Config{
+		Address: b.address, Login: b.login, Gate: gate, Socket: b.socket,
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(b.driver.Close)
+}
+
 // set orders with a new command.
 func (b *bench) set(mode fleet.Mode, w unit.Watts) fleet.Setpoint {
 	b.Helper()
@@ -549,6 +565,21 @@ func TestDrivers_TakeTurns(t *testing.T) {
 			})
 		}
 		wg.Wait()
+	})
+}
+
+// Machines of which no curve is known sleep and wake, and are seen to.
+func TestDrivers_NeedNoCurveToSleep(t *testing.T) {
+	conform(t, func(b *bench) {
+		b.forgetCurve()
+		b.until("mining", mining)
+		if !b.driver.Capability().CanPause {
+			return
+		}
+		b.set(fleet.Paused, benchSleep)
+		b.until("asleep", asleep)
+		b.set(fleet.Free, 3000)
+		b.until("mining again", mining)
 	})
 }
 

@@ -23,6 +23,7 @@ type luxos struct {
 
 	profiles []luxProfile
 	conf     luxConfig // as it was last read
+	own      string    // profile at full power or above that its owner had set, as it was seen
 	measured bool      // its power supply has a meter
 	slow     slowFacts
 	every    time.Time // of slow
@@ -74,6 +75,10 @@ func (l *luxos) config(ctx context.Context) error {
 		return fmt.Errorf("%w: config is empty", ErrAnswer)
 	}
 	l.conf = c.Config[0]
+	is, full := l.profile(l.conf.Profile), l.full()
+	if is != nil && full != nil && is.watts() >= full.watts() {
+		l.own = is.Name
+	}
 	return nil
 }
 
@@ -180,7 +185,7 @@ func (l *luxos) see(ctx context.Context) (fleet.Sighting, error) {
 		s.Wattage = fleet.WattsMeasured
 	}
 	is, full := l.profile(l.conf.Profile), l.full()
-	if is != nil && full != nil && is.watts() < full.watts() {
+	if l.caps() && is != nil && full != nil && is.watts() < full.watts() {
 		s.Target = is.watts()
 	}
 	s.Activity = l.activity(h, is)
@@ -247,16 +252,21 @@ func (l *luxos) set(ctx context.Context, s fleet.Setpoint) error {
 	if err := l.config(ctx); err != nil {
 		return err
 	}
-	want := l.full()
-	switch s.Mode {
-	case fleet.Paused:
-		want = nil
+	var want *luxProfile
+	switch full := l.full(); s.Mode {
 	case fleet.Capped:
-		if want = l.within(s.Watts); !l.caps() || want == nil {
+		if full != nil {
+			want = l.within(min(s.Watts, full.watts()))
+		}
+		if !l.caps() || want == nil {
 			return fmt.Errorf("%w: a cap needs thermal management (ATM) off and at least %v",
 				ErrCannot, l.capability().Min)
 		}
 	case fleet.Free:
+		if want = l.profile(l.own); want == nil {
+			want = full
+		}
+	case fleet.Paused:
 	}
 	defer l.logoff(ctx)
 	if l.caps() && want != nil && want.Name != l.conf.Profile {
@@ -314,10 +324,12 @@ func (l *luxos) logon(ctx context.Context) error {
 	return nil
 }
 
-// logoff lets others have the session. Who does not hear it waits a minute.
+// logoff lets others have the session. One that did not hear it is used again, or ends in a minute.
 func (l *luxos) logoff(ctx context.Context) {
-	if l.session != "" {
-		_ = l.api.ask(ctx, "logoff", l.session, nil) // it ends by itself
+	if l.session == "" {
+		return
+	}
+	if err := l.api.ask(ctx, "logoff", l.session, nil); err == nil || errors.Is(err, ErrRefused) {
 		l.session = ""
 	}
 }

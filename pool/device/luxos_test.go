@@ -11,17 +11,24 @@ import (
 	"github.com/hashlease/hashlease/pool/fleet"
 )
 
-// standOf is a kind's stand with another emulator.
-func standOf(t *testing.T, kind string, serve func(*devicetest.Machine) server) stand {
+// standFor is a kind's stand.
+func standFor(t *testing.T, kind string) stand {
 	t.Helper()
 	for _, s := range stands() {
 		if s.kind == kind {
-			s.serve = overListener(serve)
 			return s
 		}
 	}
 	t.Fatalf("no stand of kind %q", kind)
 	return stand{}
+}
+
+// standOf is a kind's stand with another emulator.
+func standOf(t *testing.T, kind string, serve func(*devicetest.Machine) server) stand {
+	t.Helper()
+	s := standFor(t, kind)
+	s.serve = overListener(serve)
+	return s
 }
 
 // A machine whose thermal management moves profiles by itself is not capped, and sleeps all the same.
@@ -73,5 +80,27 @@ func logon(t *testing.T, address string) {
 	answer := make([]byte, 12)
 	if _, err := conn.Read(answer); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// An owner's overclock comes back after a cap, and no cap overclocks.
+func TestLuxOS_ReturnsToItsOwnersProfile(t *testing.T) {
+	b := newBench(t, standOf(t, "luxos", func(m *devicetest.Machine) server {
+		return &devicetest.LuxOS{Machine: m}
+	}))
+	b.until("mining", mining)
+	b.set(fleet.Capped, 3400)
+	if step := b.machine.Setting("profile step"); step > 0 {
+		t.Errorf("capped above its full power it runs at step %v", step)
+	}
+	b.machine.SetSetting("profile step", 2)
+	b.until("seen", func(s fleet.Sighting) bool { return s.Target == 0 })
+	b.set(fleet.Capped, 2000)
+	if step := b.machine.Setting("profile step"); step >= 0 {
+		t.Errorf("capped it runs at step %v", step)
+	}
+	b.set(fleet.Free, 3000)
+	if step := b.machine.Setting("profile step"); step != 2 {
+		t.Errorf("free it runs at step %v, want its owner's 2", step)
 	}
 }

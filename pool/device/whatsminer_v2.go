@@ -352,7 +352,7 @@ func (sum *wm2Summary) into(s *fleet.Sighting) {
 // seeOff tells sleep from the way there.
 func (w *whatsMinerV2) seeOff(s *fleet.Sighting) {
 	s.Activity = fleet.ActivityAsleep
-	if float64(s.Watts) > 1.5*float64(w.cfg.Sleep)+0.05*float64(fullWatts(w.cfg.Curve)) {
+	if float64(s.Watts) > asleepBelow(w.cfg) {
 		s.Activity = fleet.ActivityMoving
 	}
 	if s.Watts == 0 { // its supply does not say while it is off
@@ -410,7 +410,8 @@ func (w *whatsMinerV2) aim(ctx context.Context, s fleet.Setpoint) error {
 	if !w.caps() {
 		return nil
 	}
-	want, is, full := s.Watts, w.limit(), w.cfg.Curve.Full().Watts
+	is, full := w.limit(), w.cfg.Curve.Full().Watts
+	want := min(s.Watts, full)
 	if s.Mode == fleet.Free {
 		if is == 0 || is >= full {
 			return nil

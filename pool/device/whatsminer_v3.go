@@ -339,7 +339,7 @@ func (w *whatsMinerV3) activity(st *wm3Status) fleet.Activity {
 	drawn := float64(st.Summary.Watts)
 	tuned := st.Summary.Tuned == nil || *st.Summary.Tuned != 0
 	switch {
-	case w.stopped() && drawn > 1.5*float64(w.cfg.Sleep)+0.05*float64(fullWatts(w.cfg.Curve)):
+	case w.stopped() && drawn > asleepBelow(w.cfg):
 		return fleet.ActivityMoving
 	case w.stopped():
 		return fleet.ActivityAsleep
@@ -347,6 +347,14 @@ func (w *whatsMinerV3) activity(st *wm3Status) fleet.Activity {
 		return fleet.ActivityMoving
 	}
 	return fleet.ActivityMining
+}
+
+// leastAwake is what no machine of a rack draws asleep.
+const leastAwake = 150
+
+// asleepBelow is what a rack's machine draws at most when it has come to its sleep.
+func asleepBelow(cfg Config) float64 {
+	return max(leastAwake, 1.5*float64(cfg.Sleep)+0.05*float64(fullWatts(cfg.Curve)))
 }
 
 // fullWatts is a curve's full power, 0 if there is none.
@@ -391,7 +399,7 @@ func (w *whatsMinerV3) aim(conn net.Conn, s fleet.Setpoint) error {
 	if err := w.readSetting(conn); err != nil || !w.caps() {
 		return err
 	}
-	want := s.Watts
+	want := min(s.Watts, w.cfg.Curve.Full().Watts)
 	if s.Mode == fleet.Free {
 		if is := w.power(); is == 0 || is >= w.cfg.Curve.Full().Watts {
 			return nil
