@@ -120,6 +120,17 @@ func TestProgram_CommissionsAFeeder(t *testing.T) {
 		h := s.headroom("f1")
 		return h.Firm == 0 && h.Command == "hashlease site commission f1" && h.Reason != ""
 	})
+	var offered []struct {
+		Feeders []struct {
+			Leasable int64  `json:"leasable_watts,string"`
+			Basis    string `json:"basis"`
+		} `json:"feeders"`
+	}
+	s.eventually("tenants are offered nothing of it, with the reason", time.Minute, func() bool {
+		s.asTenant(&offered, "capacity")
+		return len(offered) == 1 && len(offered[0].Feeders) == 4 && offered[0].Feeders[0].Leasable == 0 &&
+			strings.Contains(offered[0].Feeders[0].Basis, "before it was commissioned")
+	})
 	code, out, said := s.commission("f1")
 	for _, want := range []string{
 		"3 workers in 3 groups", ": proven (north.asic-001; ", ": proven (north.asic-005; ", "back in ",
@@ -135,6 +146,10 @@ func TestProgram_CommissionsAFeeder(t *testing.T) {
 		len(h.Findings) != 1 || h.Findings[0].Worker != "north.asic-002" {
 		t.Errorf("exit status %d, headroom %+v\n%s%s", code, h, out, said)
 	}
+	s.eventually("tenants are offered it", time.Minute, func() bool {
+		s.asTenant(&offered, "capacity")
+		return offered[0].Feeders[0].Leasable > 0
+	})
 	s.kill()
 	s.startServer()
 	s.eventually("proofs are remembered", time.Minute, func() bool {
