@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -191,6 +190,9 @@ func (c *siteVerifyCmd) Run(_ context.Context, e *env) error {
 		return nil
 	case res.Bare:
 		e.notef("It has no records: the figures are the server's word.\n")
+	case res.Other:
+		e.notef("The figures are what the records come to by this program's rules, %d. The server's "+
+			"had rules %d, by which others are: %s.\n", audit.Rules, res.Rules, cmp.Or(strings.Join(res.Differs, ", "), "none"))
 	default:
 		e.notef("The figures are what the records come to.\n")
 	}
@@ -287,12 +289,12 @@ func reportTable(e *env, r *audit.Report) error {
 	}
 	e.printf("\n%d workers were ordered something, from %d readings; ", len(r.Workers)+r.More, r.Readings)
 	e.printf("%d records could not be kept, %d restarts.\n\nHow they are found:\n", r.Missing, r.Restarts)
-	var said []string
-	for _, f := range figures {
-		if line := "  " + f.Name + ": " + f.Method; !slices.Contains(said, line) {
-			said = append(said, line)
-			e.printf("%s\n", oneLine(line))
+	for i := 0; i < len(figures); {
+		names, method := figures[i].Name, figures[i].Method
+		for i++; i < len(figures) && figures[i].Method == method; i++ {
+			names += ", " + figures[i].Name
 		}
+		e.printf("  %s: %s\n", oneLine(names), oneLine(method))
 	}
 	return nil
 }

@@ -75,7 +75,7 @@ func newFold(q Query) *fold {
 	return &fold{
 		q: q, zone: q.location(), feeders: map[fleet.FeederID]*feederFold{},
 		subjects: map[string]*subject{}, workers: map[pool.WorkerID]*Worker{}, proofs: map[string]Record{},
-		report: Report{Query: q},
+		report: Report{Query: q, Rules: Rules},
 	}
 }
 

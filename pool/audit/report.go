@@ -15,9 +15,14 @@ const (
 	maxWorkers  = 2000
 )
 
-// Report is what the records of a query come to. It is a function of the records alone.
+// Rules is the version of the rules that figures are worked out by. It grows when the same records come to
+// other figures, so that a bundle of an older program still verifies.
+const Rules = 2
+
+// Report is what the records of a query come to. It is a function of the records and of the rules alone.
 type Report struct {
 	Query    Query     `json:"query"`
+	Rules    int       `json:"rules"`
 	Figures  []Figure  `json:"figures"`  // of all that was asked for
 	Subjects []Subject `json:"subjects"` // one by one
 	Workers  []Worker  `json:"workers"`  // that were ordered something

@@ -2,6 +2,9 @@ package audit
 
 import (
 	"bytes"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +12,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -460,5 +464,40 @@ func TestReport_SaysHowFarItIsKnown(t *testing.T) {
 		if (f.Name == Foregone || f.Name == HashesLost) && f.Known {
 			t.Errorf("%+v is known", f)
 		}
+	}
+}
+
+// Ensure that a bundle of a program whose rules came to other figures verifies, shown by the rules of this
+// one with the figures named that differ, and that one which only says so does not.
+func TestVerify_TakesFiguresByOtherRules(t *testing.T) {
+	l := open(t, t.TempDir(), nil)
+	for i := range 6 {
+		l.Note(reading(i))
+	}
+	var file bytes.Buffer
+	q := Query{Site: "north", From: noon, Until: noon.Add(10 * time.Second)}
+	if _, err := l.Report(t.Context(), q, false, &file); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.SplitAfter(file.String(), "\n")
+	lines = lines[:len(lines)-1]
+	at := len(lines) - 2
+	lines[at] = strings.Replace(lines[at], `"rules":2`, `"rules":1`, 1)
+	lines[at] = strings.Replace(lines[at], `"energy_mining","known":true,"value":`,
+		`"energy_mining","known":true,"value":7`, 1)
+	unsealed := strings.Join(lines[:at+1], "")
+	if _, err := Verify(strings.NewReader(unsealed+lines[at+1]), Trust{}); err == nil {
+		t.Error("a report that somebody else has changed is believed")
+	}
+	head := l.Head()
+	s := seal{Head: head.Hash.String(), Seq: head.Seq, Key: fmt.Sprintf("%x", l.key.Public())}
+	sum := sha256.Sum256([]byte(unsealed))
+	s.Signature = hex.EncodeToString(ed25519.Sign(l.key, s.message(sum[:])))
+	res, err := Verify(strings.NewReader(unsealed+string(appendJSON(nil, s))), Trust{})
+	if err != nil || !res.Other || res.Rules != 1 || !slices.Equal(res.Differs, []string{Mined}) {
+		t.Fatalf("%+v %v", res, err)
+	}
+	if got := figure(t, res.Report.Figures, Mined); got != 5000 {
+		t.Errorf("%d J are shown", got)
 	}
 }

@@ -43,6 +43,11 @@ type Result struct {
 	Key         string
 	Bare        bool    // without records: the figures are the server's word alone
 	Report      *Report // of a bundle, worked out anew from its records
+	// Rules are the server's, if its program worked by others than this one; Differs are the figures that
+	// come to something else by these.
+	Rules   int
+	Other   bool
+	Differs []string
 }
 
 // verifier reads a file line by line.
@@ -190,10 +195,24 @@ func (v *verifier) report(line []byte) error {
 	}
 	r := v.fold.done()
 	v.res.Report = &r
+	if v.said.Rules != Rules {
+		v.res.Other, v.res.Rules, v.res.Differs = true, v.said.Rules, differing(&r, v.said)
+		return nil
+	}
 	if again := appendJSON(nil, reportLine{r}); !bytes.Equal(again[:len(again)-1], line) {
 		return v.fault(v.seq, "the figures are not what the records come to%s", differs(&r, v.said))
 	}
 	return nil
+}
+
+// differing names the figures that were said to be others.
+func differing(r, said *Report) (names []string) {
+	for _, f := range r.Figures {
+		if o, ok := said.Figure(f.Name); !ok || o.Value != f.Value || o.Known != f.Known {
+			names = append(names, f.Name)
+		}
+	}
+	return names
 }
 
 // differs names the first figure that was said to be another.
