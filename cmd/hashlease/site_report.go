@@ -192,7 +192,8 @@ func (c *siteVerifyCmd) Run(_ context.Context, e *env) error {
 		e.notef("It has no records: the figures are the server's word.\n")
 	case res.Other:
 		e.notef("The figures are what the records come to by this program's rules, %d. The server's "+
-			"had rules %d, by which others are: %s.\n", audit.Rules, res.Rules, cmp.Or(strings.Join(res.Differs, ", "), "none"))
+			"had rules %d, by which others are: %s.\n", audit.Rules, res.Rules,
+			cmp.Or(strings.Join(res.Differs, ", "), "none"))
 	default:
 		e.notef("The figures are what the records come to.\n")
 	}
