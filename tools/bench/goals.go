@@ -152,6 +152,49 @@ var goals = []goal{
 		metric: "allocs/op", unit: "allocs", goal: 6000,
 	},
 	{
+		// The same while a fifth of the fleet is held down and every tenth second all machines report.
+		name: "governor_dispatch_1k", pkg: "./pool/governor",
+		bench:  "BenchmarkStep/dispatch/workers=1000",
+		metric: "ns/op", per: 1e6, unit: "ms", goal: 1,
+	},
+	{
+		name: "governor_dispatch_1k_allocs", pkg: "./pool/governor",
+		bench:  "BenchmarkStep/dispatch/workers=1000",
+		metric: "allocs/op", unit: "allocs", goal: 400,
+	},
+	{
+		name: "governor_dispatch_10k", pkg: "./pool/governor",
+		bench:  "BenchmarkStep/dispatch/workers=10000",
+		metric: "ns/op", per: 1e6, unit: "ms", goal: 15,
+	},
+	{
+		name: "governor_dispatch_10k_allocs", pkg: "./pool/governor",
+		bench:  "BenchmarkStep/dispatch/workers=10000",
+		metric: "allocs/op", unit: "allocs", goal: 4000,
+	},
+	{
+		name: "governor_dispatch_100k", pkg: "./pool/governor",
+		bench:  "BenchmarkStep/dispatch/workers=100000",
+		metric: "ns/op", per: 1e6, unit: "ms", goal: 200,
+	},
+	{
+		name: "governor_dispatch_100k_allocs", pkg: "./pool/governor",
+		bench:  "BenchmarkStep/dispatch/workers=100000",
+		metric: "allocs/op", unit: "allocs", goal: 40_000,
+	},
+	{
+		name: "plan_1k_allocs", pkg: "./pool/fleet", bench: "BenchmarkPlan/workers=1000/sleepfirst=false",
+		metric: "allocs/op", unit: "allocs", goal: 20,
+	},
+	{
+		name: "plan_100k_allocs", pkg: "./pool/fleet", bench: "BenchmarkPlan/workers=100000/sleepfirst=false",
+		metric: "allocs/op", unit: "allocs", goal: 200,
+	},
+	{
+		name: "plan_tree_10k_allocs", pkg: "./pool/fleet", bench: "BenchmarkPlan_Tree/workers=10000",
+		metric: "allocs/op", unit: "allocs", goal: 40,
+	},
+	{
 		name: "plan_10k_allocs", pkg: "./pool/fleet", bench: "BenchmarkPlan/workers=10000/sleepfirst=false",
 		metric: "allocs/op", unit: "allocs", goal: 20,
 	},
