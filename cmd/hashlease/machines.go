@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"sync"
@@ -56,7 +57,9 @@ func (m *machine) identity(ctx context.Context) *device.Identity {
 }
 
 // openMachines makes drivers of the workers that have interfaces of their own. Nothing is contacted yet.
-func openMachines(cfg *config.Config) (map[pool.WorkerID]*machine, map[pool.WorkerID]fleet.Actuator, error) {
+func openMachines(
+	cfg *config.Config, log *slog.Logger,
+) (map[pool.WorkerID]*machine, map[pool.WorkerID]fleet.Actuator, error) {
 	all, orders := map[pool.WorkerID]*machine{}, map[pool.WorkerID]fleet.Actuator{}
 	list, err := cfg.Machines()
 	if err != nil {
@@ -68,7 +71,7 @@ func openMachines(cfg *config.Config) (map[pool.WorkerID]*machine, map[pool.Work
 			continue
 		}
 		id := pool.WorkerID(cfg.Workers[i].ID)
-		d, err := device.Open(m.Kind, m.Config)
+		d, err := openDriver(m, log.With(slog.String("worker", string(id))))
 		if err != nil {
 			faults = append(faults, fmt.Errorf("worker %q: %w", id, err))
 			continue
@@ -79,6 +82,29 @@ func openMachines(cfg *config.Config) (map[pool.WorkerID]*machine, map[pool.Work
 		}
 	}
 	return all, orders, errors.Join(faults...)
+}
+
+// openDriver makes one machine's driver, with the socket behind it if there is one.
+func openDriver(m *config.Machine, log *slog.Logger) (device.Driver, error) {
+	d, err := device.Open(m.Kind, m.Config)
+	if err != nil || m.Cutoff == nil {
+		return d, err
+	}
+	socket, err := device.Open(m.Cutoff.Kind, m.Cutoff.Config)
+	if err != nil {
+		d.Close()
+		return nil, fmt.Errorf("its socket: %w", err)
+	}
+	return device.NewCutoff(device.CutoffConfig{
+		Machine: d, Socket: socket, Armed: m.Cutoff.Armed, After: m.Cutoff.After,
+		Told: func(cut bool) {
+			if cut {
+				log.Warn("a machine's power is cut at its socket: it did not sleep as it was told")
+				return
+			}
+			log.Warn("a machine's power is back at its socket")
+		},
+	}), nil
 }
 
 // patience gives orders and questions the time that machines are given: a call, and one before it that it
@@ -117,7 +143,7 @@ func machineProbes(cfg *config.Config) []probe {
 	if !any && cfg.Device.Credentials == "" {
 		return nil
 	}
-	all, _, err := openMachines(cfg)
+	all, _, err := openMachines(cfg, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return []probe{{"devices", func(context.Context) (string, error) { return "", err }}}
 	}

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -273,5 +275,53 @@ func TestMachineProbes_SayWhatAnswers(t *testing.T) {
 	}
 	if n := m.Orders(); n > 0 {
 		t.Errorf("%d writes by a check", n)
+	}
+}
+
+// Ensure that the power of a machine that takes its orders and does nothing is cut at the socket behind it,
+// once that is armed, that people are told, and that it is seen as asleep then.
+func TestOpenMachines_PutSocketsBehindMachines(t *testing.T) {
+	curve := fleet.Curve{{Watts: 8, Hashrate: 5e11}, {Watts: 18, Hashrate: 1.2e12}}
+	m := devicetest.NewMachine(devicetest.Facts{Version: "v2.14.0"},
+		&devicetest.Rig{Curve: curve, Sleep: 2}, devicetest.Pool{URL: "stratum+tcp://" + otherPool})
+	m.Fail(devicetest.Defects{Deaf: true})
+	power := devicetest.NewMachine(devicetest.Facts{}, &devicetest.Rig{Curve: curve})
+	srv := httptest.NewServer(&devicetest.AxeOS{Machine: m, Clock: 525})
+	defer srv.Close()
+	pdu := httptest.NewServer(&devicetest.HTTPSocket{Machine: power})
+	defer pdu.Close()
+	cfg := config.Default()
+	cfg.Device.Subnets = []string{"127.0.0.0/8"}
+	cfg.Workers = []config.Worker{{
+		ID: "a.1", Device: "axeos", Address: strings.TrimPrefix(srv.URL, "http://"), Cut: true, Wear: 1,
+		ShedIn: config.Duration(time.Millisecond),
+		Curve:  []config.Point{{Watts: 8, Hashrate: 5e11}, {Watts: 18, Hashrate: 1.2e12}},
+		Socket: &config.Socket{
+			Device: "socket-http", Address: strings.TrimPrefix(pdu.URL, "http://"), After: 1,
+			On: "/outlet/1/on", Off: "/outlet/1/off", State: "/outlet/1", Path: "outlet.state", Is: "on",
+		},
+	}}
+	var log bytes.Buffer
+	_, orders, err := openMachines(&cfg, slog.New(slog.NewTextHandler(&log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	one := orders["a.1"].(*machine)
+	defer one.Close()
+	asleep := false
+	for range 1000 { // an order is repeated until its time is over
+		if _, err := one.Set(t.Context(), fleet.Setpoint{Command: 1, Mode: fleet.Paused}); err != nil {
+			t.Fatal(err)
+		}
+		s, err := one.Probe(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if asleep = s.Activity == fleet.ActivityAsleep; asleep {
+			break
+		}
+	}
+	if !asleep || power.Orders() != 1 || !strings.Contains(log.String(), "worker=a.1") {
+		t.Errorf("asleep %v, %d switches, log %s", asleep, power.Orders(), &log)
 	}
 }

@@ -221,7 +221,7 @@ func (s *server) openGovernor(ctx context.Context) error {
 		return err
 	}
 	cfg := governor.DefaultConfig()
-	if s.machines, cfg.Actuators, err = openMachines(s.cfg); err != nil {
+	if s.machines, cfg.Actuators, err = openMachines(s.cfg, s.log); err != nil {
 		return err
 	}
 	s.closers = append(s.closers, s.closeMachines)

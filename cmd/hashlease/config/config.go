@@ -192,7 +192,7 @@ type Worker struct {
 	Login   string `toml:"login"`   // entry of device.credentials; empty: the one with the kind's name
 	// Cut arms a switched socket: it is read without, and cuts the machine's power with it.
 	Cut    bool    `toml:"cut"`
-	Socket *Socket `toml:"socket"` // for the kinds socket-modbus and socket-http
+	Socket *Socket `toml:"socket"` // how a kind socket-... is switched, or what is behind another
 	// ShedIn and ReturnIn are the times to 95 % of a change that the owner knows of the machine; 0: what
 	// its kind is known for. What is measured replaces both.
 	ShedIn   Duration `toml:"shed_in"`

@@ -108,6 +108,9 @@ func full() config.Config {
 		Timeout: config.Duration(3 * time.Second),
 	}
 	c.Workers[1].Device, c.Workers[1].Address, c.Workers[1].Login = "axeos", "10.0.3.7:8080", "farm"
+	c.Workers[1].Cut, c.Workers[1].Socket = true, &config.Socket{
+		Device: "socket-modbus", Address: "10.0.9.9", After: config.Duration(time.Minute), Coil: 3,
+	}
 	c.Workers = append(c.Workers,
 		config.Worker{
 			ID: "a.w3", Feeder: "n1", Model: "Antminer S21", Device: "socket-modbus", Address: "10.0.9.1",

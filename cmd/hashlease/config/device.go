@@ -24,16 +24,28 @@ type Device struct {
 	Timeout     Duration `toml:"timeout"`    // for one call to a machine
 }
 
-// Socket says how a machine's power is switched.
+// Socket says how a machine's power is switched. Device, Address and After are for a socket that stands
+// behind a machine with an interface of its own.
 type Socket struct {
-	Unit     uint8  `toml:"unit"` // Modbus: of the switch behind the address
-	Coil     uint16 `toml:"coil"` // as on the wire, from 0
-	Inverted bool   `toml:"inverted"`
-	On       string `toml:"on"` // HTTP: what to POST to
-	Off      string `toml:"off"`
-	State    string `toml:"state"` // what to GET
-	Path     string `toml:"path"`  // to the state in its JSON
-	Is       string `toml:"is"`    // its text when the socket is on
+	Device   string   `toml:"device"` // socket-modbus or socket-http
+	Address  string   `toml:"address"`
+	After    Duration `toml:"after"` // that an order to sleep may go undone; 0: 30s
+	Unit     uint8    `toml:"unit"`  // Modbus: of the switch behind the address
+	Coil     uint16   `toml:"coil"`  // as on the wire, from 0
+	Inverted bool     `toml:"inverted"`
+	On       string   `toml:"on"` // HTTP: what to POST to
+	Off      string   `toml:"off"`
+	State    string   `toml:"state"` // what to GET
+	Path     string   `toml:"path"`  // to the state in its JSON
+	Is       string   `toml:"is"`    // its text when the socket is on
+}
+
+// plain is the socket as its driver takes it.
+func (s *Socket) plain() device.Socket {
+	return device.Socket{
+		Unit: s.Unit, Coil: s.Coil, Inverted: s.Inverted,
+		On: s.On, Off: s.Off, State: s.State, Path: s.Path, Is: s.Is,
+	}
 }
 
 func defaultDevice() Device { return Device{PerSubnet: 8, Timeout: Duration(device.DefaultTimeout)} }
@@ -142,6 +154,15 @@ type Machine struct {
 	Config device.Config
 	// Ordered is false of a switched socket that is not armed: it is only read.
 	Ordered bool
+	Cutoff  *Cutoff // nil: there is none
+}
+
+// Cutoff is a switched socket behind a machine: its last actuator.
+type Cutoff struct {
+	Kind   string
+	Config device.Config
+	Armed  bool
+	After  time.Duration
 }
 
 // Machines are the workers that have interfaces of their own, in order of c.Workers; the others are nil. The
@@ -167,6 +188,9 @@ func (c *Config) Machines() ([]*Machine, error) {
 		m, err := w.machine(gate, time.Duration(c.Device.Timeout))
 		faults = append(faults, err)
 		m.Config.Login = login
+		if m.Cutoff != nil {
+			m.Cutoff.Config.Login = logins[m.Cutoff.Kind]
+		}
 		out[i] = m
 	}
 	return out, errors.Join(faults...)
@@ -182,14 +206,24 @@ func (w *Worker) machine(gate *device.Gate, timeout time.Duration) (*Machine, er
 			ShedIn: time.Duration(w.ShedIn), ReturnIn: time.Duration(w.ReturnIn),
 		},
 	}
-	if w.Socket != nil {
-		m.Config.Socket = device.Socket(*w.Socket)
+	if w.Socket != nil && w.isSocket() {
+		m.Config.Socket = w.Socket.plain()
+	} else if w.Socket != nil {
+		m.Cutoff = &Cutoff{
+			Kind: w.Socket.Device, Armed: w.Cut, After: time.Duration(w.Socket.After), Config: m.Config,
+		}
+		m.Cutoff.Config.Address, m.Cutoff.Config.Socket = w.Socket.Address, w.Socket.plain()
+		m.Cutoff.Config.ShedIn, m.Cutoff.Config.ReturnIn = 0, 0
 	}
 	return m, err
 }
 
 // isSocket says that the worker is switched by its socket: a hard cut.
-func (w *Worker) isSocket() bool { return strings.HasPrefix(w.Device, "socket-") }
+func (w *Worker) isSocket() bool { return isSocket(w.Device) }
+
+func isSocket(kind string) bool {
+	return strings.HasPrefix(kind, "socket-") && slices.Contains(device.Kinds(), kind)
+}
 
 // devices checks how machines are reached.
 func (v *validation) devices(c *Config) {
@@ -245,20 +279,49 @@ func (v *validation) device(w *Worker, gate *device.Gate, used map[string]string
 			v.faultf("worker %q: %s: %v: 0 to 1h is accepted", w.ID, name, time.Duration(d))
 		}
 	}
-	v.switched(w)
+	v.switched(w, gate, gated)
 }
 
 // switched checks the terms on which a machine's power is cut.
-func (v *validation) switched(w *Worker) {
+func (v *validation) switched(w *Worker, gate *device.Gate, gated bool) {
+	s := w.Socket
 	switch {
-	case (w.Cut || w.Socket != nil) && !w.isSocket():
-		v.faultf("worker %q: cut and socket are accepted only for switched sockets: device = \"socket-...\"",
-			w.ID)
-	case w.isSocket() && w.Socket == nil:
+	case w.Cut && s == nil:
+		v.faultf("worker %q: cut needs a socket: how its power is switched", w.ID)
+	case w.isSocket() && s == nil:
 		v.faultf("worker %q: socket is missing: {unit = 1, coil = 4} or {on = \"/on\", off = \"/off\", ...} "+
 			"is accepted", w.ID)
-	case w.Cut && w.Wear <= 0:
+	case s == nil:
+		return
+	case w.isSocket() && (s.Device != "" || s.Address != "" || s.After != 0):
+		v.faultf("worker %q: socket: device, address and after are accepted only behind a machine of "+
+			"another kind", w.ID)
+	case !w.isSocket():
+		v.cutoff(w, gate, gated)
+	}
+	if w.Cut && w.Wear <= 0 {
 		v.faultf("worker %q: cut needs wear_msat above 0: what a hard cut of its power costs", w.ID)
+	}
+}
+
+// cutoff checks a socket behind a machine.
+func (v *validation) cutoff(w *Worker, gate *device.Gate, gated bool) {
+	s := w.Socket
+	if !isSocket(s.Device) {
+		v.faultf("worker %q: socket: device: %q: socket-modbus or socket-http is accepted", w.ID, s.Device)
+		return
+	}
+	if d := time.Duration(s.After); d != 0 && (d < 5*time.Second || d > time.Hour) {
+		v.faultf("worker %q: socket: after: %v: 5s to 1h is accepted", w.ID, d)
+	}
+	m, _ := w.machine(gate, device.DefaultTimeout) // its faults are named with the machine
+	if d, err := device.Open(m.Cutoff.Kind, m.Cutoff.Config); err != nil {
+		v.faultf("worker %q: socket: %w", w.ID, err)
+	} else {
+		d.Close()
+	}
+	if at, ok := addressOf(s.Address); ok && gated && !gate.Allows(at) {
+		v.faultf("worker %q: socket: address: %s is in none of device.subnets", w.ID, at)
 	}
 }
 

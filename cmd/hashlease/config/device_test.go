@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hashlease/hashlease/cmd/hashlease/config"
 )
@@ -44,6 +45,11 @@ func TestMachines_TakeTheirLogins(t *testing.T) {
 	printed := fmt.Sprintf("%v %+v %#v", ms[1].Config, ms[1].Config.Login, ms[1].Config.Login)
 	if strings.Contains(printed, secret) {
 		t.Error("the password is printed")
+	}
+	if c := ms[1].Cutoff; c == nil || !c.Armed || c.Config.Address != "10.0.9.9" ||
+		c.Config.Socket.Coil != 3 || c.After != time.Minute || ms[0].Cutoff != nil ||
+		c.Config.Login.Password != "" {
+		t.Errorf("cut off by %+v", c)
 	}
 	if !ms[2].Ordered || ms[3].Ordered || ms[2].Config.Socket.Coil != 17 || ms[3].Config.Socket.Is != `"on"` {
 		t.Errorf("sockets: %+v, %+v", ms[2], ms[3])
@@ -88,7 +94,7 @@ func TestLogins_RefusesWhatIsNotPrivateOrWhole(t *testing.T) {
 // Ensure that every fault of how machines are reached is named.
 func TestValidate_NamesFaultsOfDevices(t *testing.T) {
 	c := full()
-	c.Device.Subnets = []string{"10.0.0.0/16", "10.0.0.0"}
+	c.Device.Subnets = []string{"10.0.0.0/16", "10.0.0.0"} // a fault: nobody's subnet is looked at
 	c.Device.PerSubnet, c.Device.Timeout = 8, 1
 	w := c.Workers[0]
 	add := func(change func(*config.Worker)) {
@@ -109,6 +115,17 @@ func TestValidate_NamesFaultsOfDevices(t *testing.T) {
 	add(func(w *config.Worker) {
 		w.Device, w.Address, w.Socket = "socket-http", "10.0.9.3", &config.Socket{}
 	})
+	behind := func(s config.Socket) {
+		add(func(w *config.Worker) {
+			w.Device, w.Address, w.Socket = "axeos", fmt.Sprintf("10.0.4.%d", len(c.Workers)), &s
+		})
+	}
+	behind(config.Socket{Device: "axeos", Address: "10.0.9.3"})
+	behind(config.Socket{Device: "socket-modbus", Address: "192.0.2.1", After: 1})
+	behind(config.Socket{Device: "socket-modbus"})
+	add(func(w *config.Worker) {
+		w.Device, w.Address, w.Socket = "socket-modbus", "10.0.9.3", &config.Socket{Address: "x", Unit: 1}
+	})
 	wantLines(t, c.Validate(), []string{
 		`device.subnets: entry 2, "10.0.0.0": 10.0.0.0/16, for example,`,
 		`device.timeout is 1ns: 100ms to 1m`,
@@ -116,14 +133,22 @@ func TestValidate_NamesFaultsOfDevices(t *testing.T) {
 		`worker "a.x5": device: "toaster": one of `,
 		`worker "a.x6": address ":80": HOST or HOST:PORT`,
 		`worker "a.x7": address: 10.0.3.7:8080 is worker "a.w2" already`,
-		`worker "a.x8": cut and socket are accepted only for switched sockets`,
+		`worker "a.x8": cut needs a socket`,
+		`worker "a.x8": cut needs wear_msat above 0`,
 		`worker "a.x9": socket is missing`,
 		`worker "a.x10": cut needs wear_msat above 0`,
 		`worker "a.x11": `,
+		`worker "a.x12": socket: device: "axeos": socket-modbus or socket-http is accepted`,
+		`worker "a.x13": socket: after: 1ns: 5s to 1h is accepted`,
+		`worker "a.x14": socket: address ":502": HOST`,
+		`worker "a.x15": socket: device, address and after are accepted only behind`,
 	})
 	c = full()
 	c.Workers[1].Address, c.Device.PerSubnet = "192.0.2.1:80", 0
 	wantLines(t, c.Validate(), []string{`device.per_subnet: connections to one subnet: 0: 1 to 256`})
-	c.Device.PerSubnet = 1
-	wantLines(t, c.Validate(), []string{`worker "a.w2": address: 192.0.2.1 is in none of device.subnets`})
+	c.Device.PerSubnet, c.Workers[1].Socket.Address = 1, "192.0.2.2"
+	wantLines(t, c.Validate(), []string{
+		`worker "a.w2": address: 192.0.2.1 is in none of device.subnets`,
+		`worker "a.w2": socket: address: 192.0.2.2 is in none of device.subnets`,
+	})
 }

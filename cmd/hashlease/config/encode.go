@@ -105,11 +105,20 @@ func writeSocket(s *Socket) string {
 		parts = append(parts, fmt.Sprintf("unit = %d, coil = %d", s.Unit, s.Coil))
 	}
 	for _, p := range []struct{ key, text string }{
-		{"on", s.On}, {"off", s.Off}, {"state", s.State}, {"path", s.Path}, {"is", s.Is},
+		{"device", s.Device},
+		{"address", s.Address},
+		{"on", s.On},
+		{"off", s.Off},
+		{"state", s.State},
+		{"path", s.Path},
+		{"is", s.Is},
 	} {
 		if p.text != "" {
 			parts = append(parts, p.key+" = "+quote(p.text))
 		}
+	}
+	if s.After != 0 {
+		parts = append(parts, "after = "+quote(s.After))
 	}
 	return "{" + strings.Join(parts, ", ") + "}"
 }
