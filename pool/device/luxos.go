@@ -215,24 +215,28 @@ func (l *luxos) profile(name string) *luxProfile {
 	return nil
 }
 
-// full is the profile of full power: the one that comes closest to the owner's curve, or the factory's.
+// full is the profile of full power: the factory's, unless the owner's curve says something else by more
+// than a tenth: then the one that comes closest to it.
 func (l *luxos) full() (best *luxProfile) {
-	if len(l.cfg.Curve) > 0 {
-		w := l.cfg.Curve.Full().Watts
-		off := func(p *luxProfile) unit.Watts { return max(p.watts(), w) - min(p.watts(), w) }
-		for n := range l.profiles {
-			if p := &l.profiles[n]; p.watts() > 0 && (best == nil || off(p) < off(best)) {
-				best = p
-			}
+	for n := range l.profiles {
+		if p := &l.profiles[n]; p.Step == "0" || p.Name == "default" {
+			best = p
 		}
+	}
+	w := fullWatts(l.cfg.Curve)
+	off := func(p *luxProfile) unit.Watts { return max(p.watts(), w) - min(p.watts(), w) }
+	switch {
+	case w == 0 && best == nil:
+		return l.profile(l.conf.Profile)
+	case w == 0, best != nil && off(best) <= w/10:
 		return best
 	}
 	for n := range l.profiles {
-		if p := &l.profiles[n]; p.Step == "0" || p.Name == "default" {
-			return p
+		if p := &l.profiles[n]; p.watts() > 0 && (best == nil || off(p) < off(best)) {
+			best = p
 		}
 	}
-	return l.profile(l.conf.Profile)
+	return best
 }
 
 // within is the profile that draws most within watts.

@@ -8,6 +8,7 @@ import (
 	"math"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/hashlease/hashlease/pool"
@@ -54,7 +55,10 @@ func overHTTP(make func(*devicetest.Machine) http.Handler) func(*devicetest.Mach
 	}
 }
 
-var rootLogin = drivers.Login{User: "root", Password: VendorPassword}
+var (
+	rootLogin  = drivers.Login{User: "root", Password: VendorPassword}
+	superLogin = drivers.Login{User: "super", Password: VendorPassword}
+)
 
 // Interfaces by Firmware.API.
 var vendorAPIs = map[string]vendorAPI{
@@ -64,9 +68,35 @@ var vendorAPIs = map[string]vendorAPI{
 	"axeos": {"axeos", drivers.Login{}, overHTTP(func(m *devicetest.Machine) http.Handler {
 		return &devicetest.AxeOS{Machine: m, Clock: 525}
 	})},
+	"avalon": {"avalon", drivers.Login{}, overTCP(func(m *devicetest.Machine) *devicetest.Avalon {
+		return &devicetest.Avalon{Machine: m, Hurry: 1000} // the device's own delay is the wait
+	})},
+	"luxos": {"luxos", drivers.Login{}, overTCP(func(m *devicetest.Machine) *devicetest.LuxOS {
+		return &devicetest.LuxOS{Machine: m}
+	})},
+	"whatsminer-v3": {"whatsminer-v3", superLogin, overTCP(whatsMinerV3)},
 	"braiins": {"braiins", rootLogin, overHTTP(func(m *devicetest.Machine) http.Handler {
 		return &devicetest.Braiins{Machine: m, User: "root", Password: VendorPassword}
 	})},
+}
+
+// whatsMinerV3 is a machine's interface with fast boot, as the profile's times have it.
+func whatsMinerV3(m *devicetest.Machine) *devicetest.WhatsMinerV3 {
+	return &devicetest.WhatsMinerV3{Machine: m, User: superLogin.User, Password: VendorPassword, Fast: true}
+}
+
+// overTCP serves an emulated interface of its own protocol until its listener is closed.
+func overTCP[E interface{ Serve(ln net.Listener) }](make func(*devicetest.Machine) E) func(
+	*devicetest.Machine, net.Listener) {
+	return func(m *devicetest.Machine, ln net.Listener) { make(m).Serve(ln) }
+}
+
+// spelled is a model as its firmware spells it.
+func spelled(api, model string) string {
+	if api == "whatsminer-v3" {
+		return strings.TrimPrefix(model, "WhatsMiner ") + "_VK40"
+	}
+	return model
 }
 
 // vendor is a machine's own interface.
@@ -86,9 +116,10 @@ func (s *Sim) newVendor(i int, p *powered, host string) (*vendor, error) {
 	}
 	w := &p.device.worker
 	m := devicetest.NewMachine(devicetest.Facts{
-		Model: w.Model, Version: p.device.firmware.Name, Serial: fmt.Sprintf("SIM%06d", i+1),
-		MAC:  fmt.Sprintf("02:00:00:%02x:%02x:%02x", byte((i+1)>>16), byte((i+1)>>8), byte(i+1)),
-		Host: fmt.Sprintf("asic-%03d", i+1),
+		Model: spelled(p.device.firmware.API, w.Model), Version: p.device.firmware.Name,
+		Serial: fmt.Sprintf("SIM%06d", i+1),
+		MAC:    fmt.Sprintf("02:00:00:%02x:%02x:%02x", byte((i+1)>>16), byte((i+1)>>8), byte(i+1)),
+		Host:   fmt.Sprintf("asic-%03d", i+1),
 	}, body{p})
 	return &vendor{api: api, machine: m, ln: ln}, nil
 }

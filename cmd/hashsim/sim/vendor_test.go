@@ -49,6 +49,13 @@ func TestVendor_TruthFollowsTheInterface(t *testing.T) {
 		t.Fatal(err)
 	}
 	all := driversOf(t, s)
+	kinds := map[string]int{}
+	for _, a := range s.APIs() {
+		kinds[a.Kind]++
+	}
+	if len(all) != 20 || len(kinds) != len(demoModels) {
+		t.Errorf("%d of 20 machines have an interface of their own, of kinds %v", len(all), kinds)
+	}
 	deaf := s.APIs()[0].Worker
 	if err := s.SetFault(deaf, Fault{Ignore: true}); err != nil {
 		t.Fatal(err)
