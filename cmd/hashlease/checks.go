@@ -270,7 +270,8 @@ func meterProbes(cfg *config.Config) []probe {
 				if m.Devices {
 					continue // there is nothing to ask before miners are connected
 				}
-				out = append(out, probe{"meter " + m.Name(f.ID), func(ctx context.Context) (string, error) {
+				name := "meter " + m.Name(string(f.ID))
+				out = append(out, probe{name, func(ctx context.Context) (string, error) {
 					return checkMeter(ctx, cfg, &m)
 				}})
 			}

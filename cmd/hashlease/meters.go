@@ -35,7 +35,10 @@ func (s *server) meters(registry *fleet.Registry, workers []fleet.Worker) (list 
 	for i := range s.cfg.Sites {
 		for _, f := range s.cfg.Sites[i].Feeder {
 			for _, m := range f.Meters {
-				one := governor.Meter{Name: m.Name(f.ID), Feeder: f.ID, Role: m.Role, Tenant: m.Tenant}
+				one := governor.Meter{
+					Name: m.Name(string(f.ID)), Feeder: f.ID, Role: m.Role, Tenant: m.Tenant,
+					Group: m.Group(f.Meters),
+				}
 				if m.Devices {
 					one.Words, one.Suffices = true, m.DevicesSuffice
 					one.Meter = sumOf(f.ID, registry, workers)
@@ -46,7 +49,19 @@ func (s *server) meters(registry *fleet.Registry, workers []fleet.Worker) (list 
 			}
 		}
 	}
+	tellApart(list)
 	return list, nil
+}
+
+// tellApart gives meters that nobody named, of one role of a feeder, names of their own.
+func tellApart(list []governor.Meter) {
+	seen := make(map[string]int, len(list))
+	for i := range list {
+		name := list[i].Name
+		if seen[name]++; seen[name] > 1 {
+			list[i].Name = fmt.Sprintf("%s (%d)", name, seen[name])
+		}
+	}
 }
 
 // sumOf is what the feeder's machines say of themselves.

@@ -79,7 +79,10 @@ type Meter struct {
 	Feeder fleet.FeederID
 	Role   fleet.Role
 	Tenant string // whose branch, for the role Tenant
-	Meter  fleet.Meter
+	// Group is a name that meters of one feeder, role and tenant share which measure the same and stand in
+	// for each other: the higher of those that can be believed counts. Others of one role add up.
+	Group string
+	Meter fleet.Meter
 	// Words says that it adds up what machines say of themselves (SumOfDevices). Where no meter of the whole
 	// is beside it, nothing is sold of the feeder, unless the operator says that their words suffice.
 	Words, Suffices bool
@@ -192,7 +195,7 @@ func (c *Config) validateMeters() error {
 			fault("%s: only a tenant's branch has a tenant", name)
 		}
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, c.validateGroups())...)
 }
 
 func (c *Config) validateActuators() error {

@@ -9,32 +9,12 @@ import (
 // longestGap is how far apart two readings without an energy counter may be and still be joined.
 const longestGap = time.Minute
 
-// account adds the energy between each tenant meter's last two readings to the
-// tenant's claims, in proportion to their watts.
-func (g *Governor) account(f *feeder, claims []*claim) {
-	for _, m := range f.meters {
-		if m.Role != fleet.Tenant {
-			continue
-		}
-		r, _ := m.last()
-		last := m.accounted
-		if r.At.IsZero() || !r.At.After(last.At) {
-			continue
-		}
-		m.accounted = r
-		gap := r.At.Sub(last.At)
-		switch {
-		case last.At.IsZero():
-		case r.Energy > 0 && last.Energy > 0 && r.Energy >= last.Energy:
-			counted := float64(r.Energy - last.Energy)
-			byWatts := counted
-			if gap <= longestGap {
-				byWatts = float64(r.Watts+last.Watts) / 2 * gap.Seconds()
-			}
-			divide(claims, m.Tenant, span{last.At, r.At}, counted, byWatts)
-		case gap <= longestGap:
-			byWatts := float64(r.Watts+last.Watts) / 2 * gap.Seconds()
-			divide(claims, m.Tenant, span{last.At, r.At}, byWatts, byWatts)
+// account adds the energy between the last two readings of each tenant's branch to the tenant's claims, in
+// proportion to their watts.
+func (f *feeder) account(claims []*claim) {
+	for _, p := range f.points {
+		if p.role() == fleet.Tenant {
+			p.account(claims)
 		}
 	}
 }

@@ -21,6 +21,7 @@ type feeder struct {
 	above   []*branch  // nearest first
 	held    unit.Watts // by its tenants: what was granted, or drawn
 	meters  []*meter
+	points  []*point // the same, by what they measure
 	workers []*worker
 	full    unit.Watts // of all workers, by their curves
 
@@ -102,16 +103,15 @@ func (f *feeder) tolerance() unit.Watts { return f.permille(5) }
 
 // measure takes the newest readings together.
 func (g *Governor) measure(f *feeder, now time.Time) {
-	cfg := &g.cfg
 	n := figures{fresh: true, read: true}
 	var sum [4]unit.Watts
 	var have [4]bool
 	draws := map[string]int{}
-	for _, m := range f.meters {
-		r, state, detail := m.judge(cfg, now)
-		g.noteMeter(f, m, state, detail, now)
-		have[m.Role] = true
-		sum[m.Role] += r.Watts
+	for _, p := range f.points {
+		g.readPoint(p, Event{Feeder: f.ID}, f.tolerance(), now)
+		r, state, detail, role := p.reading, p.state, p.detail, p.role()
+		have[role] = true
+		sum[role] += r.Watts
 		n.read = n.read && !r.At.IsZero()
 		if n.at.IsZero() || r.At.Before(n.at) {
 			n.at = r.At
@@ -120,15 +120,15 @@ func (g *Governor) measure(f *feeder, now time.Time) {
 		if stale && (n.fresh || state == MeterLost) {
 			n.fresh, n.trouble = false, detail
 		}
-		n.lost = n.lost || state == MeterLost && m.Role != fleet.Base
-		if m.Role != fleet.Tenant {
+		n.lost = n.lost || state == MeterLost && role != fleet.Base
+		if role != fleet.Tenant {
 			continue
 		}
-		i, ok := draws[m.Tenant]
+		i, ok := draws[p.tenant()]
 		if !ok {
 			i = len(n.tenants)
-			draws[m.Tenant] = i
-			n.tenants = append(n.tenants, fleet.TenantDraw{Tenant: m.Tenant, Metered: true})
+			draws[p.tenant()] = i
+			n.tenants = append(n.tenants, fleet.TenantDraw{Tenant: p.tenant(), Metered: true})
 		}
 		n.tenants[i].Drawn += r.Watts
 		n.tenants[i].Metered = n.tenants[i].Metered && !stale
@@ -153,15 +153,17 @@ func (f *feeder) worst(now time.Time) (sum unit.Watts) {
 }
 
 // noteMeter tells people when a meter is lost or contradicts itself, and when it is well again.
-func (g *Governor) noteMeter(f *feeder, m *meter, state MeterState, detail string, now time.Time) {
+func (g *Governor) noteMeter(where Event, m *meter, state MeterState, detail string, now time.Time) {
 	was := m.state
 	m.state = state
 	bad := func(s MeterState) bool { return s == MeterLost || s == MeterInconsistent }
 	switch {
 	case bad(state) && was != state:
-		g.event(now, Event{Level: Warn, Feeder: f.ID, Message: detail})
+		where.Level, where.Message = Warn, detail
+		g.event(now, where)
 	case state == MeterOK && bad(was):
-		g.event(now, Event{Feeder: f.ID, Message: "meter " + m.Name + " is well again"})
+		where.Message = "meter " + m.Name + " is well again"
+		g.event(now, where)
 	}
 }
 

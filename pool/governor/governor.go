@@ -117,7 +117,7 @@ func New(ctx context.Context, cfg Config) (*Governor, error) {
 		m := newMeter(cfg.Meters[i])
 		g.meters = append(g.meters, m)
 		f := g.byFeeder[m.Feeder]
-		f.meters = append(f.meters, m)
+		f.meters, f.points = append(f.meters, m), addMeter(f.points, m)
 	}
 	if err := g.load(ctx); err != nil {
 		return nil, fmt.Errorf("reading the governor's journal: %w", err)

@@ -23,6 +23,8 @@ type meter struct {
 	counter counterCheck // guarded by Governor.mu
 	state   MeterState   // guarded by Governor.mu: by the newest look
 
+	carriedBy string // guarded by Governor.mu: who counts while it cannot be believed; empty: nobody
+
 	accounted fleet.Reading // guarded by Governor.mu: the last one whose energy was accounted
 }
 

@@ -105,8 +105,8 @@ func (m *meter) judge(cfg *Config, now time.Time) (fleet.Reading, MeterState, st
 	case r.At.IsZero():
 		return r, MeterUnread, fmt.Sprintf("meter %s was not read yet", m.Name)
 	case age > cfg.Lost:
-		return r, MeterLost, fmt.Sprintf("meter %s is lost since %s, its branch counts in full%s",
-			m.Name, r.At.UTC().Format("15:04:05 UTC"), why)
+		return r, MeterLost, fmt.Sprintf("meter %s is lost since %s, %s%s",
+			m.Name, r.At.UTC().Format("15:04:05 UTC"), m.instead(), why)
 	case age > cfg.Stale:
 		return r, MeterStale, fmt.Sprintf("meter %s: last reading is %.0f s old%s",
 			m.Name, age.Seconds(), why)
@@ -118,6 +118,14 @@ func (m *meter) judge(cfg *Config, now time.Time) (fleet.Reading, MeterState, st
 		return r, MeterOK, "what its machines say of themselves, with a derating; no meter"
 	}
 	return r, MeterOK, ""
+}
+
+// instead says what counts while the meter is lost.
+func (m *meter) instead() string {
+	if m.carriedBy != "" {
+		return m.carriedBy + " counts in its place"
+	}
+	return "its branch counts in full"
 }
 
 // wordsAlone says that nothing but machines' own words tells what the feeder's mining draws.

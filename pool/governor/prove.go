@@ -44,7 +44,7 @@ func (g *Governor) prove(now time.Time) {
 	for _, f := range g.feeders {
 		claims := byFeeder[f.ID]
 		if g.ready { // before, nobody knows whose energy it is
-			g.account(f, claims)
+			f.account(claims)
 			g.overruns(f, claims, now)
 		}
 		slices.SortFunc(claims, func(a, b *claim) int { return a.before(b) })
@@ -203,12 +203,12 @@ func (g *Governor) proveGone(f *feeder, c *claim, claims []*claim, now time.Time
 // tenantReadAt is the time of the oldest newest reading of the tenant's meters.
 func (f *feeder) tenantReadAt(tenant string) time.Time {
 	var at time.Time
-	for _, m := range f.meters {
-		if m.Role != fleet.Tenant || m.Tenant != tenant {
+	for _, p := range f.points {
+		if p.role() != fleet.Tenant || p.tenant() != tenant {
 			continue
 		}
-		if r, _ := m.last(); at.IsZero() || r.At.Before(at) {
-			at = r.At
+		if at.IsZero() || p.reading.At.Before(at) {
+			at = p.reading.At
 		}
 	}
 	return at

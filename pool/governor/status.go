@@ -240,6 +240,8 @@ func (g *Governor) feederState(f *feeder, s *FeederStatus) string {
 		return f.now.trouble
 	case f.dispute.open:
 		return f.dispute.text
+	case f.disputedPoint() != "":
+		return f.disputedPoint()
 	case s.Total > s.Limit:
 		return "over its limit"
 	case len(s.Overruns) > 0:

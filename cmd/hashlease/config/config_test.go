@@ -77,10 +77,14 @@ func full() config.Config {
 				{Role: fleet.Total, URL: "http://127.0.0.1:9100/n1/total"},
 				{
 					Role: fleet.Tenant, Tenant: "acme", URL: "https://meter.example/acme",
-					Header: "X-Key", SecretFile: "acme.key", JSON: &config.JSONLayout{
+					Label: "a", Header: "X-Key", SecretFile: "acme.key", JSON: &config.JSONLayout{
 						Watts: config.Paths{"e.0.p", "e.1.p"}, WattsUnit: "kW", Energy: config.Paths{"e.0.t"},
 						EnergyUnit: "Wh", Scale: -0.5, Time: "ts",
 					},
+				},
+				{
+					Role: fleet.Tenant, Tenant: "acme", URL: "https://meter.example/b",
+					Label: "b", RedundantWith: "a",
 				},
 				{Role: fleet.Base, Modbus: "192.0.2.7", Unit: 3, Map: "abb-b23"},
 				{
@@ -266,7 +270,14 @@ func TestValidate_ListsEveryFault(t *testing.T) {
 			Power: []config.Register{{Function: 5, Type: device.Int16, Scale: 1}},
 		},
 		{Role: fleet.Base, URL: "http://a:b@x", Header: "X-Key", JSON: &config.JSONLayout{}},
-		{Role: fleet.Base, Modbus: "h:1", Map: "abb-b23", SecretFile: "x"},
+		{
+			Role: fleet.Base, Modbus: "h:1", Map: "abb-b23", SecretFile: "x",
+			Label: "A+", RedundantWith: "none",
+		},
+		{Role: fleet.Base, URL: "http://x", Label: "two", RedundantWith: "three"},
+		{Role: fleet.Base, URL: "http://x", Label: "three"},
+		{Role: fleet.Base, URL: "http://x", Label: "three", RedundantWith: "two"},
+		{Role: fleet.Base, URL: "http://x", RedundantWith: "two"},
 	}
 	c.Workers[0].Model = "Antminer S1"
 	c.Simulation.HashScale = 2
@@ -313,6 +324,12 @@ func TestValidate_ListsEveryFault(t *testing.T) {
 		`feeder "n1" meter 6: header: it is accepted only with`,
 		`feeder "n1" meter 6: watts is missing`,
 		`feeder "n1" meter 7: json, header and secret_file are accepted only with url`,
+		`feeder "n1" meter 7: name: "A+": 1 to 40`,
+		`feeder "n1" meter 10: name: "three" is there twice`,
+		`feeder "n1" meter 7: redundant_with: "none" is the name of no other`,
+		`feeder "n1" meter 8: redundant_with: "three" stands in for "two" itself`,
+		`feeder "n1" meter 10: redundant_with: "two" stands in for "three" itself`,
+		`feeder "n1" meter 11: redundant_with needs a name of its own`,
 		`feeder "n1": arm act needs a meter with role total or mining`,
 		`worker "a.w1": model "Antminer S1" is not known and there is no curve`,
 		`feeder "n1": limit is 0 W`,

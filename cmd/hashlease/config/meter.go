@@ -13,7 +13,12 @@ import (
 type Meter struct {
 	Role   fleet.Role `toml:"role"`
 	Tenant string     `toml:"tenant"` // whose branch, for the role tenant
-	URL    string     `toml:"url"`
+	Label  string     `toml:"name"`   // tells meters of one role apart
+	// RedundantWith is the name of another meter of the same feeder, role and tenant that measures the same:
+	// the two stand in for each other, and do not add up.
+	RedundantWith string `toml:"redundant_with"`
+
+	URL string `toml:"url"`
 
 	JSON       *JSONLayout `toml:"json"`        // what answers at URL look like; nil: the plain layout
 	Header     string      `toml:"header"`      // that the secret is sent in; empty: Authorization
@@ -76,8 +81,57 @@ type Register struct {
 }
 
 // Name is the meter for people.
-func (m *Meter) Name(f fleet.FeederID) string {
-	return strings.TrimSpace(fmt.Sprintf("%s %v %s", f, m.Role, m.Tenant))
+func (m *Meter) Name(on string) string {
+	return strings.Join(strings.Fields(fmt.Sprintf("%s %v %s %s", on, m.Role, m.Tenant, m.Label)), " ")
+}
+
+// Group is what meters that stand in for each other have in common; empty for one that none stands in for.
+func (m *Meter) Group(beside []Meter) string {
+	if m.RedundantWith != "" || m.Label == "" {
+		return m.RedundantWith
+	}
+	for i := range beside {
+		if beside[i].RedundantWith == m.Label {
+			return m.Label
+		}
+	}
+	return ""
+}
+
+// redundant checks which meters of a feeder or a branch stand in for which.
+func (v *validation) redundant(on string, meters []Meter) {
+	named := map[string]*Meter{}
+	for i := range meters {
+		m := &meters[i]
+		if m.Label == "" {
+			continue
+		}
+		if err := ValidTenant(m.Label); err != nil {
+			v.faultf("%s meter %d: name: %w", on, i+1, err)
+		}
+		if named[m.Label] != nil {
+			v.faultf("%s meter %d: name: %q is there twice", on, i+1, m.Label)
+		}
+		named[m.Label] = m
+	}
+	for i := range meters {
+		m := &meters[i]
+		other := named[m.RedundantWith]
+		switch {
+		case m.RedundantWith == "":
+		case m.Label == "":
+			v.faultf("%s meter %d: redundant_with needs a name of its own, by which events call it", on, i+1)
+		case other == nil || other == m:
+			v.faultf("%s meter %d: redundant_with: %.40q is the name of no other meter here", on, i+1,
+				m.RedundantWith)
+		case other.RedundantWith != "":
+			v.faultf("%s meter %d: redundant_with: %q stands in for %q itself: name that one", on, i+1,
+				m.RedundantWith, other.RedundantWith)
+		case other.Role != m.Role || other.Tenant != m.Tenant:
+			v.faultf("%s meter %d: redundant_with: %q has another role or tenant: the same are accepted",
+				on, i+1, m.RedundantWith)
+		}
+	}
 }
 
 // RegisterMap is the known map, or the meter's own.

@@ -256,6 +256,7 @@ func (v *validation) feederMeters(f *Feeder) {
 			v.faultf("%s: tenant: only a meter with role tenant has one", name)
 		}
 	}
+	v.redundant(fmt.Sprintf("feeder %q", f.ID), f.Meters)
 	if f.Arm == fleet.Act && !measured {
 		v.faultf("feeder %q: arm act needs a meter with role total or mining", f.ID)
 	}
