@@ -65,3 +65,16 @@ func TestWhatsMinerV2_SaysWhatItWants(t *testing.T) {
 		}
 	}
 }
+
+// A token is used as long as it is good: a machine gives out 32 in half an hour.
+func TestWhatsMinerV2_KeepsItsToken(t *testing.T) {
+	b := newBench(t, standFor(t, "whatsminer-v2"))
+	b.until("mining", mining)
+	for range 20 {
+		b.set(fleet.Paused, benchSleep)
+		b.set(fleet.Free, 3000)
+	}
+	if n := b.machine.Orders(); n != 40 {
+		t.Errorf("%d orders came, want 40", n)
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net"
 	"strconv"
 	"sync"
@@ -38,8 +39,11 @@ type WhatsMinerV2 struct {
 	tokens map[string]time.Time // until when each is good
 }
 
-// tokenFor is how long a token is good.
-const tokenFor = 30 * time.Minute
+// A token is good for tokenFor; maxTokens are good at a time, for one address.
+const (
+	tokenFor  = 30 * time.Minute
+	maxTokens = 32
+)
 
 // Serve answers on ln until it is closed.
 func (w *WhatsMinerV2) Serve(ln net.Listener) {
@@ -83,7 +87,10 @@ func (w *WhatsMinerV2) read(command string) []byte {
 	s, f := w.Machine.Body.State(), w.Machine.Facts
 	switch command {
 	case "get_token":
-		t, salt, newsalt := w.salt()
+		t, salt, newsalt, ok := w.salt()
+		if !ok {
+			return wm2Reply("E", 136, "token over max times")
+		}
 		return wm2Reply("S", 134, map[string]any{"time": t, "salt": salt, "newsalt": newsalt})
 	case "get_version":
 		return wm2Reply("S", 131, map[string]any{"api_ver": "2.0.5", "fw_ver": f.Version, "platform": "H616"})
@@ -130,17 +137,21 @@ func (w *WhatsMinerV2) limit() string {
 	return ""
 }
 
-// salt notes the token that its answer makes.
-func (w *WhatsMinerV2) salt() (t, salt, newsalt string) {
+// salt notes the token that its answer makes, unless as many are good as may be.
+func (w *WhatsMinerV2) salt() (t, salt, newsalt string, ok bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	maps.DeleteFunc(w.tokens, func(_ string, until time.Time) bool { return time.Now().After(until) })
+	if len(w.tokens) >= maxTokens {
+		return "", "", "", false
+	}
 	w.salts++
 	t, salt, newsalt = fmt.Sprintf("%04d", 5626+w.salts), "BQ5hoXV9", "jbzkfQls"
 	if w.tokens == nil {
 		w.tokens = map[string]time.Time{}
 	}
 	w.tokens[md5crypt.Sum(w.key()+t, newsalt)] = time.Now().Add(tokenFor)
-	return t, salt, newsalt
+	return t, salt, newsalt, true
 }
 
 func (w *WhatsMinerV2) key() string { return md5crypt.Sum(w.Password, "BQ5hoXV9") }
