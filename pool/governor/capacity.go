@@ -76,6 +76,7 @@ func (g *Governor) declare(now time.Time) {
 		if now.Sub(f.capacity.lookedAt) >= every {
 			f.capacity.lookedAt, f.capacity.base = now, f.base
 			h := g.headroomOf(f, now)
+			g.tellAging(f, &h, now)
 			f.capacity.alone, f.capacity.because = g.capacityOf(f, &h, now), h.Reason+h.Command
 		}
 		c := f.capacity.alone

@@ -144,6 +144,14 @@ func TestCommission_ProvesAFeeder(t *testing.T) {
 		if again := headroom(t, g); again.Counted != 60 || again.Shed != h.Shed {
 			t.Errorf("after a restart: %+v", again)
 		}
+		if again := headroom(t, g); again.Aging > 0 || eventWith(g, "soon counts no more") {
+			t.Errorf("soon after it: %+v", again)
+		}
+		s.run(cfg.ProofAge*19/20 - time.Since(h.ProvenAt))
+		if late := headroom(t, g); late.Aging == 0 || late.Firm < h.Firm-unit.Kilowatt || late.Command != run ||
+			!eventWith(g, "soon counts no more: "+run) {
+			t.Errorf("before its age: %+v", late)
+		}
 		time.Sleep(20 * time.Minute)
 		s.run(2 * time.Second)
 		if old := headroom(t, g); old.Firm != 0 || old.Command != run {

@@ -64,7 +64,8 @@ type feeder struct {
 
 	saidStopped   int // by price, as people were last told
 	saidStoppedAt time.Time
-	saidBroken    int // owners' terms, likewise
+	saidAging     bool // that proofs soon count no more
+	saidBroken    int  // owners' terms, likewise
 	saidBrokenAt  time.Time
 	saidCold      bool
 

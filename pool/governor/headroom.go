@@ -59,6 +59,7 @@ type Headroom struct {
 
 	Measured []Measured // by kind of machine, those on this feeder
 	ProvenAt time.Time  // the oldest proof of a worker counted; zero if none was measured
+	Aging    int        // workers counted whose proof soon counts no more
 	Findings []Finding  // of the last commissioning
 
 	single bool // one control domain is all that is counted on
@@ -132,6 +133,9 @@ func (g *Governor) headroomOf(f *feeder, now time.Time) Headroom {
 			h.Domain, h.DomainName = sure, domain
 		}
 		h.Shed = max(h.Shed, c.shed)
+		if g.aging(w, now) {
+			h.Aging++
+		}
 		if !w.provenAt.IsZero() && (h.ProvenAt.IsZero() || w.provenAt.Before(h.ProvenAt)) {
 			h.ProvenAt = w.provenAt
 		}
@@ -275,6 +279,30 @@ func (g *Governor) canYield(w *worker, now time.Time) (least unit.Watts, why str
 	return 0, notYielding
 }
 
+// agingMost is how long before a proof counts no more that is said, at most.
+const agingMost = 3 * 24 * time.Hour
+
+// aging says that the worker's proof soon counts no more: in a tenth of its age, or in three days.
+func (g *Governor) aging(w *worker, now time.Time) bool {
+	left := g.cfg.ProofAge - now.Sub(w.provenAt)
+	return !w.provenAt.IsZero() && !w.feeder.Trusted && left < min(agingMost, g.cfg.ProofAge/10)
+}
+
+func (h *Headroom) agingWords() string {
+	return fmt.Sprintf("what was measured of %d of %d workers soon counts no more", h.Aging, h.Workers)
+}
+
+// tellAging warns before tenants' capacity falls because proofs have become old.
+func (g *Governor) tellAging(f *feeder, h *Headroom, now time.Time) {
+	if aging := h.Aging > 0; aging != f.saidAging {
+		f.saidAging = aging
+		if aging {
+			says := h.agingWords() + ": " + commissionCommand(f)
+			g.event(now, Event{Level: Warn, Feeder: f.ID, Message: says})
+		}
+	}
+}
+
 // noticeOf is from the first order to the meter's proof: the measured reduction, orders spread over a
 // bulk, and two readings that show it.
 func (g *Governor) noticeOf(f *feeder, h *Headroom) {
@@ -308,6 +336,8 @@ func (h *Headroom) explain(f *feeder) {
 		h.Reason = "it is being commissioned now"
 	case undone > 0:
 		h.Reason, h.Command = h.unproven(f, measured, undone), commissionCommand(f)
+	case h.Aging > 0:
+		h.Reason, h.Command = h.agingWords(), commissionCommand(f)
 	default:
 		h.Reason = h.little()
 	}
