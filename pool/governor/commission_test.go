@@ -148,7 +148,8 @@ func TestCommission_ProvesAFeeder(t *testing.T) {
 			t.Errorf("soon after it: %+v", again)
 		}
 		s.run(cfg.ProofAge*19/20 - time.Since(h.ProvenAt))
-		if late := headroom(t, g); late.Aging == 0 || late.Firm < h.Firm-unit.Kilowatt || late.Command != run ||
+		if late := headroom(t, g); late.Aging == 0 || late.Firm < h.Firm-unit.Kilowatt ||
+			late.Command != run ||
 			!eventWith(g, "soon counts no more: "+run) {
 			t.Errorf("before its age: %+v", late)
 		}
