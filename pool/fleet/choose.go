@@ -20,6 +20,7 @@ func (p *planner) choose(at int32, start int) {
 		return
 	}
 	critical := segs[k-1]
+	n.slope = critical.slope
 	for _, s := range segs[:k-1] {
 		p.take(s)
 	}

@@ -5,13 +5,16 @@ import "slices"
 const (
 	// coreSize is how many workers around the critical slope are solved exactly.
 	coreSize = 32
-	// searchSteps bounds the exact search: about a tenth of a millisecond.
+	// searchSteps bounds this search: about a tenth of a millisecond for all nodes that bind together,
+	// but no fewer than leastSteps at each.
 	searchSteps = 100_000
+	leastSteps  = 2000
 )
 
 // finish solves the last few workers of a node exactly by branch and bound: a multiple-choice
 // knapsack whose bound is its own linear relaxation. It starts from the greedy
-// choice, so that it can only improve on it, and stops at searchSteps. Nodes below keep what they need.
+// choice, so that it can only improve on it, and stops after its share of searchSteps.
+// Nodes below keep what they need.
 type finish struct {
 	p      *planner
 	core   []int32   // classes
@@ -62,7 +65,7 @@ func (f *finish) solve(p *planner, node int32, segs []segment, at int, more int6
 	}
 	f.relaxation()
 	f.path = append(f.path[:0], f.best...)
-	f.steps = searchSteps
+	f.steps = max(searchSteps/max(1, p.binds), leastSteps)
 	f.search(0, more, 0)
 	var freed int64
 	for i, k := range f.core {
@@ -72,74 +75,9 @@ func (f *finish) solve(p *planner, node int32, segs []segment, at int, more int6
 		freed += o.freed - p.options[c.from].freed
 		f.shift(i, o.freed-p.options[f.start[i]].freed)
 	}
-	over := freed - more
-	if len(f.groups) > 0 || f.steps <= 0 {
-		over = f.swap(over)
-	}
-	if over > 0 {
+	if over := freed - more; over > 0 {
 		f.trim(over)
 	}
-}
-
-// swap changes two core workers at a time for as long as that saves something, where the search ended at
-// its steps. It returns what is freed too much afterwards.
-func (f *finish) swap(over int64) int64 {
-	for _, k := range f.core {
-		f.p.anchor(&f.p.workers[k])
-	}
-	for better, rounds := true, 0; better && rounds < 8; rounds++ {
-		better = false
-		for i := range f.core {
-			for j := range i {
-				if more, ok := f.swapTwo(i, j, over); ok {
-					over, better = over+more, true
-				}
-			}
-		}
-	}
-	return over
-}
-
-// swapTwo finds the cheapest states of two core workers that keep every need, and takes them if they are
-// cheaper than the present ones. It returns how much more is then freed.
-func (f *finish) swapTwo(i, j int, over int64) (int64, bool) {
-	p := f.p
-	a, b := &p.workers[f.core[i]], &p.workers[f.core[j]]
-	wasA, wasB := &p.options[a.chosen], &p.options[b.chosen]
-	bestA, bestB, best := int32(-1), int32(-1), -1e-9*(1+wasA.lost+wasB.lost)
-	for x := a.from; x < a.to; x++ {
-		da := p.options[x].freed - wasA.freed
-		for y := b.from; y < b.to; y++ {
-			db := p.options[y].freed - wasB.freed
-			cost := p.options[x].lost + p.options[y].lost - wasA.lost - wasB.lost
-			if cost < best && over+da+db >= 0 && f.allows(i, da, j, db) {
-				bestA, bestB, best = x, y, cost
-			}
-		}
-	}
-	if bestA < 0 {
-		return 0, false
-	}
-	da, db := p.options[bestA].freed-wasA.freed, p.options[bestB].freed-wasB.freed
-	a.chosen, b.chosen = bestA, bestB
-	f.shift(i, da)
-	f.shift(j, db)
-	return da + db, true
-}
-
-// allows says whether all nodes below still free enough if two core workers free so much more, or less.
-func (f *finish) allows(i int, da int64, j int, db int64) bool {
-	f.shift(i, da)
-	f.shift(j, db)
-	ok := true
-	for _, k := range [2]int{i, j} {
-		for _, g := range f.above(k) {
-			ok = ok && f.groups[g].slack >= 0
-		}
-	}
-	f.shift(i, -da)
-	f.shift(j, -db)
-	return ok
 }
 
 // gather lists the classes of the segments nearest to the critical one on both sides, and if there is

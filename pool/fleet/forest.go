@@ -40,6 +40,8 @@ type node struct {
 	need     int64
 	most     int64 // of a feeder: that may be freed while its least heat is kept
 	freed    int64
+	slope    float64 // of the last step taken here; 0: nobody gives way for it
+	price    float64 // of a watt, all that is above included
 }
 
 // plant makes the trees of a snapshot.

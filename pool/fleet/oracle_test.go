@@ -1,6 +1,7 @@
 package fleet_test
 
 import (
+	"flag"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -14,6 +15,16 @@ import (
 	"github.com/hashlease/hashlease/pool/fleet"
 	"github.com/hashlease/hashlease/pool/unit"
 )
+
+// fleets is how many random fleets of each kind are compared with the exact optimum.
+var fleets = flag.Int("fleets", 3000, "random fleets to plan and compare with the exact optimum")
+
+func drawnFleets() int {
+	if testing.Short() {
+		return min(*fleets, 300)
+	}
+	return *fleets
+}
 
 // costs is the least cost at which exactly so many watts can be freed, by watts.
 type costs []float64
@@ -88,7 +99,7 @@ func withinOnePercent(t *testing.T, seed int, s *fleet.Snapshot, p fleet.Plan, b
 // Ensure that from 30 workers on a plan is within one percent of the exact optimum, found by dynamic
 // programming.
 func TestMakePlan_IsWithinOnePercentOfTheOptimum(t *testing.T) {
-	for seed := range 150 {
+	for seed := range drawnFleets() {
 		r := rand.New(rand.NewPCG(uint64(seed), 1))
 		s := &fleet.Snapshot{MsatPerHash: price}
 		var full unit.Watts
@@ -115,7 +126,7 @@ func TestMakePlan_IsWithinOnePercentOfTheOptimum(t *testing.T) {
 
 // Ensure the same for a site whose PDUs, feeders, transformer and import all have limits of their own.
 func TestMakePlan_IsWithinOnePercentOfTheOptimumOnATree(t *testing.T) {
-	for seed := range 150 {
+	for seed := range drawnFleets() {
 		r := rand.New(rand.NewPCG(uint64(seed), 1))
 		s := &fleet.Snapshot{MsatPerHash: price}
 		groups := [][]fleet.WorkerState{{}, {}, {}, {}} // PDU on f0, the rest of f0, f1, f2

@@ -206,7 +206,9 @@ type planner struct {
 	changes []change
 	kept    []option
 	stack   []int32
+	binds   int // nodes that need more than the cheapest states free
 	finish  finish
+	exact   exact
 }
 
 // class is one sheddable worker: its options, ascending by freed watts, are

@@ -64,8 +64,10 @@ func (p *planner) pass(top int32, returns bool) {
 	p.passed = [relaxTerms + 1]bool{}
 	p.list(top, nil, returns)
 	p.tally(top)
+	p.binds = 0
 	p.demand(top, false)
 	p.solve(top)
+	p.exact.improve(p, top)
 }
 
 // list makes the classes below a node, and adds up what they would draw and have to free.
@@ -74,7 +76,7 @@ func (p *planner) list(at int32, f *FeederState, returns bool) {
 	if n.feeder != nil {
 		f = n.feeder
 	}
-	n.from, n.full, n.short = int32(len(p.workers)), 0, false
+	n.from, n.full, n.short, n.slope = int32(len(p.workers)), 0, false, 0
 	for k := n.kid; k >= 0; {
 		p.list(k, f, returns)
 		kid := &p.forest.nodes[k]
@@ -113,6 +115,9 @@ func (p *planner) tally(at int32) {
 func (p *planner) demand(at int32, above bool) {
 	n := &p.forest.nodes[at]
 	n.hulled = above || n.freed < n.need
+	if n.freed < n.need {
+		p.binds++
+	}
 	for k := n.kid; k >= 0; k = p.forest.nodes[k].sib {
 		p.demand(k, n.hulled)
 	}
