@@ -78,3 +78,30 @@ func TestWorkerPin_SetsAndLists(t *testing.T) {
 	d.want(exitOK, "a.1     north/n1  operator\na.2     north/n1  configuration\n", "", "worker", "pins")
 	d.want(exitOK, `"by_hand":true`, "", "worker", "pins", "--json")
 }
+
+func (s *scripted) ListQuarantined(
+	context.Context, *hashleasev1.ListQuarantinedRequest,
+) (*hashleasev1.ListQuarantinedResponse, error) {
+	return &hashleasev1.ListQuarantinedResponse{Workers: []*hashleasev1.Quarantined{{
+		Worker: "a.1", Feeder: "sites/north/feeders/n1", Why: "woke by itself\x1b[2J",
+		Time: &timestamppb.Timestamp{Seconds: 1893553445},
+	}}}, nil
+}
+
+func (s *scripted) ReleaseWorker(
+	_ context.Context, r *hashleasev1.ReleaseWorkerRequest,
+) (*hashleasev1.ReleaseWorkerResponse, error) {
+	s.reason += " released " + r.GetWorker()
+	return &hashleasev1.ReleaseWorkerResponse{}, nil
+}
+
+// Ensure that quarantined machines are listed, harmless to a terminal, and released by name.
+func TestWorker_IsReleasedFromQuarantine(t *testing.T) {
+	d := newDesk(t)
+	d.want(exitOK, "a.1     north/n1  2030-01-02 03:04:05 UTC  woke by itself?[2J\n", "", "worker", "quarantined")
+	d.want(exitOK, `"why":"woke by itself`, "", "worker", "quarantined", "--json")
+	d.want(exitOK, "a.2 takes part again", "", "worker", "release", "a.1", "a.2")
+	if d.srv.reason != " released a.1 released a.2" {
+		t.Errorf("asked for %q", d.srv.reason)
+	}
+}

@@ -13,7 +13,7 @@ import (
 
 // prices is what power costs, and who is left alone.
 func (s *server) prices() poolrpc.Prices {
-	return poolrpc.Prices{List: s.listPrices, SetPin: s.setPin, Pins: s.pins}
+	return poolrpc.Prices{List: s.listPrices, SetPin: s.setPin, Pins: s.pins, Release: s.release, Quarantined: s.quarantined}
 }
 
 func (s *server) listPrices() []*hashleasev1.SitePrice {
@@ -58,6 +58,20 @@ func (s *server) pins() []*hashleasev1.Pin {
 	for _, p := range s.governor.Pins() {
 		out = append(out, &hashleasev1.Pin{
 			Worker: string(p.Worker), Feeder: feederName(p.Site, p.Feeder), ByHand: p.ByHand,
+		})
+	}
+	return out
+}
+
+func (s *server) release(ctx context.Context, id pool.WorkerID) error {
+	return refusedByGovernor(s.governor.Release(ctx, id))
+}
+
+func (s *server) quarantined() []*hashleasev1.Quarantined {
+	var out []*hashleasev1.Quarantined
+	for _, q := range s.governor.Quarantines() {
+		out = append(out, &hashleasev1.Quarantined{
+			Worker: string(q.Worker), Feeder: feederName(q.Site, q.Feeder), Time: timestamppb.New(q.At), Why: q.Why,
 		})
 	}
 	return out

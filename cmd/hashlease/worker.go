@@ -11,6 +11,9 @@ type workerCmd struct {
 	Pin   workerPinCmd   `cmd:"" help:"Leave a machine alone: only an emergency stop reduces it."`
 	Unpin workerUnpinCmd `cmd:"" help:"Let a machine give way again."`
 	Pins  workerPinsCmd  `cmd:"" help:"Show the machines that are left alone."`
+
+	Quarantined workerQuarantinedCmd `cmd:"" help:"Show the machines that somebody else has set three times."`
+	Release     workerReleaseCmd     `cmd:"" help:"Let quarantined machines take part again."`
 }
 
 type workerPinCmd struct {
@@ -96,4 +99,63 @@ func (c *workerPinsCmd) Run(ctx context.Context, e *env) error {
 		t.row(p.GetWorker(), feederWord(p.GetFeeder()), by)
 	}
 	return t.flush()
+}
+
+type workerQuarantinedCmd struct{ clientFlags }
+
+// Run lists quarantined workers.
+func (c *workerQuarantinedCmd) Run(ctx context.Context, e *env) error {
+	cl, err := c.dial()
+	if err != nil {
+		return err
+	}
+	defer cl.close()
+	call, cancel := cl.call(ctx)
+	defer cancel()
+	r, err := cl.operator.ListQuarantined(call, &hashleasev1.ListQuarantinedRequest{})
+	if err != nil {
+		return fmt.Errorf("asking for quarantined workers: %w", err)
+	}
+	if c.JSON {
+		return jsonList(e, r.GetWorkers())
+	}
+	if len(r.GetWorkers()) == 0 {
+		e.notef("No worker is quarantined.\n")
+		return nil
+	}
+	t := newTable(e.stdout, "WORKER", "FEEDER", "SINCE", "WHY")
+	for _, q := range r.GetWorkers() {
+		t.row(q.GetWorker(), feederWord(q.GetFeeder()), clock(q.GetTime()), q.GetWhy())
+	}
+	return t.flush()
+}
+
+type workerReleaseCmd struct {
+	clientFlags
+	Workers []string `arg:"" help:"Their ids, account.worker."`
+}
+
+// Run releases workers.
+func (c *workerReleaseCmd) Run(ctx context.Context, e *env) error {
+	cl, err := c.dial()
+	if err != nil {
+		return err
+	}
+	defer cl.close()
+	for _, id := range c.Workers {
+		call, cancel := cl.call(ctx)
+		r, err := cl.operator.ReleaseWorker(call, &hashleasev1.ReleaseWorkerRequest{Worker: id})
+		cancel()
+		if err != nil {
+			return fmt.Errorf("releasing %s: %w", oneLine(id), err)
+		}
+		if c.JSON {
+			if err := e.jsonLine(r); err != nil {
+				return err
+			}
+			continue
+		}
+		e.printf("%s takes part again, and is told what the plan wants of it.\n", oneLine(id))
+	}
+	return nil
 }

@@ -48,6 +48,7 @@ type Governor struct {
 	seq      uint64  // of proofs and capacities
 	sending  int     // orders on their way
 	due      dueList // who is told next
+	isolated bool    // whoever is quarantined is to be made durable
 	sends    sync.WaitGroup
 	counts   struct{ orders, refreshes, failures uint64 }
 	events   eventRing

@@ -39,7 +39,8 @@ type durable struct {
 	Limits       []Limit                      `json:"limits,omitempty"`   // from outside
 	LimitCounter uint64                       `json:"limit_counter,omitempty"`
 	Stops        map[fleet.SiteID]Stop        `json:"stops,omitempty"` // emergency stops in force
-	Pins         []pool.WorkerID              `json:"pins,omitempty"`  // by operators at run time
+	Quarantined  map[pool.WorkerID]quarantine `json:"quarantined,omitempty"`
+	Pins         []pool.WorkerID              `json:"pins,omitempty"` // by operators at run time
 	Ceilings     map[pool.WorkerID]Ceiling    `json:"ceilings,omitempty"`
 }
 
@@ -98,6 +99,7 @@ func (g *Governor) load(ctx context.Context) error {
 		g.addCurtailment(c)
 	}
 	g.loadStops()
+	g.loadQuarantines()
 	g.loadCeilings()
 	g.limits = slices.DeleteFunc(slices.Clone(g.saved.Limits), func(l Limit) bool {
 		return g.siteNamed(l.Site) == nil
@@ -163,6 +165,7 @@ func (g *Governor) keepSaved(ctx context.Context) {
 			return
 		case <-tick.C:
 			g.keep(ctx)
+			g.keepQuarantines(ctx)
 			g.keepProven(ctx, time.Now())
 			g.keepStable(ctx, time.Now(), false)
 			if err := g.keepTerms(ctx); err != nil {
@@ -177,6 +180,7 @@ func (g *Governor) keepLast(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	g.keep(ctx)
+	g.keepQuarantines(ctx)
 	g.keepStable(ctx, time.Now(), true)
 	if err := g.keepTerms(ctx); err != nil {
 		g.log.Warn("keeping used terms failed", slog.Any("error", err))

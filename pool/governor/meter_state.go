@@ -2,6 +2,7 @@ package governor
 
 import (
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/hashlease/hashlease/pool/fleet"
@@ -12,6 +13,12 @@ import (
 type MeterState uint8
 
 // States of a meter, each with its own consequence. A lost meter is not a lost load.
+const (
+	// ratioStands is by how much a first ratio of meter and words may move while it stands for ratioFor.
+	ratioStands = 0.01
+	ratioFor    = 15 * time.Second
+)
+
 const (
 	// MeterOK: read, fresh and consistent.
 	MeterOK MeterState = iota
@@ -147,6 +154,8 @@ type dispute struct {
 	open     bool
 	turnedAt time.Time // since when the figures say otherwise than open does; zero: they do not
 	ratio    float64   // metered mining a watt of the machines' words while they agree; 0: unknown
+	first    float64   // what it may be, if it stands
+	firstAt  time.Time // since when it does
 	higher   unit.Watts
 	text     string
 }
@@ -161,7 +170,7 @@ func (g *Governor) compare(f *feeder, now time.Time) {
 	text, higher, known := f.addsUp()
 	if text == "" {
 		var words bool
-		text, higher, words = f.wordsAgree()
+		text, higher, words = f.wordsAgree(now)
 		known = known || words
 	}
 	disputed := text != ""
@@ -213,16 +222,14 @@ func (f *feeder) has(role fleet.Role) bool {
 
 // wordsAgree compares metered mining with what machines say of themselves, if those that speak are half of it
 // and nothing is under way. By how much their words are off as a rule is learnt meanwhile.
-func (f *feeder) wordsAgree() (text string, mining unit.Watts, known bool) {
+func (f *feeder) wordsAgree(now time.Time) (text string, mining unit.Watts, known bool) {
 	words, spoken, settled := f.tally.words, f.tally.spoken, f.tally.settled
 	d := &f.dispute
 	if !settled || 2*spoken < f.full || words == 0 {
 		return "", 0, false
 	}
 	ratio := float64(f.now.mining) / float64(words)
-	if d.ratio == 0 && ratio > 0.75 && ratio < 1.25 { // machines' words are 5 to 20 % off
-		d.ratio = ratio
-	}
+	d.learn(ratio, now)
 	usual := d.ratio
 	if usual == 0 {
 		usual = 1
@@ -237,6 +244,20 @@ func (f *feeder) wordsAgree() (text string, mining unit.Watts, known bool) {
 	}
 	return fmt.Sprintf("meter and machines disagree: mining is %v by the meter and %v by the machines' words",
 		f.now.mining, unit.Watts(expected)), max(f.now.mining, unit.Watts(expected)), true
+}
+
+// learn takes a first ratio once it has stood for a while: machines' words are 5 to 20 % off, and those of
+// the first instants after a start are of another time than the meter's.
+func (d *dispute) learn(ratio float64, now time.Time) {
+	if d.ratio != 0 || ratio < 0.75 || ratio > 1.25 {
+		return
+	}
+	if d.first == 0 || math.Abs(ratio-d.first) > ratioStands {
+		d.first, d.firstAt = ratio, now
+	}
+	if now.Sub(d.firstAt) >= ratioFor {
+		d.ratio = ratio
+	}
 }
 
 // meterStatus is a copy for people.

@@ -26,7 +26,7 @@ func (g *Governor) order(f *feeder, caps []fleet.Cap, now time.Time) {
 	hold := f.mustHold(caps, now)
 	var down, up []*worker
 	for _, w := range f.workers {
-		if w.actuator == nil || w.stuck || f.site.stop == nil && (w.leftAlone() || w.quietYet(now)) {
+		if !w.takesOrders(now) {
 			continue
 		}
 		switch w.direction(hold) {
@@ -46,6 +46,15 @@ func (g *Governor) order(f *feeder, caps []fleet.Cap, now time.Time) {
 		g.event(now, Event{Feeder: f.ID, Message: n})
 	}
 	g.restore(f, up, hold, now)
+}
+
+// takesOrders says that the worker may be told something now. An emergency stop also tells those that are
+// left alone.
+func (w *worker) takesOrders(now time.Time) bool {
+	if w.actuator == nil || w.stuck && w.quarantine == nil {
+		return false
+	}
+	return w.feeder.site.stop != nil || w.quarantine == nil && !w.leftAlone() && !w.quietYet(now)
 }
 
 // direction is where an order would move a worker.
@@ -237,18 +246,8 @@ func (g *Governor) issue(w *worker, sp fleet.Setpoint, now time.Time, delay time
 	w.order, w.found = sp, true
 	w.orderedAt, w.dueAt, w.retryAt = now, now.Add(delay), now
 	w.sentAt, w.acked, w.ack, w.failures = time.Time{}, false, fleet.Ack{}, 0
-	w.mark(now)
+	w.mark(now, 2*w.shedIn()+g.cfg.ShedGrace)
 	g.noteOrder(w, now)
-}
-
-// mark notes where the share counters stand.
-func (w *worker) mark(now time.Time) {
-	w.work = workMark{links: w.links, at: now}
-	for _, l := range w.links {
-		_, work := l.Counted()
-		w.work.work += work
-		w.work.each = max(w.work.each, l.ShareWork())
-	}
 }
 
 // send tells one device, without waiting for it.

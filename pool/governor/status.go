@@ -302,6 +302,10 @@ func (w *worker) words(now time.Time) string {
 	switch {
 	case w.where.escaped:
 		return "ESCAPED to " + w.where.pool
+	case w.quarantine != nil:
+		return "QUARANTINED"
+	case w.lies:
+		return "LYING"
 	case w.stuck:
 		return "stuck"
 	case w.actuator == nil && w.unsure(now):

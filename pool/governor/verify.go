@@ -2,7 +2,6 @@ package governor
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/hashlease/hashlease/pool/fleet"
@@ -11,12 +10,6 @@ import (
 // riseGrace is beyond three times the declared time before a return without any sign counts as done.
 // It errs on the long side: who rises after it would be taken for somebody else's excess.
 const riseGrace = 30 * time.Second
-
-// silence is the rate of work, against what is usual, below which a worker's hashrate counts as down.
-const silence = 0.5
-
-// certain is how many shares must be missing: their absence by chance is one in a thousand, e^-6.9.
-const certain = 6.9
 
 // verify judges every order on its way and every worker that should stay down.
 func (g *Governor) verify(f *feeder, now time.Time) {
@@ -75,7 +68,8 @@ func (g *Governor) awaitRise(w *worker, now time.Time) {
 // feeder's meter does. If neither comes in time, the worker is named.
 func (g *Governor) awaitFall(f *feeder, w *worker, shown func(*worker) bool, now time.Time) {
 	down := w.speaks && w.reportedAt.After(w.orderedAt) && w.reported <= w.order.Watts+w.slackWatts()
-	hash := g.hashDown(w, now) || w.hashesLess()
+	g.hear(w, now)
+	hash := w.hashDown() || w.hashesLess()
 	switch {
 	case down:
 		w.evidence = fleet.WattsDown
@@ -106,40 +100,8 @@ func (w *worker) settle(now time.Time) {
 	w.feeder.settledAt = now
 	w.settled = true
 	w.confirmed = w.order.Watts
-	w.stuck = false
-}
-
-// hashDown says whether the worker's shares have fallen silent, or nearly, since the order: seen long
-// enough that silence at its old rate would be one chance in a thousand. How long that is, the worth
-// of a share tells; behind a proxy it is the proxy's, and silence means less. A worker
-// that never counted a share proves nothing by having none.
-func (g *Governor) hashDown(w *worker, now time.Time) bool {
-	if len(w.links) == 0 {
-		return false
-	}
-	if !slices.Equal(w.links, w.work.links) { // it counts elsewhere now: begin anew
-		w.mark(now)
-		return false
-	}
-	var work uint64
-	each := w.work.each
-	for _, l := range w.links {
-		_, counted := l.Counted()
-		work += counted
-		each = max(each, l.ShareWork())
-	}
-	span := now.Sub(w.work.at)
-	usual := float64(w.Curve.Full().Hashrate) * g.cfg.HashScale * span.Seconds()
-	switch {
-	case work == 0:
-		return false
-	case each > 0 && usual < certain*float64(each):
-		return false
-	case g.cfg.DispatchShares > 0 && span < time.Duration(certain/g.cfg.DispatchShares*float64(time.Minute)):
-		return false
-	}
-	target := float64(w.order.Hashrate) * g.cfg.HashScale * span.Seconds()
-	return float64(work-w.work.work) < target+silence*(usual-target)
+	w.stuck = w.quarantine != nil
+	w.mark(now, lieSpan) // from here on its shares must agree
 }
 
 // giveUp counts the worker as drawing what it drew, so that the next plan takes the
@@ -161,7 +123,12 @@ func (g *Governor) giveUp(f *feeder, w *worker, now time.Time) {
 
 // retryStuck frees a worker that did as ordered after all, and tells it again after a while.
 func (g *Governor) retryStuck(w *worker, now time.Time) {
-	if w.speaks && w.reported <= w.order.Watts+w.slackWatts() {
+	if w.quarantine != nil && w.feeder.site.stop == nil {
+		return
+	}
+	g.hear(w, now)
+	if w.speaks && w.reported <= w.order.Watts+w.slackWatts() && (!w.lies || w.hashDown()) {
+		w.lies = false
 		w.settle(now)
 		w.evidence = fleet.WattsDown
 		g.event(now, Event{Feeder: w.feeder.ID, Worker: w.ID, Message: "does as ordered again"})
@@ -170,7 +137,7 @@ func (g *Governor) retryStuck(w *worker, now time.Time) {
 	if now.Before(w.stuckUntil) {
 		return
 	}
-	w.stuck = false
+	w.stuck, w.stuckUntil = w.quarantine != nil, now.Add(g.cfg.RetryStuck)
 	g.again(w, now)
 }
 
@@ -184,28 +151,30 @@ func (g *Governor) again(w *worker, now time.Time) {
 	w.confirmed = w.full()
 }
 
-// watch looks after a worker whose order has taken effect: does it stay there?
+// watch looks after a worker whose order has taken effect: does it stay there, and was it true?
 func (g *Governor) watch(w *worker, shown func(*worker) bool, now time.Time) {
+	if what := w.strayed(); what != "" {
+		g.foreign(w, what, now)
+		return
+	}
 	if !w.reduced() {
 		return
 	}
-	if w.asserts > 0 && now.Sub(w.assertedAt) > 10*time.Minute {
-		w.asserts = 0
+	g.hear(w, now)
+	switch {
+	case w.caughtLying():
+		g.nameLiar(w, now)
+	case shown(w) && w.evidence != fleet.NoOrder:
+		w.evidence = fleet.MeterConfirmed
 	}
-	if !w.speaks || w.reported <= w.order.Watts+max(2*w.slackWatts(), 100) {
-		if shown(w) && w.evidence != fleet.NoOrder {
-			w.evidence = fleet.MeterConfirmed
-		}
-		return
-	}
-	w.confirmed = w.full()
-	if w.asserts >= maxAsserts {
-		w.evidence = fleet.Acknowledged
-		g.giveUp(w.feeder, w, now)
-		w.stuckUntil = now.Add(10 * g.cfg.RetryStuck)
-		return
-	}
+}
+
+// nameLiar counts a worker with its full power that says it is down while its shares come as before.
+func (g *Governor) nameLiar(w *worker, now time.Time) {
+	w.lies, w.confirmed, w.evidence = true, w.full(), fleet.Acknowledged
+	w.stuck, w.settled, w.stuckUntil = true, true, now.Add(g.cfg.RetryStuck)
+	w.feeder.unrest()
 	g.event(now, Event{Level: Warn, Feeder: w.feeder.ID, Worker: w.ID, Message: fmt.Sprintf(
-		"woke by itself: ordered to %v, says it draws %v; told again", w.order.Watts, w.reported)})
-	g.again(w, now)
+		"LYING: says it draws %v, and its shares come as before it was ordered to %v; counted in full, others "+
+			"give way instead", w.reported, w.order.Watts)})
 }

@@ -16,8 +16,6 @@ const (
 	reportStale = 30 * time.Second
 	// reportGrace is how long a new session may take to say what its machine draws.
 	reportGrace = 3 * time.Second
-	// maxAsserts is how often a machine that acts on its own is told again before it is left alone.
-	maxAsserts = 3
 )
 
 // worker is a machine with what it was told and what is known of it.
@@ -65,9 +63,11 @@ type worker struct {
 	since     time.Time // last pause or wake by order
 	settled   bool      // the order has taken effect, or will not
 	evidence  fleet.Evidence
-	work      workMark
+	shares    shareWatch
 
 	stuck      bool
+	quarantine *quarantine // somebody else has a hand on it: left alone; nil: not so
+	lies       bool        // it says that it is down, and its shares say that it is not
 	stuckUntil time.Time
 	asserts    int
 	measured   measured
@@ -87,14 +87,6 @@ type worker struct {
 	want    fleet.Setpoint // by the newest plan
 	planned bool           // scratch of Governor.plan
 	advised fleet.Setpoint // the same by the plan before it, while its feeder is not armed to act
-}
-
-// workMark is a point in a worker's share counters.
-type workMark struct {
-	links []*fleet.Link // whose counters they are
-	work  uint64        // sum of them
-	each  uint64        // the most that a share of theirs is worth; 0: unknown
-	at    time.Time
 }
 
 func newWorker(w fleet.Worker, a fleet.Actuator) *worker {

@@ -14,12 +14,17 @@ type Prices struct {
 	// SetPin leaves a worker alone, or no longer, durably; Pins are those that are.
 	SetPin func(ctx context.Context, worker pool.WorkerID, pinned bool) error
 	Pins   func() []*hashleasev1.Pin
+	// Release lets a quarantined worker take part again, durably; Quarantined are those that do not.
+	Release     func(ctx context.Context, worker pool.WorkerID) error
+	Quarantined func() []*hashleasev1.Quarantined
 }
 
 func (p *Prices) check(need func(field string, set bool)) {
 	need("Prices.List", p.List != nil)
 	need("Prices.SetPin", p.SetPin != nil)
 	need("Prices.Pins", p.Pins != nil)
+	need("Prices.Release", p.Release != nil)
+	need("Prices.Quarantined", p.Quarantined != nil)
 }
 
 // ListPrices says what power costs at the sites now, and whom that stops.

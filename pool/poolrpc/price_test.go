@@ -20,6 +20,15 @@ func prices() poolrpc.Prices {
 		},
 		SetPin: func(context.Context, pool.WorkerID, bool) error { return nil },
 		Pins:   func() []*hashleasev1.Pin { return []*hashleasev1.Pin{{Worker: "a.w1"}} },
+		Release: func(_ context.Context, id pool.WorkerID) error {
+			if id != "a.w2" {
+				return poolrpc.As(poolrpc.ErrState, errors.New("not quarantined"))
+			}
+			return nil
+		},
+		Quarantined: func() []*hashleasev1.Quarantined {
+			return []*hashleasev1.Quarantined{{Worker: "a.w2", Why: "woke by itself"}}
+		},
 	}
 }
 
@@ -60,6 +69,18 @@ func TestPrices_AreListedAndPinsChecked(t *testing.T) {
 	}
 	if _, err := s.SetPin(t.Context(), &hashleasev1.SetPinRequest{Worker: "a.none"}); err == nil {
 		t.Error("the room's refusal was lost")
+	}
+	for worker, code := range map[string]codes.Code{
+		"a.w2": codes.OK, "a.w1": codes.FailedPrecondition, "a": codes.InvalidArgument,
+	} {
+		_, err := s.ReleaseWorker(t.Context(), &hashleasev1.ReleaseWorkerRequest{Worker: worker})
+		if status.Code(err) != code {
+			t.Errorf("releasing %q: %v, want %v", worker, err, code)
+		}
+	}
+	q, err := s.ListQuarantined(t.Context(), &hashleasev1.ListQuarantinedRequest{})
+	if err != nil || q.GetWorkers()[0].GetWhy() != "woke by itself" {
+		t.Errorf("quarantined %v, %v", q, err)
 	}
 	if len(pinned) != 1 || pinned[0] != "a.w1" {
 		t.Errorf("pinned %v", pinned)

@@ -5986,6 +5986,238 @@ func (x *DeviceCeiling) GetTime() *timestamppb.Timestamp {
 	return nil
 }
 
+type ReleaseWorkerRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "account.worker".
+	Worker        string `protobuf:"bytes,1,opt,name=worker,proto3" json:"worker,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReleaseWorkerRequest) Reset() {
+	*x = ReleaseWorkerRequest{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[78]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReleaseWorkerRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReleaseWorkerRequest) ProtoMessage() {}
+
+func (x *ReleaseWorkerRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[78]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReleaseWorkerRequest.ProtoReflect.Descriptor instead.
+func (*ReleaseWorkerRequest) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{78}
+}
+
+func (x *ReleaseWorkerRequest) GetWorker() string {
+	if x != nil {
+		return x.Worker
+	}
+	return ""
+}
+
+type ReleaseWorkerResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReleaseWorkerResponse) Reset() {
+	*x = ReleaseWorkerResponse{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[79]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReleaseWorkerResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReleaseWorkerResponse) ProtoMessage() {}
+
+func (x *ReleaseWorkerResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[79]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReleaseWorkerResponse.ProtoReflect.Descriptor instead.
+func (*ReleaseWorkerResponse) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{79}
+}
+
+type ListQuarantinedRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListQuarantinedRequest) Reset() {
+	*x = ListQuarantinedRequest{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[80]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListQuarantinedRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListQuarantinedRequest) ProtoMessage() {}
+
+func (x *ListQuarantinedRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[80]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListQuarantinedRequest.ProtoReflect.Descriptor instead.
+func (*ListQuarantinedRequest) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{80}
+}
+
+type ListQuarantinedResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Workers       []*Quarantined         `protobuf:"bytes,1,rep,name=workers,proto3" json:"workers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListQuarantinedResponse) Reset() {
+	*x = ListQuarantinedResponse{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[81]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListQuarantinedResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListQuarantinedResponse) ProtoMessage() {}
+
+func (x *ListQuarantinedResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[81]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListQuarantinedResponse.ProtoReflect.Descriptor instead.
+func (*ListQuarantinedResponse) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{81}
+}
+
+func (x *ListQuarantinedResponse) GetWorkers() []*Quarantined {
+	if x != nil {
+		return x.Workers
+	}
+	return nil
+}
+
+// Quarantined is a worker that was set otherwise by somebody else, three times after it had been told.
+type Quarantined struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Worker string                 `protobuf:"bytes,1,opt,name=worker,proto3" json:"worker,omitempty"`
+	// "sites/{site}/feeders/{feeder}".
+	Feeder string                 `protobuf:"bytes,2,opt,name=feeder,proto3" json:"feeder,omitempty"`
+	Time   *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=time,proto3" json:"time,omitempty"`
+	// For people.
+	Why           string `protobuf:"bytes,4,opt,name=why,proto3" json:"why,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Quarantined) Reset() {
+	*x = Quarantined{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[82]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Quarantined) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Quarantined) ProtoMessage() {}
+
+func (x *Quarantined) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[82]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Quarantined.ProtoReflect.Descriptor instead.
+func (*Quarantined) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{82}
+}
+
+func (x *Quarantined) GetWorker() string {
+	if x != nil {
+		return x.Worker
+	}
+	return ""
+}
+
+func (x *Quarantined) GetFeeder() string {
+	if x != nil {
+		return x.Feeder
+	}
+	return ""
+}
+
+func (x *Quarantined) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *Quarantined) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
 type ScanDevicesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// As "10.0.0.0/24": at most a /16, within the subnets that the configuration allows.
@@ -6002,7 +6234,7 @@ type ScanDevicesRequest struct {
 
 func (x *ScanDevicesRequest) Reset() {
 	*x = ScanDevicesRequest{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[78]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6014,7 +6246,7 @@ func (x *ScanDevicesRequest) String() string {
 func (*ScanDevicesRequest) ProtoMessage() {}
 
 func (x *ScanDevicesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[78]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6027,7 +6259,7 @@ func (x *ScanDevicesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScanDevicesRequest.ProtoReflect.Descriptor instead.
 func (*ScanDevicesRequest) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{78}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *ScanDevicesRequest) GetSubnet() string {
@@ -6072,7 +6304,7 @@ type ScanDevicesResponse struct {
 
 func (x *ScanDevicesResponse) Reset() {
 	*x = ScanDevicesResponse{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[79]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6084,7 +6316,7 @@ func (x *ScanDevicesResponse) String() string {
 func (*ScanDevicesResponse) ProtoMessage() {}
 
 func (x *ScanDevicesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[79]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6097,7 +6329,7 @@ func (x *ScanDevicesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScanDevicesResponse.ProtoReflect.Descriptor instead.
 func (*ScanDevicesResponse) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{79}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *ScanDevicesResponse) GetDone() int32 {
@@ -6161,7 +6393,7 @@ type FoundDevice struct {
 
 func (x *FoundDevice) Reset() {
 	*x = FoundDevice{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[80]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6173,7 +6405,7 @@ func (x *FoundDevice) String() string {
 func (*FoundDevice) ProtoMessage() {}
 
 func (x *FoundDevice) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[80]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6186,7 +6418,7 @@ func (x *FoundDevice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FoundDevice.ProtoReflect.Descriptor instead.
 func (*FoundDevice) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{80}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *FoundDevice) GetKey() string {
@@ -6299,7 +6531,7 @@ type ListFoundDevicesRequest struct {
 
 func (x *ListFoundDevicesRequest) Reset() {
 	*x = ListFoundDevicesRequest{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[81]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6311,7 +6543,7 @@ func (x *ListFoundDevicesRequest) String() string {
 func (*ListFoundDevicesRequest) ProtoMessage() {}
 
 func (x *ListFoundDevicesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[81]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6324,7 +6556,7 @@ func (x *ListFoundDevicesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFoundDevicesRequest.ProtoReflect.Descriptor instead.
 func (*ListFoundDevicesRequest) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{81}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *ListFoundDevicesRequest) GetPageSize() int32 {
@@ -6353,7 +6585,7 @@ type ListFoundDevicesResponse struct {
 
 func (x *ListFoundDevicesResponse) Reset() {
 	*x = ListFoundDevicesResponse{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[82]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6365,7 +6597,7 @@ func (x *ListFoundDevicesResponse) String() string {
 func (*ListFoundDevicesResponse) ProtoMessage() {}
 
 func (x *ListFoundDevicesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[82]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6378,7 +6610,7 @@ func (x *ListFoundDevicesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFoundDevicesResponse.ProtoReflect.Descriptor instead.
 func (*ListFoundDevicesResponse) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{82}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *ListFoundDevicesResponse) GetDevices() []*FoundDevice {
@@ -6412,7 +6644,7 @@ type ImportDevicesRequest struct {
 
 func (x *ImportDevicesRequest) Reset() {
 	*x = ImportDevicesRequest{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[83]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6424,7 +6656,7 @@ func (x *ImportDevicesRequest) String() string {
 func (*ImportDevicesRequest) ProtoMessage() {}
 
 func (x *ImportDevicesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[83]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6437,7 +6669,7 @@ func (x *ImportDevicesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportDevicesRequest.ProtoReflect.Descriptor instead.
 func (*ImportDevicesRequest) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{83}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *ImportDevicesRequest) GetDevices() []*FoundDevice {
@@ -6456,7 +6688,7 @@ type ImportDevicesResponse struct {
 
 func (x *ImportDevicesResponse) Reset() {
 	*x = ImportDevicesResponse{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[84]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6468,7 +6700,7 @@ func (x *ImportDevicesResponse) String() string {
 func (*ImportDevicesResponse) ProtoMessage() {}
 
 func (x *ImportDevicesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[84]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6481,7 +6713,7 @@ func (x *ImportDevicesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportDevicesResponse.ProtoReflect.Descriptor instead.
 func (*ImportDevicesResponse) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{84}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *ImportDevicesResponse) GetImported() int32 {
@@ -6500,7 +6732,7 @@ type ForgetDeviceRequest struct {
 
 func (x *ForgetDeviceRequest) Reset() {
 	*x = ForgetDeviceRequest{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[85]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6512,7 +6744,7 @@ func (x *ForgetDeviceRequest) String() string {
 func (*ForgetDeviceRequest) ProtoMessage() {}
 
 func (x *ForgetDeviceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[85]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6525,7 +6757,7 @@ func (x *ForgetDeviceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetDeviceRequest.ProtoReflect.Descriptor instead.
 func (*ForgetDeviceRequest) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{85}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *ForgetDeviceRequest) GetKey() string {
@@ -6543,7 +6775,7 @@ type ForgetDeviceResponse struct {
 
 func (x *ForgetDeviceResponse) Reset() {
 	*x = ForgetDeviceResponse{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[86]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6555,7 +6787,7 @@ func (x *ForgetDeviceResponse) String() string {
 func (*ForgetDeviceResponse) ProtoMessage() {}
 
 func (x *ForgetDeviceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[86]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6568,7 +6800,7 @@ func (x *ForgetDeviceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetDeviceResponse.ProtoReflect.Descriptor instead.
 func (*ForgetDeviceResponse) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{86}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{91}
 }
 
 var File_hashlease_v1_operator_proto protoreflect.FileDescriptor
@@ -7055,7 +7287,18 @@ const file_hashlease_v1_operator_proto_rawDesc = "" +
 	"\rDeviceCeiling\x12\x12\n" +
 	"\x04mode\x18\x01 \x01(\tR\x04mode\x12\x14\n" +
 	"\x05watts\x18\x02 \x01(\x03R\x05watts\x12.\n" +
-	"\x04time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\"u\n" +
+	"\x04time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\".\n" +
+	"\x14ReleaseWorkerRequest\x12\x16\n" +
+	"\x06worker\x18\x01 \x01(\tR\x06worker\"\x17\n" +
+	"\x15ReleaseWorkerResponse\"\x18\n" +
+	"\x16ListQuarantinedRequest\"N\n" +
+	"\x17ListQuarantinedResponse\x123\n" +
+	"\aworkers\x18\x01 \x03(\v2\x19.hashlease.v1.QuarantinedR\aworkers\"\x7f\n" +
+	"\vQuarantined\x12\x16\n" +
+	"\x06worker\x18\x01 \x01(\tR\x06worker\x12\x16\n" +
+	"\x06feeder\x18\x02 \x01(\tR\x06feeder\x12.\n" +
+	"\x04time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x10\n" +
+	"\x03why\x18\x04 \x01(\tR\x03why\"u\n" +
 	"\x12ScanDevicesRequest\x12\x16\n" +
 	"\x06subnet\x18\x01 \x01(\tR\x06subnet\x12\x12\n" +
 	"\x04from\x18\x02 \x01(\tR\x04from\x12\x14\n" +
@@ -7112,7 +7355,7 @@ const file_hashlease_v1_operator_proto_rawDesc = "" +
 	"\vChannelKind\x12\x1c\n" +
 	"\x18CHANNEL_KIND_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15CHANNEL_KIND_STANDARD\x10\x01\x12\x19\n" +
-	"\x15CHANNEL_KIND_EXTENDED\x10\x022\x90\x15\n" +
+	"\x15CHANNEL_KIND_EXTENDED\x10\x022\xca\x16\n" +
 	"\x0fOperatorService\x12O\n" +
 	"\n" +
 	"ListShares\x12\x1f.hashlease.v1.ListSharesRequest\x1a .hashlease.v1.ListSharesResponse\x12O\n" +
@@ -7143,7 +7386,9 @@ const file_hashlease_v1_operator_proto_rawDesc = "" +
 	"\n" +
 	"ListPrices\x12\x1f.hashlease.v1.ListPricesRequest\x1a .hashlease.v1.ListPricesResponse\x12C\n" +
 	"\x06SetPin\x12\x1b.hashlease.v1.SetPinRequest\x1a\x1c.hashlease.v1.SetPinResponse\x12I\n" +
-	"\bListPins\x12\x1d.hashlease.v1.ListPinsRequest\x1a\x1e.hashlease.v1.ListPinsResponse\x12R\n" +
+	"\bListPins\x12\x1d.hashlease.v1.ListPinsRequest\x1a\x1e.hashlease.v1.ListPinsResponse\x12X\n" +
+	"\rReleaseWorker\x12\".hashlease.v1.ReleaseWorkerRequest\x1a#.hashlease.v1.ReleaseWorkerResponse\x12^\n" +
+	"\x0fListQuarantined\x12$.hashlease.v1.ListQuarantinedRequest\x1a%.hashlease.v1.ListQuarantinedResponse\x12R\n" +
 	"\vListDevices\x12 .hashlease.v1.ListDevicesRequest\x1a!.hashlease.v1.ListDevicesResponse\x12A\n" +
 	"\tGetDevice\x12\x1e.hashlease.v1.GetDeviceRequest\x1a\x14.hashlease.v1.Device\x12K\n" +
 	"\x0eSetDevicePower\x12#.hashlease.v1.SetDevicePowerRequest\x1a\x14.hashlease.v1.Device\x12E\n" +
@@ -7168,7 +7413,7 @@ func file_hashlease_v1_operator_proto_rawDescGZIP() []byte {
 }
 
 var file_hashlease_v1_operator_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_hashlease_v1_operator_proto_msgTypes = make([]protoimpl.MessageInfo, 90)
+var file_hashlease_v1_operator_proto_msgTypes = make([]protoimpl.MessageInfo, 95)
 var file_hashlease_v1_operator_proto_goTypes = []any{
 	(Arm)(0),                          // 0: hashlease.v1.Arm
 	(ChannelKind)(0),                  // 1: hashlease.v1.ChannelKind
@@ -7250,171 +7495,182 @@ var file_hashlease_v1_operator_proto_goTypes = []any{
 	(*DeviceIdentity)(nil),            // 77: hashlease.v1.DeviceIdentity
 	(*DeviceSighting)(nil),            // 78: hashlease.v1.DeviceSighting
 	(*DeviceCeiling)(nil),             // 79: hashlease.v1.DeviceCeiling
-	(*ScanDevicesRequest)(nil),        // 80: hashlease.v1.ScanDevicesRequest
-	(*ScanDevicesResponse)(nil),       // 81: hashlease.v1.ScanDevicesResponse
-	(*FoundDevice)(nil),               // 82: hashlease.v1.FoundDevice
-	(*ListFoundDevicesRequest)(nil),   // 83: hashlease.v1.ListFoundDevicesRequest
-	(*ListFoundDevicesResponse)(nil),  // 84: hashlease.v1.ListFoundDevicesResponse
-	(*ImportDevicesRequest)(nil),      // 85: hashlease.v1.ImportDevicesRequest
-	(*ImportDevicesResponse)(nil),     // 86: hashlease.v1.ImportDevicesResponse
-	(*ForgetDeviceRequest)(nil),       // 87: hashlease.v1.ForgetDeviceRequest
-	(*ForgetDeviceResponse)(nil),      // 88: hashlease.v1.ForgetDeviceResponse
-	nil,                               // 89: hashlease.v1.PoolStatus.SharesRejectedEntry
-	nil,                               // 90: hashlease.v1.StratumPort.ConnectionsEntry
-	nil,                               // 91: hashlease.v1.StratumPort.ConnectionsOpenedEntry
-	(*timestamppb.Timestamp)(nil),     // 92: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),       // 93: google.protobuf.Duration
-	(*Lease)(nil),                     // 94: hashlease.v1.Lease
+	(*ReleaseWorkerRequest)(nil),      // 80: hashlease.v1.ReleaseWorkerRequest
+	(*ReleaseWorkerResponse)(nil),     // 81: hashlease.v1.ReleaseWorkerResponse
+	(*ListQuarantinedRequest)(nil),    // 82: hashlease.v1.ListQuarantinedRequest
+	(*ListQuarantinedResponse)(nil),   // 83: hashlease.v1.ListQuarantinedResponse
+	(*Quarantined)(nil),               // 84: hashlease.v1.Quarantined
+	(*ScanDevicesRequest)(nil),        // 85: hashlease.v1.ScanDevicesRequest
+	(*ScanDevicesResponse)(nil),       // 86: hashlease.v1.ScanDevicesResponse
+	(*FoundDevice)(nil),               // 87: hashlease.v1.FoundDevice
+	(*ListFoundDevicesRequest)(nil),   // 88: hashlease.v1.ListFoundDevicesRequest
+	(*ListFoundDevicesResponse)(nil),  // 89: hashlease.v1.ListFoundDevicesResponse
+	(*ImportDevicesRequest)(nil),      // 90: hashlease.v1.ImportDevicesRequest
+	(*ImportDevicesResponse)(nil),     // 91: hashlease.v1.ImportDevicesResponse
+	(*ForgetDeviceRequest)(nil),       // 92: hashlease.v1.ForgetDeviceRequest
+	(*ForgetDeviceResponse)(nil),      // 93: hashlease.v1.ForgetDeviceResponse
+	nil,                               // 94: hashlease.v1.PoolStatus.SharesRejectedEntry
+	nil,                               // 95: hashlease.v1.StratumPort.ConnectionsEntry
+	nil,                               // 96: hashlease.v1.StratumPort.ConnectionsOpenedEntry
+	(*timestamppb.Timestamp)(nil),     // 97: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),       // 98: google.protobuf.Duration
+	(*Lease)(nil),                     // 99: hashlease.v1.Lease
 }
 var file_hashlease_v1_operator_proto_depIdxs = []int32{
 	4,   // 0: hashlease.v1.ListSharesResponse.workers:type_name -> hashlease.v1.WorkerShares
-	92,  // 1: hashlease.v1.WorkerShares.last_time:type_name -> google.protobuf.Timestamp
+	97,  // 1: hashlease.v1.WorkerShares.last_time:type_name -> google.protobuf.Timestamp
 	7,   // 2: hashlease.v1.ListBlocksResponse.blocks:type_name -> hashlease.v1.Block
-	92,  // 3: hashlease.v1.Block.found_time:type_name -> google.protobuf.Timestamp
-	93,  // 4: hashlease.v1.CurtailSiteRequest.duration:type_name -> google.protobuf.Duration
+	97,  // 3: hashlease.v1.Block.found_time:type_name -> google.protobuf.Timestamp
+	98,  // 4: hashlease.v1.CurtailSiteRequest.duration:type_name -> google.protobuf.Duration
 	10,  // 5: hashlease.v1.CurtailSiteResponse.preview:type_name -> hashlease.v1.CurtailPreview
 	12,  // 6: hashlease.v1.CurtailSiteResponse.progress:type_name -> hashlease.v1.CurtailProgress
 	11,  // 7: hashlease.v1.CurtailPreview.workers:type_name -> hashlease.v1.CurtailedWorker
-	92,  // 8: hashlease.v1.CurtailProgress.time:type_name -> google.protobuf.Timestamp
+	97,  // 8: hashlease.v1.CurtailProgress.time:type_name -> google.protobuf.Timestamp
 	0,   // 9: hashlease.v1.SetArmRequest.arm:type_name -> hashlease.v1.Arm
 	0,   // 10: hashlease.v1.SetArmResponse.arm:type_name -> hashlease.v1.Arm
-	92,  // 11: hashlease.v1.GetStatusResponse.time:type_name -> google.protobuf.Timestamp
+	97,  // 11: hashlease.v1.GetStatusResponse.time:type_name -> google.protobuf.Timestamp
 	18,  // 12: hashlease.v1.GetStatusResponse.pool:type_name -> hashlease.v1.PoolStatus
 	21,  // 13: hashlease.v1.GetStatusResponse.feeders:type_name -> hashlease.v1.FeederStatus
 	17,  // 14: hashlease.v1.GetStatusResponse.leases:type_name -> hashlease.v1.LeaseBookStatus
-	92,  // 15: hashlease.v1.LeaseBookStatus.time:type_name -> google.protobuf.Timestamp
-	89,  // 16: hashlease.v1.PoolStatus.shares_rejected:type_name -> hashlease.v1.PoolStatus.SharesRejectedEntry
+	97,  // 15: hashlease.v1.LeaseBookStatus.time:type_name -> google.protobuf.Timestamp
+	94,  // 16: hashlease.v1.PoolStatus.shares_rejected:type_name -> hashlease.v1.PoolStatus.SharesRejectedEntry
 	20,  // 17: hashlease.v1.PoolStatus.tip_to_last_job:type_name -> hashlease.v1.Latency
 	20,  // 18: hashlease.v1.PoolStatus.share_to_ack:type_name -> hashlease.v1.Latency
 	19,  // 19: hashlease.v1.PoolStatus.ports:type_name -> hashlease.v1.StratumPort
-	90,  // 20: hashlease.v1.StratumPort.connections:type_name -> hashlease.v1.StratumPort.ConnectionsEntry
-	91,  // 21: hashlease.v1.StratumPort.connections_opened:type_name -> hashlease.v1.StratumPort.ConnectionsOpenedEntry
+	95,  // 20: hashlease.v1.StratumPort.connections:type_name -> hashlease.v1.StratumPort.ConnectionsEntry
+	96,  // 21: hashlease.v1.StratumPort.connections_opened:type_name -> hashlease.v1.StratumPort.ConnectionsOpenedEntry
 	0,   // 22: hashlease.v1.FeederStatus.arm:type_name -> hashlease.v1.Arm
-	92,  // 23: hashlease.v1.FeederStatus.reading_time:type_name -> google.protobuf.Timestamp
+	97,  // 23: hashlease.v1.FeederStatus.reading_time:type_name -> google.protobuf.Timestamp
 	22,  // 24: hashlease.v1.FeederStatus.meters:type_name -> hashlease.v1.MeterStatus
-	92,  // 25: hashlease.v1.MeterStatus.reading_time:type_name -> google.protobuf.Timestamp
-	92,  // 26: hashlease.v1.AcceptClockResponse.time:type_name -> google.protobuf.Timestamp
+	97,  // 25: hashlease.v1.MeterStatus.reading_time:type_name -> google.protobuf.Timestamp
+	97,  // 26: hashlease.v1.AcceptClockResponse.time:type_name -> google.protobuf.Timestamp
 	28,  // 27: hashlease.v1.ListChannelsResponse.channels:type_name -> hashlease.v1.Channel
 	1,   // 28: hashlease.v1.Channel.kind:type_name -> hashlease.v1.ChannelKind
-	92,  // 29: hashlease.v1.Channel.open_time:type_name -> google.protobuf.Timestamp
-	92,  // 30: hashlease.v1.Channel.last_share_time:type_name -> google.protobuf.Timestamp
-	92,  // 31: hashlease.v1.StopSiteResponse.stop_time:type_name -> google.protobuf.Timestamp
-	92,  // 32: hashlease.v1.Limit.start_time:type_name -> google.protobuf.Timestamp
-	92,  // 33: hashlease.v1.Limit.end_time:type_name -> google.protobuf.Timestamp
+	97,  // 29: hashlease.v1.Channel.open_time:type_name -> google.protobuf.Timestamp
+	97,  // 30: hashlease.v1.Channel.last_share_time:type_name -> google.protobuf.Timestamp
+	97,  // 31: hashlease.v1.StopSiteResponse.stop_time:type_name -> google.protobuf.Timestamp
+	97,  // 32: hashlease.v1.Limit.start_time:type_name -> google.protobuf.Timestamp
+	97,  // 33: hashlease.v1.Limit.end_time:type_name -> google.protobuf.Timestamp
 	39,  // 34: hashlease.v1.CreateLimitRequest.limit:type_name -> hashlease.v1.Limit
 	39,  // 35: hashlease.v1.ListLimitsResponse.limits:type_name -> hashlease.v1.Limit
 	47,  // 36: hashlease.v1.ListAdviceResponse.feeders:type_name -> hashlease.v1.Advice
 	0,   // 37: hashlease.v1.Advice.arm:type_name -> hashlease.v1.Arm
-	92,  // 38: hashlease.v1.Advice.since_time:type_name -> google.protobuf.Timestamp
+	97,  // 38: hashlease.v1.Advice.since_time:type_name -> google.protobuf.Timestamp
 	11,  // 39: hashlease.v1.Advice.workers:type_name -> hashlease.v1.CurtailedWorker
 	50,  // 40: hashlease.v1.CommissionFeederResponse.plan:type_name -> hashlease.v1.CommissionPlan
 	52,  // 41: hashlease.v1.CommissionFeederResponse.group:type_name -> hashlease.v1.CommissionGroup
 	53,  // 42: hashlease.v1.CommissionFeederResponse.finding:type_name -> hashlease.v1.Finding
 	54,  // 43: hashlease.v1.CommissionFeederResponse.result:type_name -> hashlease.v1.CommissionResult
 	51,  // 44: hashlease.v1.CommissionPlan.skipped:type_name -> hashlease.v1.Exclusion
-	92,  // 45: hashlease.v1.Finding.time:type_name -> google.protobuf.Timestamp
+	97,  // 45: hashlease.v1.Finding.time:type_name -> google.protobuf.Timestamp
 	53,  // 46: hashlease.v1.CommissionResult.findings:type_name -> hashlease.v1.Finding
 	57,  // 47: hashlease.v1.CommissionResult.headroom:type_name -> hashlease.v1.Headroom
 	57,  // 48: hashlease.v1.GetHeadroomResponse.feeders:type_name -> hashlease.v1.Headroom
 	51,  // 49: hashlease.v1.Headroom.excluded:type_name -> hashlease.v1.Exclusion
-	93,  // 50: hashlease.v1.Headroom.declared_notice:type_name -> google.protobuf.Duration
-	93,  // 51: hashlease.v1.Headroom.shed:type_name -> google.protobuf.Duration
-	93,  // 52: hashlease.v1.Headroom.proof:type_name -> google.protobuf.Duration
-	93,  // 53: hashlease.v1.Headroom.notice:type_name -> google.protobuf.Duration
+	98,  // 50: hashlease.v1.Headroom.declared_notice:type_name -> google.protobuf.Duration
+	98,  // 51: hashlease.v1.Headroom.shed:type_name -> google.protobuf.Duration
+	98,  // 52: hashlease.v1.Headroom.proof:type_name -> google.protobuf.Duration
+	98,  // 53: hashlease.v1.Headroom.notice:type_name -> google.protobuf.Duration
 	58,  // 54: hashlease.v1.Headroom.responses:type_name -> hashlease.v1.MeasuredResponse
-	92,  // 55: hashlease.v1.Headroom.proven_time:type_name -> google.protobuf.Timestamp
+	97,  // 55: hashlease.v1.Headroom.proven_time:type_name -> google.protobuf.Timestamp
 	53,  // 56: hashlease.v1.Headroom.findings:type_name -> hashlease.v1.Finding
-	92,  // 57: hashlease.v1.MeasuredResponse.sample_time:type_name -> google.protobuf.Timestamp
-	92,  // 58: hashlease.v1.GetSiteReportRequest.start_time:type_name -> google.protobuf.Timestamp
-	92,  // 59: hashlease.v1.GetSiteReportRequest.end_time:type_name -> google.protobuf.Timestamp
+	97,  // 57: hashlease.v1.MeasuredResponse.sample_time:type_name -> google.protobuf.Timestamp
+	97,  // 58: hashlease.v1.GetSiteReportRequest.start_time:type_name -> google.protobuf.Timestamp
+	97,  // 59: hashlease.v1.GetSiteReportRequest.end_time:type_name -> google.protobuf.Timestamp
 	63,  // 60: hashlease.v1.ListPricesResponse.sites:type_name -> hashlease.v1.SitePrice
-	92,  // 61: hashlease.v1.SitePrice.next_time:type_name -> google.protobuf.Timestamp
-	92,  // 62: hashlease.v1.SitePrice.feed_time:type_name -> google.protobuf.Timestamp
+	97,  // 61: hashlease.v1.SitePrice.next_time:type_name -> google.protobuf.Timestamp
+	97,  // 62: hashlease.v1.SitePrice.feed_time:type_name -> google.protobuf.Timestamp
 	64,  // 63: hashlease.v1.SitePrice.models:type_name -> hashlease.v1.ModelPrice
 	69,  // 64: hashlease.v1.ListPinsResponse.pins:type_name -> hashlease.v1.Pin
 	76,  // 65: hashlease.v1.ListDevicesResponse.devices:type_name -> hashlease.v1.Device
 	77,  // 66: hashlease.v1.Device.identity:type_name -> hashlease.v1.DeviceIdentity
 	78,  // 67: hashlease.v1.Device.sighting:type_name -> hashlease.v1.DeviceSighting
 	79,  // 68: hashlease.v1.Device.ceiling:type_name -> hashlease.v1.DeviceCeiling
-	92,  // 69: hashlease.v1.DeviceSighting.time:type_name -> google.protobuf.Timestamp
-	92,  // 70: hashlease.v1.DeviceCeiling.time:type_name -> google.protobuf.Timestamp
-	82,  // 71: hashlease.v1.ScanDevicesResponse.found:type_name -> hashlease.v1.FoundDevice
-	77,  // 72: hashlease.v1.FoundDevice.identity:type_name -> hashlease.v1.DeviceIdentity
-	92,  // 73: hashlease.v1.FoundDevice.first_time:type_name -> google.protobuf.Timestamp
-	92,  // 74: hashlease.v1.FoundDevice.last_time:type_name -> google.protobuf.Timestamp
-	82,  // 75: hashlease.v1.ListFoundDevicesResponse.devices:type_name -> hashlease.v1.FoundDevice
-	82,  // 76: hashlease.v1.ImportDevicesRequest.devices:type_name -> hashlease.v1.FoundDevice
-	2,   // 77: hashlease.v1.OperatorService.ListShares:input_type -> hashlease.v1.ListSharesRequest
-	5,   // 78: hashlease.v1.OperatorService.ListBlocks:input_type -> hashlease.v1.ListBlocksRequest
-	8,   // 79: hashlease.v1.OperatorService.CurtailSite:input_type -> hashlease.v1.CurtailSiteRequest
-	13,  // 80: hashlease.v1.OperatorService.SetArm:input_type -> hashlease.v1.SetArmRequest
-	15,  // 81: hashlease.v1.OperatorService.GetStatus:input_type -> hashlease.v1.GetStatusRequest
-	23,  // 82: hashlease.v1.OperatorService.ConfirmLeaseOff:input_type -> hashlease.v1.ConfirmLeaseOffRequest
-	24,  // 83: hashlease.v1.OperatorService.AcceptClock:input_type -> hashlease.v1.AcceptClockRequest
-	26,  // 84: hashlease.v1.OperatorService.ListChannels:input_type -> hashlease.v1.ListChannelsRequest
-	29,  // 85: hashlease.v1.OperatorService.RenewChannelPrefix:input_type -> hashlease.v1.RenewChannelPrefixRequest
-	30,  // 86: hashlease.v1.OperatorService.SetChannelPayout:input_type -> hashlease.v1.SetChannelPayoutRequest
-	31,  // 87: hashlease.v1.OperatorService.CloseChannel:input_type -> hashlease.v1.CloseChannelRequest
-	33,  // 88: hashlease.v1.OperatorService.ShowMessage:input_type -> hashlease.v1.ShowMessageRequest
-	35,  // 89: hashlease.v1.OperatorService.StopSite:input_type -> hashlease.v1.StopSiteRequest
-	37,  // 90: hashlease.v1.OperatorService.ResumeSite:input_type -> hashlease.v1.ResumeSiteRequest
-	40,  // 91: hashlease.v1.OperatorService.CreateLimit:input_type -> hashlease.v1.CreateLimitRequest
-	41,  // 92: hashlease.v1.OperatorService.DeleteLimit:input_type -> hashlease.v1.DeleteLimitRequest
-	43,  // 93: hashlease.v1.OperatorService.ListLimits:input_type -> hashlease.v1.ListLimitsRequest
-	45,  // 94: hashlease.v1.OperatorService.ListAdvice:input_type -> hashlease.v1.ListAdviceRequest
-	48,  // 95: hashlease.v1.OperatorService.CommissionFeeder:input_type -> hashlease.v1.CommissionFeederRequest
-	55,  // 96: hashlease.v1.OperatorService.GetHeadroom:input_type -> hashlease.v1.GetHeadroomRequest
-	59,  // 97: hashlease.v1.OperatorService.GetSiteReport:input_type -> hashlease.v1.GetSiteReportRequest
-	61,  // 98: hashlease.v1.OperatorService.ListPrices:input_type -> hashlease.v1.ListPricesRequest
-	65,  // 99: hashlease.v1.OperatorService.SetPin:input_type -> hashlease.v1.SetPinRequest
-	67,  // 100: hashlease.v1.OperatorService.ListPins:input_type -> hashlease.v1.ListPinsRequest
-	70,  // 101: hashlease.v1.OperatorService.ListDevices:input_type -> hashlease.v1.ListDevicesRequest
-	72,  // 102: hashlease.v1.OperatorService.GetDevice:input_type -> hashlease.v1.GetDeviceRequest
-	73,  // 103: hashlease.v1.OperatorService.SetDevicePower:input_type -> hashlease.v1.SetDevicePowerRequest
-	74,  // 104: hashlease.v1.OperatorService.SleepDevice:input_type -> hashlease.v1.SleepDeviceRequest
-	75,  // 105: hashlease.v1.OperatorService.WakeDevice:input_type -> hashlease.v1.WakeDeviceRequest
-	80,  // 106: hashlease.v1.OperatorService.ScanDevices:input_type -> hashlease.v1.ScanDevicesRequest
-	83,  // 107: hashlease.v1.OperatorService.ListFoundDevices:input_type -> hashlease.v1.ListFoundDevicesRequest
-	85,  // 108: hashlease.v1.OperatorService.ImportDevices:input_type -> hashlease.v1.ImportDevicesRequest
-	87,  // 109: hashlease.v1.OperatorService.ForgetDevice:input_type -> hashlease.v1.ForgetDeviceRequest
-	3,   // 110: hashlease.v1.OperatorService.ListShares:output_type -> hashlease.v1.ListSharesResponse
-	6,   // 111: hashlease.v1.OperatorService.ListBlocks:output_type -> hashlease.v1.ListBlocksResponse
-	9,   // 112: hashlease.v1.OperatorService.CurtailSite:output_type -> hashlease.v1.CurtailSiteResponse
-	14,  // 113: hashlease.v1.OperatorService.SetArm:output_type -> hashlease.v1.SetArmResponse
-	16,  // 114: hashlease.v1.OperatorService.GetStatus:output_type -> hashlease.v1.GetStatusResponse
-	94,  // 115: hashlease.v1.OperatorService.ConfirmLeaseOff:output_type -> hashlease.v1.Lease
-	25,  // 116: hashlease.v1.OperatorService.AcceptClock:output_type -> hashlease.v1.AcceptClockResponse
-	27,  // 117: hashlease.v1.OperatorService.ListChannels:output_type -> hashlease.v1.ListChannelsResponse
-	28,  // 118: hashlease.v1.OperatorService.RenewChannelPrefix:output_type -> hashlease.v1.Channel
-	28,  // 119: hashlease.v1.OperatorService.SetChannelPayout:output_type -> hashlease.v1.Channel
-	32,  // 120: hashlease.v1.OperatorService.CloseChannel:output_type -> hashlease.v1.CloseChannelResponse
-	34,  // 121: hashlease.v1.OperatorService.ShowMessage:output_type -> hashlease.v1.ShowMessageResponse
-	36,  // 122: hashlease.v1.OperatorService.StopSite:output_type -> hashlease.v1.StopSiteResponse
-	38,  // 123: hashlease.v1.OperatorService.ResumeSite:output_type -> hashlease.v1.ResumeSiteResponse
-	39,  // 124: hashlease.v1.OperatorService.CreateLimit:output_type -> hashlease.v1.Limit
-	42,  // 125: hashlease.v1.OperatorService.DeleteLimit:output_type -> hashlease.v1.DeleteLimitResponse
-	44,  // 126: hashlease.v1.OperatorService.ListLimits:output_type -> hashlease.v1.ListLimitsResponse
-	46,  // 127: hashlease.v1.OperatorService.ListAdvice:output_type -> hashlease.v1.ListAdviceResponse
-	49,  // 128: hashlease.v1.OperatorService.CommissionFeeder:output_type -> hashlease.v1.CommissionFeederResponse
-	56,  // 129: hashlease.v1.OperatorService.GetHeadroom:output_type -> hashlease.v1.GetHeadroomResponse
-	60,  // 130: hashlease.v1.OperatorService.GetSiteReport:output_type -> hashlease.v1.GetSiteReportResponse
-	62,  // 131: hashlease.v1.OperatorService.ListPrices:output_type -> hashlease.v1.ListPricesResponse
-	66,  // 132: hashlease.v1.OperatorService.SetPin:output_type -> hashlease.v1.SetPinResponse
-	68,  // 133: hashlease.v1.OperatorService.ListPins:output_type -> hashlease.v1.ListPinsResponse
-	71,  // 134: hashlease.v1.OperatorService.ListDevices:output_type -> hashlease.v1.ListDevicesResponse
-	76,  // 135: hashlease.v1.OperatorService.GetDevice:output_type -> hashlease.v1.Device
-	76,  // 136: hashlease.v1.OperatorService.SetDevicePower:output_type -> hashlease.v1.Device
-	76,  // 137: hashlease.v1.OperatorService.SleepDevice:output_type -> hashlease.v1.Device
-	76,  // 138: hashlease.v1.OperatorService.WakeDevice:output_type -> hashlease.v1.Device
-	81,  // 139: hashlease.v1.OperatorService.ScanDevices:output_type -> hashlease.v1.ScanDevicesResponse
-	84,  // 140: hashlease.v1.OperatorService.ListFoundDevices:output_type -> hashlease.v1.ListFoundDevicesResponse
-	86,  // 141: hashlease.v1.OperatorService.ImportDevices:output_type -> hashlease.v1.ImportDevicesResponse
-	88,  // 142: hashlease.v1.OperatorService.ForgetDevice:output_type -> hashlease.v1.ForgetDeviceResponse
-	110, // [110:143] is the sub-list for method output_type
-	77,  // [77:110] is the sub-list for method input_type
-	77,  // [77:77] is the sub-list for extension type_name
-	77,  // [77:77] is the sub-list for extension extendee
-	0,   // [0:77] is the sub-list for field type_name
+	97,  // 69: hashlease.v1.DeviceSighting.time:type_name -> google.protobuf.Timestamp
+	97,  // 70: hashlease.v1.DeviceCeiling.time:type_name -> google.protobuf.Timestamp
+	84,  // 71: hashlease.v1.ListQuarantinedResponse.workers:type_name -> hashlease.v1.Quarantined
+	97,  // 72: hashlease.v1.Quarantined.time:type_name -> google.protobuf.Timestamp
+	87,  // 73: hashlease.v1.ScanDevicesResponse.found:type_name -> hashlease.v1.FoundDevice
+	77,  // 74: hashlease.v1.FoundDevice.identity:type_name -> hashlease.v1.DeviceIdentity
+	97,  // 75: hashlease.v1.FoundDevice.first_time:type_name -> google.protobuf.Timestamp
+	97,  // 76: hashlease.v1.FoundDevice.last_time:type_name -> google.protobuf.Timestamp
+	87,  // 77: hashlease.v1.ListFoundDevicesResponse.devices:type_name -> hashlease.v1.FoundDevice
+	87,  // 78: hashlease.v1.ImportDevicesRequest.devices:type_name -> hashlease.v1.FoundDevice
+	2,   // 79: hashlease.v1.OperatorService.ListShares:input_type -> hashlease.v1.ListSharesRequest
+	5,   // 80: hashlease.v1.OperatorService.ListBlocks:input_type -> hashlease.v1.ListBlocksRequest
+	8,   // 81: hashlease.v1.OperatorService.CurtailSite:input_type -> hashlease.v1.CurtailSiteRequest
+	13,  // 82: hashlease.v1.OperatorService.SetArm:input_type -> hashlease.v1.SetArmRequest
+	15,  // 83: hashlease.v1.OperatorService.GetStatus:input_type -> hashlease.v1.GetStatusRequest
+	23,  // 84: hashlease.v1.OperatorService.ConfirmLeaseOff:input_type -> hashlease.v1.ConfirmLeaseOffRequest
+	24,  // 85: hashlease.v1.OperatorService.AcceptClock:input_type -> hashlease.v1.AcceptClockRequest
+	26,  // 86: hashlease.v1.OperatorService.ListChannels:input_type -> hashlease.v1.ListChannelsRequest
+	29,  // 87: hashlease.v1.OperatorService.RenewChannelPrefix:input_type -> hashlease.v1.RenewChannelPrefixRequest
+	30,  // 88: hashlease.v1.OperatorService.SetChannelPayout:input_type -> hashlease.v1.SetChannelPayoutRequest
+	31,  // 89: hashlease.v1.OperatorService.CloseChannel:input_type -> hashlease.v1.CloseChannelRequest
+	33,  // 90: hashlease.v1.OperatorService.ShowMessage:input_type -> hashlease.v1.ShowMessageRequest
+	35,  // 91: hashlease.v1.OperatorService.StopSite:input_type -> hashlease.v1.StopSiteRequest
+	37,  // 92: hashlease.v1.OperatorService.ResumeSite:input_type -> hashlease.v1.ResumeSiteRequest
+	40,  // 93: hashlease.v1.OperatorService.CreateLimit:input_type -> hashlease.v1.CreateLimitRequest
+	41,  // 94: hashlease.v1.OperatorService.DeleteLimit:input_type -> hashlease.v1.DeleteLimitRequest
+	43,  // 95: hashlease.v1.OperatorService.ListLimits:input_type -> hashlease.v1.ListLimitsRequest
+	45,  // 96: hashlease.v1.OperatorService.ListAdvice:input_type -> hashlease.v1.ListAdviceRequest
+	48,  // 97: hashlease.v1.OperatorService.CommissionFeeder:input_type -> hashlease.v1.CommissionFeederRequest
+	55,  // 98: hashlease.v1.OperatorService.GetHeadroom:input_type -> hashlease.v1.GetHeadroomRequest
+	59,  // 99: hashlease.v1.OperatorService.GetSiteReport:input_type -> hashlease.v1.GetSiteReportRequest
+	61,  // 100: hashlease.v1.OperatorService.ListPrices:input_type -> hashlease.v1.ListPricesRequest
+	65,  // 101: hashlease.v1.OperatorService.SetPin:input_type -> hashlease.v1.SetPinRequest
+	67,  // 102: hashlease.v1.OperatorService.ListPins:input_type -> hashlease.v1.ListPinsRequest
+	80,  // 103: hashlease.v1.OperatorService.ReleaseWorker:input_type -> hashlease.v1.ReleaseWorkerRequest
+	82,  // 104: hashlease.v1.OperatorService.ListQuarantined:input_type -> hashlease.v1.ListQuarantinedRequest
+	70,  // 105: hashlease.v1.OperatorService.ListDevices:input_type -> hashlease.v1.ListDevicesRequest
+	72,  // 106: hashlease.v1.OperatorService.GetDevice:input_type -> hashlease.v1.GetDeviceRequest
+	73,  // 107: hashlease.v1.OperatorService.SetDevicePower:input_type -> hashlease.v1.SetDevicePowerRequest
+	74,  // 108: hashlease.v1.OperatorService.SleepDevice:input_type -> hashlease.v1.SleepDeviceRequest
+	75,  // 109: hashlease.v1.OperatorService.WakeDevice:input_type -> hashlease.v1.WakeDeviceRequest
+	85,  // 110: hashlease.v1.OperatorService.ScanDevices:input_type -> hashlease.v1.ScanDevicesRequest
+	88,  // 111: hashlease.v1.OperatorService.ListFoundDevices:input_type -> hashlease.v1.ListFoundDevicesRequest
+	90,  // 112: hashlease.v1.OperatorService.ImportDevices:input_type -> hashlease.v1.ImportDevicesRequest
+	92,  // 113: hashlease.v1.OperatorService.ForgetDevice:input_type -> hashlease.v1.ForgetDeviceRequest
+	3,   // 114: hashlease.v1.OperatorService.ListShares:output_type -> hashlease.v1.ListSharesResponse
+	6,   // 115: hashlease.v1.OperatorService.ListBlocks:output_type -> hashlease.v1.ListBlocksResponse
+	9,   // 116: hashlease.v1.OperatorService.CurtailSite:output_type -> hashlease.v1.CurtailSiteResponse
+	14,  // 117: hashlease.v1.OperatorService.SetArm:output_type -> hashlease.v1.SetArmResponse
+	16,  // 118: hashlease.v1.OperatorService.GetStatus:output_type -> hashlease.v1.GetStatusResponse
+	99,  // 119: hashlease.v1.OperatorService.ConfirmLeaseOff:output_type -> hashlease.v1.Lease
+	25,  // 120: hashlease.v1.OperatorService.AcceptClock:output_type -> hashlease.v1.AcceptClockResponse
+	27,  // 121: hashlease.v1.OperatorService.ListChannels:output_type -> hashlease.v1.ListChannelsResponse
+	28,  // 122: hashlease.v1.OperatorService.RenewChannelPrefix:output_type -> hashlease.v1.Channel
+	28,  // 123: hashlease.v1.OperatorService.SetChannelPayout:output_type -> hashlease.v1.Channel
+	32,  // 124: hashlease.v1.OperatorService.CloseChannel:output_type -> hashlease.v1.CloseChannelResponse
+	34,  // 125: hashlease.v1.OperatorService.ShowMessage:output_type -> hashlease.v1.ShowMessageResponse
+	36,  // 126: hashlease.v1.OperatorService.StopSite:output_type -> hashlease.v1.StopSiteResponse
+	38,  // 127: hashlease.v1.OperatorService.ResumeSite:output_type -> hashlease.v1.ResumeSiteResponse
+	39,  // 128: hashlease.v1.OperatorService.CreateLimit:output_type -> hashlease.v1.Limit
+	42,  // 129: hashlease.v1.OperatorService.DeleteLimit:output_type -> hashlease.v1.DeleteLimitResponse
+	44,  // 130: hashlease.v1.OperatorService.ListLimits:output_type -> hashlease.v1.ListLimitsResponse
+	46,  // 131: hashlease.v1.OperatorService.ListAdvice:output_type -> hashlease.v1.ListAdviceResponse
+	49,  // 132: hashlease.v1.OperatorService.CommissionFeeder:output_type -> hashlease.v1.CommissionFeederResponse
+	56,  // 133: hashlease.v1.OperatorService.GetHeadroom:output_type -> hashlease.v1.GetHeadroomResponse
+	60,  // 134: hashlease.v1.OperatorService.GetSiteReport:output_type -> hashlease.v1.GetSiteReportResponse
+	62,  // 135: hashlease.v1.OperatorService.ListPrices:output_type -> hashlease.v1.ListPricesResponse
+	66,  // 136: hashlease.v1.OperatorService.SetPin:output_type -> hashlease.v1.SetPinResponse
+	68,  // 137: hashlease.v1.OperatorService.ListPins:output_type -> hashlease.v1.ListPinsResponse
+	81,  // 138: hashlease.v1.OperatorService.ReleaseWorker:output_type -> hashlease.v1.ReleaseWorkerResponse
+	83,  // 139: hashlease.v1.OperatorService.ListQuarantined:output_type -> hashlease.v1.ListQuarantinedResponse
+	71,  // 140: hashlease.v1.OperatorService.ListDevices:output_type -> hashlease.v1.ListDevicesResponse
+	76,  // 141: hashlease.v1.OperatorService.GetDevice:output_type -> hashlease.v1.Device
+	76,  // 142: hashlease.v1.OperatorService.SetDevicePower:output_type -> hashlease.v1.Device
+	76,  // 143: hashlease.v1.OperatorService.SleepDevice:output_type -> hashlease.v1.Device
+	76,  // 144: hashlease.v1.OperatorService.WakeDevice:output_type -> hashlease.v1.Device
+	86,  // 145: hashlease.v1.OperatorService.ScanDevices:output_type -> hashlease.v1.ScanDevicesResponse
+	89,  // 146: hashlease.v1.OperatorService.ListFoundDevices:output_type -> hashlease.v1.ListFoundDevicesResponse
+	91,  // 147: hashlease.v1.OperatorService.ImportDevices:output_type -> hashlease.v1.ImportDevicesResponse
+	93,  // 148: hashlease.v1.OperatorService.ForgetDevice:output_type -> hashlease.v1.ForgetDeviceResponse
+	114, // [114:149] is the sub-list for method output_type
+	79,  // [79:114] is the sub-list for method input_type
+	79,  // [79:79] is the sub-list for extension type_name
+	79,  // [79:79] is the sub-list for extension extendee
+	0,   // [0:79] is the sub-list for field type_name
 }
 
 func init() { file_hashlease_v1_operator_proto_init() }
@@ -7445,7 +7701,7 @@ func file_hashlease_v1_operator_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_hashlease_v1_operator_proto_rawDesc), len(file_hashlease_v1_operator_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   90,
+			NumMessages:   95,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -45,6 +45,8 @@ const (
 	OperatorService_ListPrices_FullMethodName         = "/hashlease.v1.OperatorService/ListPrices"
 	OperatorService_SetPin_FullMethodName             = "/hashlease.v1.OperatorService/SetPin"
 	OperatorService_ListPins_FullMethodName           = "/hashlease.v1.OperatorService/ListPins"
+	OperatorService_ReleaseWorker_FullMethodName      = "/hashlease.v1.OperatorService/ReleaseWorker"
+	OperatorService_ListQuarantined_FullMethodName    = "/hashlease.v1.OperatorService/ListQuarantined"
 	OperatorService_ListDevices_FullMethodName        = "/hashlease.v1.OperatorService/ListDevices"
 	OperatorService_GetDevice_FullMethodName          = "/hashlease.v1.OperatorService/GetDevice"
 	OperatorService_SetDevicePower_FullMethodName     = "/hashlease.v1.OperatorService/SetDevicePower"
@@ -119,6 +121,10 @@ type OperatorServiceClient interface {
 	SetPin(ctx context.Context, in *SetPinRequest, opts ...grpc.CallOption) (*SetPinResponse, error)
 	// The workers that are left alone.
 	ListPins(ctx context.Context, in *ListPinsRequest, opts ...grpc.CallOption) (*ListPinsResponse, error)
+	// ReleaseWorker lets a quarantined worker take part again: it is told what the plan wants of it.
+	ReleaseWorker(ctx context.Context, in *ReleaseWorkerRequest, opts ...grpc.CallOption) (*ReleaseWorkerResponse, error)
+	// ListQuarantined gives the workers that are left alone because somebody else sets them.
+	ListQuarantined(ctx context.Context, in *ListQuarantinedRequest, opts ...grpc.CallOption) (*ListQuarantinedResponse, error)
 	// ListDevices gives the machines that are read on interfaces of their own, in the configuration's order.
 	ListDevices(ctx context.Context, in *ListDevicesRequest, opts ...grpc.CallOption) (*ListDevicesResponse, error)
 	// GetDevice gives one machine, whether it has an interface of its own or not.
@@ -415,6 +421,26 @@ func (c *operatorServiceClient) ListPins(ctx context.Context, in *ListPinsReques
 	return out, nil
 }
 
+func (c *operatorServiceClient) ReleaseWorker(ctx context.Context, in *ReleaseWorkerRequest, opts ...grpc.CallOption) (*ReleaseWorkerResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ReleaseWorkerResponse)
+	err := c.cc.Invoke(ctx, OperatorService_ReleaseWorker_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *operatorServiceClient) ListQuarantined(ctx context.Context, in *ListQuarantinedRequest, opts ...grpc.CallOption) (*ListQuarantinedResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListQuarantinedResponse)
+	err := c.cc.Invoke(ctx, OperatorService_ListQuarantined_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *operatorServiceClient) ListDevices(ctx context.Context, in *ListDevicesRequest, opts ...grpc.CallOption) (*ListDevicesResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListDevicesResponse)
@@ -577,6 +603,10 @@ type OperatorServiceServer interface {
 	SetPin(context.Context, *SetPinRequest) (*SetPinResponse, error)
 	// The workers that are left alone.
 	ListPins(context.Context, *ListPinsRequest) (*ListPinsResponse, error)
+	// ReleaseWorker lets a quarantined worker take part again: it is told what the plan wants of it.
+	ReleaseWorker(context.Context, *ReleaseWorkerRequest) (*ReleaseWorkerResponse, error)
+	// ListQuarantined gives the workers that are left alone because somebody else sets them.
+	ListQuarantined(context.Context, *ListQuarantinedRequest) (*ListQuarantinedResponse, error)
 	// ListDevices gives the machines that are read on interfaces of their own, in the configuration's order.
 	ListDevices(context.Context, *ListDevicesRequest) (*ListDevicesResponse, error)
 	// GetDevice gives one machine, whether it has an interface of its own or not.
@@ -677,6 +707,12 @@ func (UnimplementedOperatorServiceServer) SetPin(context.Context, *SetPinRequest
 }
 func (UnimplementedOperatorServiceServer) ListPins(context.Context, *ListPinsRequest) (*ListPinsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListPins not implemented")
+}
+func (UnimplementedOperatorServiceServer) ReleaseWorker(context.Context, *ReleaseWorkerRequest) (*ReleaseWorkerResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ReleaseWorker not implemented")
+}
+func (UnimplementedOperatorServiceServer) ListQuarantined(context.Context, *ListQuarantinedRequest) (*ListQuarantinedResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListQuarantined not implemented")
 }
 func (UnimplementedOperatorServiceServer) ListDevices(context.Context, *ListDevicesRequest) (*ListDevicesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListDevices not implemented")
@@ -1137,6 +1173,42 @@ func _OperatorService_ListPins_Handler(srv interface{}, ctx context.Context, dec
 	return interceptor(ctx, in, info, handler)
 }
 
+func _OperatorService_ReleaseWorker_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReleaseWorkerRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OperatorServiceServer).ReleaseWorker(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OperatorService_ReleaseWorker_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OperatorServiceServer).ReleaseWorker(ctx, req.(*ReleaseWorkerRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _OperatorService_ListQuarantined_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListQuarantinedRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OperatorServiceServer).ListQuarantined(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OperatorService_ListQuarantined_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OperatorServiceServer).ListQuarantined(ctx, req.(*ListQuarantinedRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _OperatorService_ListDevices_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListDevicesRequest)
 	if err := dec(in); err != nil {
@@ -1382,6 +1454,14 @@ var OperatorService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListPins",
 			Handler:    _OperatorService_ListPins_Handler,
+		},
+		{
+			MethodName: "ReleaseWorker",
+			Handler:    _OperatorService_ReleaseWorker_Handler,
+		},
+		{
+			MethodName: "ListQuarantined",
+			Handler:    _OperatorService_ListQuarantined_Handler,
 		},
 		{
 			MethodName: "ListDevices",
