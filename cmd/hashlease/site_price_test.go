@@ -98,7 +98,8 @@ func (s *scripted) ReleaseWorker(
 // Ensure that quarantined machines are listed, harmless to a terminal, and released by name.
 func TestWorker_IsReleasedFromQuarantine(t *testing.T) {
 	d := newDesk(t)
-	d.want(exitOK, "a.1     north/n1  2030-01-02 03:04:05 UTC  woke by itself?[2J\n", "", "worker", "quarantined")
+	d.want(exitOK, "a.1     north/n1  2030-01-02 03:04:05 UTC  woke by itself?[2J\n", "",
+		"worker", "quarantined")
 	d.want(exitOK, `"why":"woke by itself`, "", "worker", "quarantined", "--json")
 	d.want(exitOK, "a.2 takes part again", "", "worker", "release", "a.1", "a.2")
 	if d.srv.reason != " released a.1 released a.2" {

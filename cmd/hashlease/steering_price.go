@@ -13,7 +13,9 @@ import (
 
 // prices is what power costs, and who is left alone.
 func (s *server) prices() poolrpc.Prices {
-	return poolrpc.Prices{List: s.listPrices, SetPin: s.setPin, Pins: s.pins, Release: s.release, Quarantined: s.quarantined}
+	return poolrpc.Prices{
+		List: s.listPrices, SetPin: s.setPin, Pins: s.pins, Release: s.release, Quarantined: s.quarantined,
+	}
 }
 
 func (s *server) listPrices() []*hashleasev1.SitePrice {
@@ -71,7 +73,8 @@ func (s *server) quarantined() []*hashleasev1.Quarantined {
 	var out []*hashleasev1.Quarantined
 	for _, q := range s.governor.Quarantines() {
 		out = append(out, &hashleasev1.Quarantined{
-			Worker: string(q.Worker), Feeder: feederName(q.Site, q.Feeder), Time: timestamppb.New(q.At), Why: q.Why,
+			Worker: string(q.Worker), Feeder: feederName(q.Site, q.Feeder), Time: timestamppb.New(q.At),
+			Why: q.Why,
 		})
 	}
 	return out

@@ -175,6 +175,6 @@ func (g *Governor) nameLiar(w *worker, now time.Time) {
 	w.stuck, w.settled, w.stuckUntil = true, true, now.Add(g.cfg.RetryStuck)
 	w.feeder.unrest()
 	g.event(now, Event{Level: Warn, Feeder: w.feeder.ID, Worker: w.ID, Message: fmt.Sprintf(
-		"LYING: says it draws %v, and its shares come as before it was ordered to %v; counted in full, others "+
-			"give way instead", w.reported, w.order.Watts)})
+		"LYING: says it draws %v, and its shares come as before it was ordered to %v; counted in full, "+
+			"others give way instead", w.reported, w.order.Watts)})
 }
