@@ -40,6 +40,8 @@ func (a *AxeOS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	state := a.Machine.Body.State()
 	switch r.Method + " " + r.URL.Path {
+	case "GET /":
+		_, _ = w.Write([]byte("<html><title>AxeOS</title></html>")) // as libraries know it
 	case "GET /api/system/info":
 		writeJSON(w, a.info(state))
 	case "POST /api/system/pause":

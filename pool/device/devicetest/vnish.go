@@ -39,6 +39,8 @@ func (v *VNish) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	switch r.Method + " " + r.URL.Path {
+	case "GET /":
+		_, _ = w.Write([]byte("<html><title>AnthillOS</title></html>")) // as libraries know it
 	case "GET /api/v1/info":
 		writeJSON(w, v.info())
 	case "GET /api/v1/summary":
