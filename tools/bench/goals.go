@@ -160,7 +160,7 @@ var goals = []goal{
 	{
 		name: "governor_dispatch_1k_allocs", pkg: "./pool/governor",
 		bench:  "BenchmarkStep/dispatch/workers=1000",
-		metric: "allocs/op", unit: "allocs", goal: 400,
+		metric: "allocs/op", unit: "allocs", goal: 60,
 	},
 	{
 		name: "governor_dispatch_10k", pkg: "./pool/governor",
@@ -170,7 +170,7 @@ var goals = []goal{
 	{
 		name: "governor_dispatch_10k_allocs", pkg: "./pool/governor",
 		bench:  "BenchmarkStep/dispatch/workers=10000",
-		metric: "allocs/op", unit: "allocs", goal: 4000,
+		metric: "allocs/op", unit: "allocs", goal: 600,
 	},
 	{
 		name: "governor_dispatch_100k", pkg: "./pool/governor",
@@ -180,7 +180,7 @@ var goals = []goal{
 	{
 		name: "governor_dispatch_100k_allocs", pkg: "./pool/governor",
 		bench:  "BenchmarkStep/dispatch/workers=100000",
-		metric: "allocs/op", unit: "allocs", goal: 40_000,
+		metric: "allocs/op", unit: "allocs", goal: 34_000,
 	},
 	{
 		name: "plan_1k_allocs", pkg: "./pool/fleet", bench: "BenchmarkPlan/workers=1000/sleepfirst=false",
