@@ -262,19 +262,23 @@ func checkNode(ctx context.Context, kind config.NodeKind, nc node.Config) (strin
 	return fmt.Sprintf("ready on %s, gives templates", nc.Network.Name), nil
 }
 
-func meterProbes(cfg *config.Config) []probe {
-	var out []probe
-	for i := range cfg.Sites {
-		for _, f := range cfg.Sites[i].Feeder {
-			for _, m := range f.Meters {
-				if m.Devices {
-					continue // there is nothing to ask before miners are connected
-				}
-				name := "meter " + m.Name(string(f.ID))
-				out = append(out, probe{name, func(ctx context.Context) (string, error) {
-					return checkMeter(ctx, cfg, &m)
-				}})
+func meterProbes(cfg *config.Config) (out []probe) {
+	add := func(on string, meters []config.Meter) {
+		for _, m := range meters {
+			if m.Devices {
+				continue // there is nothing to ask before miners are connected
 			}
+			out = append(out, probe{"meter " + m.Name(on), func(ctx context.Context) (string, error) {
+				return checkMeter(ctx, cfg, &m)
+			}})
+		}
+	}
+	for i := range cfg.Sites {
+		for _, b := range cfg.Sites[i].Branch {
+			add(string(b.ID), b.Meters)
+		}
+		for _, f := range cfg.Sites[i].Feeder {
+			add(string(f.ID), f.Meters)
 		}
 	}
 	return out

@@ -33,6 +33,15 @@ func openMeter(cfg *config.Config, m *config.Meter, timeout, maxAge time.Duratio
 // meters are the configured branches with something to read them.
 func (s *server) meters(registry *fleet.Registry, workers []fleet.Worker) (list []governor.Meter, err error) {
 	for i := range s.cfg.Sites {
+		for _, b := range s.cfg.Sites[i].Branch {
+			for _, m := range b.Meters {
+				one := governor.Meter{Name: m.Name(string(b.ID)), Branch: b.ID, Group: m.Group(b.Meters)}
+				if one.Meter, err = openMeter(s.cfg, &m, 0, 0); err != nil {
+					return nil, fmt.Errorf("meter %s: %w", one.Name, err)
+				}
+				list = append(list, one)
+			}
+		}
 		for _, f := range s.cfg.Sites[i].Feeder {
 			for _, m := range f.Meters {
 				one := governor.Meter{

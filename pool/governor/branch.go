@@ -11,8 +11,8 @@ import (
 // boundless is the limit of a site's import while none is declared.
 const boundless = 1_000_000 * unit.Megawatt
 
-// branch is a PDU, a transformer or a site's import with what is below it. It has no meter of its own: what
-// it draws is the sum of what its feeders do.
+// branch is a PDU, a transformer or a site's import with what is below it. Without a meter of its own it
+// draws what its feeders do together.
 type branch struct {
 	fleet.Branch
 
@@ -21,6 +21,8 @@ type branch struct {
 	feeders  []*feeder // below a transformer or an import
 	feeder   *feeder   // a PDU's
 	workers  []*worker // all below
+
+	metering metering
 
 	ceiling unit.Watts // by limits from outside; 0: none
 	plan    fleet.BranchPlan
@@ -96,11 +98,12 @@ func (b *branch) margin(cfg *Config) unit.Watts {
 	return limit * unit.Watts(cfg.MarginPermille) / 1000
 }
 
-// state is what the planner is shown: base loads and unexplained draws are the sums of the feeders'. Below a
-// PDU nothing is metered; what its feeder cannot explain may be anywhere.
+// state is what the planner is shown: base loads and unexplained draws are the sums of the feeders', and its
+// own by its meter. Below a PDU without one, what its feeder cannot explain may be anywhere.
 func (b *branch) state(cfg *Config) fleet.BranchState {
 	s := fleet.BranchState{
-		Branch: &b.Branch, Site: b.site.ID, Base: b.Base, Ceiling: b.ceiling, Margin: b.margin(cfg),
+		Branch: &b.Branch, Site: b.site.ID, Base: b.ownBase(), Ceiling: b.ceiling, Margin: b.margin(cfg),
+		Excess: b.metering.excess,
 	}
 	for _, f := range b.feeders {
 		s.Base += f.base
@@ -153,7 +156,7 @@ func (b *branch) foresee(now time.Time) {
 			}
 		}
 		metered := f.now.mining + rising
-		if !f.now.fresh {
+		if !f.now.fresh || b.lost() {
 			metered = max(metered, worst)
 		}
 		b.byMeter += metered
@@ -162,8 +165,9 @@ func (b *branch) foresee(now time.Time) {
 		b.byOrders += w.worst(now)
 	}
 	if b.feeder != nil {
-		b.byMeter = 0 // a PDU has no meter
+		b.byMeter = 0 // no feeder's meter tells what a PDU draws
 	}
+	b.foreseeOwn()
 }
 
 // roomAbove says whether everything above a worker bears its return, come what may: so many watts more
@@ -172,6 +176,9 @@ func (w *worker) roomAbove(more, worse unit.Watts, cfg *Config, now time.Time) b
 	for _, b := range w.above {
 		if !b.binds() {
 			continue
+		}
+		if b.waits() {
+			return false
 		}
 		b.foresee(now)
 		most := b.plan.Bound - b.margin(cfg)/2
@@ -232,14 +239,20 @@ func (g *Governor) overAbove(f *feeder, held unit.Watts, first bool, now time.Ti
 		if !b.declared {
 			continue
 		}
-		sum := b.Base
+		sum, seen := b.ownBase(), b.metering.total // by what is below, and by its own meter
 		for _, o := range b.feeders {
-			sum += o.outsideNow(first, now)
+			outside, theirs := o.outsideNow(first, now), max(o.held, o.now.tenant)
 			if o == f {
-				sum += held
-			} else {
-				sum += max(o.held, o.now.tenant)
+				theirs = held
 			}
+			seen += max(0, outside-o.now.outside) + theirs - o.now.tenant
+			if b.lost() {
+				outside = max(outside, o.base+o.worst(now))
+			}
+			sum += outside + theirs
+		}
+		if b.sees() {
+			sum = max(sum, seen)
 		}
 		if most := b.Limit - b.Reserve; sum > most {
 			return sum - most, b
@@ -270,7 +283,7 @@ func (g *Governor) noteBranches(plan *fleet.Plan, which []*branch, now time.Time
 	for i, b := range which {
 		b.plan = plan.Branches[i]
 		_, total, fresh := b.metered()
-		over := fresh && b.feeder == nil && total > b.Limit
+		over := (b.sees() || fresh && b.feeder == nil) && total > b.Limit
 		if over != b.over {
 			b.over = over
 			g.branchEvent(b, over, fmt.Sprintf("draws %v, limit %v", total, b.Limit),
@@ -295,16 +308,25 @@ func (g *Governor) branchEvent(b *branch, bad bool, trouble, better string, now 
 	g.event(now, e)
 }
 
-// metered is what the feeders' meters say of a branch: mining, and all that it takes. Of a PDU they say
-// nothing.
+// metered is what a branch's own meter says, or its feeders' do: mining, and all that it takes. Of a PDU
+// feeders' say nothing.
 func (b *branch) metered() (mining, total unit.Watts, fresh bool) {
-	total, fresh = b.Base, true
+	total, fresh = b.ownBase(), true
 	for _, f := range b.feeders {
 		mining += f.now.mining
 		total += f.now.total
 		fresh = fresh && f.now.fresh
 	}
-	return mining, total, fresh && len(b.feeders) > 0
+	if !b.own() {
+		return mining, total, fresh && len(b.feeders) > 0
+	}
+	if total = max(total, b.metering.total); b.sees() {
+		total = b.metering.total
+	}
+	if b.feeder != nil {
+		mining = max(0, total-b.Base)
+	}
+	return mining, total, fresh && b.sees()
 }
 
 // shareCapacity lowers the feeders' capacities so that together they do not exceed that of what they hang on:
@@ -322,7 +344,7 @@ func (g *Governor) shareCapacity(firm map[*feeder]*fleet.Capacity) {
 			continue
 		}
 		var sum unit.Watts
-		room := b.Limit - b.Reserve - b.margin(&g.cfg) - b.Base
+		room := b.Limit - b.Reserve - b.margin(&g.cfg) - max(b.Base, b.ownBase())
 		for _, f := range b.feeders {
 			room -= fixed[f]
 			if c := firm[f]; c != nil {
@@ -355,7 +377,7 @@ type BranchStatus struct {
 	Limit   unit.Watts
 	Reserve unit.Watts
 	Ceiling unit.Watts // by limits from outside; 0: none
-	Total   unit.Watts // of a PDU: 0, nothing is metered there
+	Total   unit.Watts // of a PDU without a meter: 0
 	Mining  unit.Watts // ... the same
 	Base    unit.Watts
 	Claimed unit.Watts
@@ -366,18 +388,20 @@ type BranchStatus struct {
 	Full    unit.Watts // mining uncurtailed, by the curves
 	Fresh   bool       // no reading behind the figures is stale
 	State   string     // "ok", or what is wrong
+
+	Meters []MeterStatus // of its own; none: it is told by its feeders'
 }
 
 // branchStatus lists a site's declared branches.
-func (st *site) branchStatus() (out []BranchStatus) {
+func (st *site) branchStatus(cfg *Config, now time.Time) (out []BranchStatus) {
 	for _, b := range st.branches {
 		if !b.declared {
 			continue
 		}
 		s := BranchStatus{
 			ID: b.ID, Kind: b.Kind, Parent: b.Parent, Limit: b.Limit, Reserve: b.Reserve, Ceiling: b.ceiling,
-			Base: b.Base, Claimed: b.plan.Claimed, Bound: b.plan.Bound, Planned: b.plan.Planned,
-			Short: b.plan.Short,
+			Base: b.ownBase(), Claimed: b.plan.Claimed, Bound: b.plan.Bound, Planned: b.plan.Planned,
+			Short: b.plan.Short, Meters: b.meterStatus(cfg, now),
 		}
 		for _, f := range b.feeders {
 			s.Base += f.base
@@ -388,7 +412,10 @@ func (st *site) branchStatus() (out []BranchStatus) {
 		}
 		s.Mining, s.Total, s.Fresh = b.metered()
 		if b.feeder != nil {
-			s.Feeder, s.Total, s.Fresh = b.feeder.ID, 0, b.feeder.now.fresh
+			s.Feeder = b.feeder.ID
+		}
+		if b.feeder != nil && !b.own() {
+			s.Total, s.Fresh = 0, b.feeder.now.fresh
 		}
 		s.State = "ok"
 		switch {
@@ -396,6 +423,8 @@ func (st *site) branchStatus() (out []BranchStatus) {
 			s.State = "over its limit"
 		case s.Short > 0:
 			s.State = fmt.Sprintf("%v more than mining may draw", s.Short)
+		case b.trouble() != "":
+			s.State = b.trouble()
 		case !s.Fresh && len(b.feeders) > 0:
 			s.State = "a meter below it is not fresh"
 		}

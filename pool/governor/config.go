@@ -73,10 +73,11 @@ type Config struct {
 	History           int     // seconds of figures kept per feeder
 }
 
-// Meter is one metered branch of a feeder.
+// Meter is one metered branch of a feeder, or all that a PDU, a transformer or an import takes.
 type Meter struct {
 	Name   string // for people
 	Feeder fleet.FeederID
+	Branch fleet.BranchID // in place of Feeder, for the role Total
 	Role   fleet.Role
 	Tenant string // whose branch, for the role Tenant
 	// Group is a name that meters of one feeder, role and tenant share which measure the same and stand in
@@ -183,7 +184,9 @@ func (c *Config) validateMeters() error {
 		if m.Meter == nil {
 			fault("%s has nothing to read from", name)
 		}
-		if !feeders[m.Feeder] {
+		if m.Branch != "" {
+			errs = append(errs, c.validateBranchMeter(name, &m))
+		} else if !feeders[m.Feeder] {
 			fault("%s: feeder %q is not one of a site's", name, m.Feeder)
 		}
 		switch {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,7 +17,7 @@ import (
 type Governor struct {
 	cfg    Config // immutable after New
 	log    *slog.Logger
-	meters []*meter      // immutable; each guards itself
+	meters []*meter      // of feeders; immutable; each guards itself
 	probes []*probed     // immutable; likewise
 	poke   chan struct{} // capacity 1: a wake for Run; full means that one is on its way
 	nudge  chan struct{} // capacity 1: sends may be waiting for a place
@@ -29,7 +30,9 @@ type Governor struct {
 	provenMu     sync.Mutex // held across a write of proofs; taken before mu
 	provenWrites int        // guarded by provenMu: records since the stream was last written anew
 
-	mu       sync.Mutex
+	mu           sync.Mutex
+	branchMeters []*meter // immutable; each guards itself
+
 	sites    []*site
 	feeders  []*feeder // in the order of the configuration
 	branches []*branch // and so are these
@@ -116,6 +119,10 @@ func New(ctx context.Context, cfg Config) (*Governor, error) {
 			sum.probes, sum.cfg = g.byProbe(), &g.cfg
 		}
 		m := newMeter(cfg.Meters[i])
+		if m.Branch != "" {
+			g.addBranchMeter(m)
+			continue
+		}
 		g.meters = append(g.meters, m)
 		f := g.byFeeder[m.Feeder]
 		f.meters, f.points = append(f.meters, m), addMeter(f.points, m)
@@ -148,7 +155,7 @@ func (g *Governor) addSite(s fleet.Site) {
 // returns: tenants keep their power. It waits for everything that it started.
 func (g *Governor) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
-	for _, m := range g.meters {
+	for _, m := range slices.Concat(g.meters, g.branchMeters) {
 		wg.Go(func() { m.run(ctx, &g.cfg) }) // ends with ctx
 	}
 	for _, st := range g.sites {
@@ -218,6 +225,7 @@ func (g *Governor) step(now time.Time) {
 		f.learn(g, now)
 		g.tellBackups(f, now)
 	}
+	g.measureBranches(now)
 	g.lookAtPrices(now)
 	g.useHours(now)
 	g.endCurtailments(now)

@@ -132,6 +132,9 @@ func (m *meter) instead() string {
 	if m.carriedBy != "" {
 		return m.carriedBy + " counts in its place"
 	}
+	if m.Branch != "" {
+		return "what is below it counts at its worst, with the declared base load"
+	}
 	return "its branch counts in full"
 }
 

@@ -45,10 +45,10 @@ func (p *point) tenant() string   { return p.meters[0].Tenant }
 // validateGroups checks that meters that stand in for each other measure the same.
 func (c *Config) validateGroups() error {
 	var errs []error
-	groups := map[[2]string]*Meter{}
+	groups := map[[3]string]*Meter{}
 	for i := range c.Meters {
 		m := &c.Meters[i]
-		group := [2]string{string(m.Feeder), m.Group}
+		group := [3]string{string(m.Feeder), string(m.Branch), m.Group}
 		first := groups[group]
 		switch {
 		case m.Group == "":

@@ -143,10 +143,10 @@ func (g *Governor) proveFree(f *feeder, c *claim, r *room, now time.Time) {
 	}
 	newer := f.now.at.After(f.reducedAt) && f.now.at.After(c.cap.Begins()) && g.ready
 	switch {
-	case over <= 0 && (c.free || newer):
+	case over <= 0 && (c.free || newer && f.awaits() == ""):
 		c.free, c.failed, c.proof.Reason = true, 0, ""
 	case over <= 0:
-		c.proof.Reason = "waiting for a reading that is newer than the last order"
+		c.proof.Reason = cmp.Or(f.awaits(), "waiting for a reading that is newer than the last order")
 	case c.free && c.failed == 0:
 		c.failed, c.judgedAt = 1, f.now.at
 	case c.free && !f.now.at.After(c.judgedAt):

@@ -194,7 +194,7 @@ func (g *Governor) Status() Status {
 		for _, f := range st.feeders {
 			out.Feeders = append(out.Feeders, g.feederStatus(f, caps, now))
 		}
-		out.Branches = st.branchStatus()
+		out.Branches = st.branchStatus(&g.cfg, now)
 		s.Sites = append(s.Sites, out)
 	}
 	return s

@@ -141,6 +141,7 @@ type Branch struct {
 	Reserve  unit.Watts       `toml:"reserve"`
 	Base     unit.Watts       `toml:"base"`
 	Overload Overload         `toml:"overload"`
+	Meters   []Meter          `toml:"meter"` // of all that it takes; none: its feeders' tell
 }
 
 // Feeder is a metered branch with a limit.

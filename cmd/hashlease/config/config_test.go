@@ -64,6 +64,10 @@ func full() config.Config {
 			{
 				ID: "grid", Kind: fleet.Import, Limit: 2_000_000, Reserve: 5000, Base: 7,
 				Overload: config.Overload{Watts: 10_000, For: config.Duration(time.Minute)},
+				Meters: []config.Meter{
+					{URL: "http://127.0.0.1:9100/grid", Label: "main"},
+					{Modbus: "192.0.2.8", Map: "abb-b23", Label: "check", RedundantWith: "main"},
+				},
 			},
 			{ID: "t1", Kind: fleet.Transformer, Parent: "grid", Limit: 1_600_000, Reserve: 5000},
 			{ID: "p1", Kind: fleet.PDU, Limit: 8000, Reserve: 4000},

@@ -98,6 +98,21 @@ func (m *Meter) Group(beside []Meter) string {
 	return ""
 }
 
+// branchMeters checks the meters of a PDU, a transformer or an import.
+func (v *validation) branchMeters(b *Branch) {
+	v.meters += len(b.Meters)
+	for i := range b.Meters {
+		m := &b.Meters[i]
+		name := fmt.Sprintf("branch %q meter %d", b.ID, i+1)
+		v.meterAt(name, m)
+		if m.Role != fleet.Total || m.Tenant != "" || m.Devices {
+			v.faultf("%s: a branch is metered as a whole: role total, without tenant and devices, is "+
+				"accepted", name)
+		}
+	}
+	v.redundant(fmt.Sprintf("branch %q", b.ID), b.Meters)
+}
+
 // redundant checks which meters of a feeder or a branch stand in for which.
 func (v *validation) redundant(on string, meters []Meter) {
 	named := map[string]*Meter{}
@@ -120,7 +135,8 @@ func (v *validation) redundant(on string, meters []Meter) {
 		switch {
 		case m.RedundantWith == "":
 		case m.Label == "":
-			v.faultf("%s meter %d: redundant_with needs a name of its own, by which events call it", on, i+1)
+			v.faultf("%s meter %d: redundant_with needs a name of its own, by which events call it",
+				on, i+1)
 		case other == nil || other == m:
 			v.faultf("%s meter %d: redundant_with: %.40q is the name of no other meter here", on, i+1,
 				m.RedundantWith)

@@ -223,6 +223,9 @@ func (v *validation) power(c *Config) {
 		for j := range s.Feeder {
 			v.feederMeters(&s.Feeder[j])
 		}
+		for j := range s.Branch {
+			v.branchMeters(&s.Branch[j])
+		}
 	}
 	if v.meters > MaxMeters {
 		v.faultf("meter: there are %d: at most %d are accepted", v.meters, MaxMeters)
