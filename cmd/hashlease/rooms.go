@@ -109,6 +109,9 @@ func (s *server) status(context.Context) (*hashleasev1.GetStatusResponse, error)
 		for i := range site.Feeders {
 			out.Feeders = append(out.Feeders, feederStatus(site.ID, &site.Feeders[i]))
 		}
+		for i := range site.Branches {
+			out.Branches = append(out.Branches, branchMessage(site.ID, &site.Branches[i]))
+		}
 	}
 	return out, nil
 }
@@ -124,7 +127,13 @@ func feederStatus(site fleet.SiteID, f *governor.FeederStatus) *hashleasev1.Feed
 	if !f.ReadingAt.IsZero() {
 		out.ReadingTime = timestamppb.New(f.ReadingAt)
 	}
-	for _, m := range f.Meters {
+	out.Meters = meterMessages(f.Meters)
+	return out
+}
+
+func meterMessages(meters []governor.MeterStatus) []*hashleasev1.MeterStatus {
+	out := make([]*hashleasev1.MeterStatus, 0, len(meters))
+	for _, m := range meters {
 		meter := &hashleasev1.MeterStatus{
 			Name: m.Name, Role: m.Role.String(), Tenant: m.Tenant, State: m.State.String(),
 			Watts: int64(m.Watts), Detail: m.Detail,
@@ -132,7 +141,28 @@ func feederStatus(site fleet.SiteID, f *governor.FeederStatus) *hashleasev1.Feed
 		if !m.At.IsZero() {
 			meter.ReadingTime = timestamppb.New(m.At)
 		}
-		out.Meters = append(out.Meters, meter)
+		out = append(out, meter)
+	}
+	return out
+}
+
+func branchName(site fleet.SiteID, b fleet.BranchID) string {
+	return fmt.Sprintf("sites/%s/branches/%s", site, b)
+}
+
+func branchMessage(site fleet.SiteID, b *governor.BranchStatus) *hashleasev1.BranchStatus {
+	out := &hashleasev1.BranchStatus{
+		Branch: branchName(site, b.ID), Kind: b.Kind.String(), LimitWatts: int64(b.Limit),
+		ReserveWatts: int64(b.Reserve), CeilingWatts: int64(b.Ceiling), TotalWatts: int64(b.Total),
+		MiningWatts: int64(b.Mining), BaseWatts: int64(b.Base), ClaimedWatts: int64(b.Claimed),
+		BoundWatts: int64(b.Bound), OrderedWatts: int64(b.Ordered), ShortWatts: int64(b.Short),
+		Fresh: b.Fresh, State: b.State, Meters: meterMessages(b.Meters),
+	}
+	if b.Parent != "" {
+		out.Parent = branchName(site, b.Parent)
+	}
+	if b.Feeder != "" {
+		out.Feeder = feederName(site, b.Feeder)
 	}
 	return out
 }

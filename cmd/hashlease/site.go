@@ -27,6 +27,7 @@ type siteCmd struct {
 	Price   sitePriceCmd  `cmd:"" help:"Show what power costs, who stops for it, and what that saves."`
 	Resume  siteResumeCmd `cmd:"" help:"End a site's emergency stop."`
 
+	Branches   siteBranchesCmd   `cmd:"" help:"Show PDUs, transformers and imports."`
 	Commission siteCommissionCmd `cmd:"" help:"Prove a feeder: small groups sleep and wake, the meter tells."`
 	Headroom   siteHeadroomCmd   `cmd:"" help:"Show what feeders can deliver to tenants, and why no more."`
 	Report     siteReportCmd     `cmd:"" help:"Show what a lease, a curtailment, a limit or a month came to."`

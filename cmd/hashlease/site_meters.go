@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/hashlease/hashlease/pool/unit"
 	hashleasev1 "github.com/hashlease/hashlease/proto/hashlease/v1"
@@ -10,7 +11,7 @@ import (
 
 type siteMetersCmd struct{ clientFlags }
 
-// Run shows every meter of every feeder.
+// Run shows every meter of every branch and feeder.
 func (c *siteMetersCmd) Run(ctx context.Context, e *env) error {
 	cl, err := c.dial()
 	if err != nil {
@@ -24,22 +25,31 @@ func (c *siteMetersCmd) Run(ctx context.Context, e *env) error {
 		return fmt.Errorf("asking for the status: %w", err)
 	}
 	var meters []*hashleasev1.MeterStatus
+	for _, b := range r.GetBranches() {
+		meters = append(meters, b.GetMeters()...)
+	}
 	for _, f := range r.GetFeeders() {
 		meters = append(meters, f.GetMeters()...)
 	}
 	if c.JSON {
 		return jsonList(e, meters)
 	}
-	t := newTable(e.stdout, "FEEDER", "METER", "READS", "AT", "STATE", "DETAIL")
-	for _, f := range r.GetFeeders() {
-		for _, m := range f.GetMeters() {
-			role := m.GetRole()
-			if m.GetTenant() != "" {
-				role += " " + m.GetTenant()
+	t := newTable(e.stdout, "ON", "METER", "READS", "AT", "STATE", "DETAIL")
+	list := func(on string, meters []*hashleasev1.MeterStatus) {
+		for _, m := range meters {
+			_, name, named := strings.Cut(m.GetName(), " ") // after what it is on
+			if !named {
+				name = m.GetRole()
 			}
-			t.row(feederWord(f.GetFeeder()), role, unit.Watts(m.GetWatts()).String(),
-				clock(m.GetReadingTime()), m.GetState(), m.GetDetail())
+			t.row(on, name, unit.Watts(m.GetWatts()).String(), clock(m.GetReadingTime()), m.GetState(),
+				m.GetDetail())
 		}
+	}
+	for _, b := range r.GetBranches() {
+		list(short(b.GetBranch()), b.GetMeters())
+	}
+	for _, f := range r.GetFeeders() {
+		list(feederWord(f.GetFeeder()), f.GetMeters())
 	}
 	return t.flush()
 }

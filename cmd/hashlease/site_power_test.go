@@ -129,7 +129,7 @@ func TestSiteMeters_ShowsWhatIsWrong(t *testing.T) {
 			{Name: "n1 tenant acme", Role: "tenant", Tenant: "acme", State: "lost", Detail: "cable\x1b[2J"},
 		},
 	}}}
-	d.want(exitOK, "FEEDER    METER        READS  AT  STATE  DETAIL\n"+
+	d.want(exitOK, "ON        METER        READS  AT  STATE  DETAIL\n"+
 		"north/n1  total        98 kW  -   ok\n"+
 		"north/n1  tenant acme  0 W    -   lost   cable?[2J\n", "", "site", "meters")
 	d.want(exitOK, `"state":"lost"`, "", "site", "meters", "--json")

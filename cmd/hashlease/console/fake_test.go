@@ -169,6 +169,17 @@ func (r fakeRooms) addPower(f *figures) {
 		}
 		site.Feeders = append(site.Feeders, fs)
 	}
+	site.Branches = []governor.BranchStatus{
+		{
+			ID: "north-grid", Kind: fleet.Import, Limit: 3_000_000, Total: 2_800_000, Base: 90_000,
+			Mining: 2_000_000, Bound: 2_100_000, Fresh: true, State: "ok",
+			Meters: []governor.MeterStatus{{Name: "north-grid total", Watts: 2_800_000}},
+		},
+		{
+			ID: "north-p1", Kind: fleet.PDU, Feeder: "f1", Limit: 90_000,
+			State: "80 W more than mining may draw",
+		},
+	}
 	f.power.Sites = []governor.SiteStatus{site}
 }
 

@@ -227,6 +227,9 @@ func (s sink) power(f *frame) {
 		for i := range site.Feeders {
 			s.feeder(f.at, string(site.ID), &site.Feeders[i])
 		}
+		for i := range site.Branches {
+			s.branch(string(site.ID), &site.Branches[i])
+		}
 		s.flag("governor_site_stopped", "Whether an emergency stop is in force.", site.Stop != nil,
 			"site", string(site.ID))
 		s.price(string(site.ID), &site.Price)

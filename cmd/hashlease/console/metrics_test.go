@@ -43,6 +43,9 @@ func TestMetrics_AreBoundAndClosed(t *testing.T) {
 	}
 	for _, want := range []string{
 		`hashlease_governor_mining_watts{feeder="f2",site="north"} 17`,
+		`hashlease_governor_branch_total_watts{branch="north-grid",kind="import",site="north"} 2.8e+06`,
+		`hashlease_governor_branch_meter_ok{branch="north-grid",kind="import",meter="north-grid total"`,
+		`hashlease_governor_branch_ok{branch="north-p1",kind="pdu",site="north"} 0`,
 		`hashlease_node_ready 1`,
 		`hashlease_stratum_shares_rejected_total{reason="stale-share"} `,
 		`hashlease_lease_leases{state="ACTIVE"} 1`,

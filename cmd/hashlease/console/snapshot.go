@@ -103,6 +103,8 @@ type siteView struct {
 	Limit   *limitView   `json:"limit,omitempty"` // the lowest in force from outside
 	Price   *priceView   `json:"price,omitempty"` // where a tariff is configured
 	Feeders []feederView `json:"feeders"`
+
+	Branches []branchView `json:"branches"`
 }
 
 type priceView struct {
@@ -181,6 +183,7 @@ func (c *Console) snapshot(f *frame) snapshot {
 		for i := range site.Feeders {
 			sv.Feeders = append(sv.Feeders, s.addFeeder(f, &site.Feeders[i], &known))
 		}
+		sv.Branches = branchesOf(&site)
 		s.Sites = append(s.Sites, sv)
 	}
 	s.Power.Orders, s.Power.Failures = f.power.Orders, f.power.Failures

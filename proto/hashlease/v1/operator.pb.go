@@ -986,11 +986,13 @@ func (*GetStatusRequest) Descriptor() ([]byte, []int) {
 }
 
 type GetStatusResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Time          *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
-	Pool          *PoolStatus            `protobuf:"bytes,2,opt,name=pool,proto3" json:"pool,omitempty"`
-	Feeders       []*FeederStatus        `protobuf:"bytes,3,rep,name=feeders,proto3" json:"feeders,omitempty"`
-	Leases        *LeaseBookStatus       `protobuf:"bytes,4,opt,name=leases,proto3" json:"leases,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Time    *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
+	Pool    *PoolStatus            `protobuf:"bytes,2,opt,name=pool,proto3" json:"pool,omitempty"`
+	Feeders []*FeederStatus        `protobuf:"bytes,3,rep,name=feeders,proto3" json:"feeders,omitempty"`
+	Leases  *LeaseBookStatus       `protobuf:"bytes,4,opt,name=leases,proto3" json:"leases,omitempty"`
+	// PDUs, transformers and imports that have limits of their own, site by site.
+	Branches      []*BranchStatus `protobuf:"bytes,5,rep,name=branches,proto3" json:"branches,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1049,6 +1051,13 @@ func (x *GetStatusResponse) GetFeeders() []*FeederStatus {
 func (x *GetStatusResponse) GetLeases() *LeaseBookStatus {
 	if x != nil {
 		return x.Leases
+	}
+	return nil
+}
+
+func (x *GetStatusResponse) GetBranches() []*BranchStatus {
+	if x != nil {
+		return x.Branches
 	}
 	return nil
 }
@@ -1637,7 +1646,194 @@ func (x *FeederStatus) GetMeters() []*MeterStatus {
 	return nil
 }
 
-// MeterStatus is one meter of a feeder.
+// BranchStatus is a part of a site with a limit of its own besides its feeders.
+type BranchStatus struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "sites/{site}/branches/{branch}".
+	Branch string `protobuf:"bytes,1,opt,name=branch,proto3" json:"branch,omitempty"`
+	// "pdu", "transformer" or "import".
+	Kind string `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	// What it hangs on, likewise; empty: nothing that is declared.
+	Parent string `protobuf:"bytes,3,opt,name=parent,proto3" json:"parent,omitempty"`
+	// Of a pdu: "sites/{site}/feeders/{feeder}".
+	Feeder       string `protobuf:"bytes,4,opt,name=feeder,proto3" json:"feeder,omitempty"`
+	LimitWatts   int64  `protobuf:"varint,5,opt,name=limit_watts,json=limitWatts,proto3" json:"limit_watts,omitempty"`
+	ReserveWatts int64  `protobuf:"varint,6,opt,name=reserve_watts,json=reserveWatts,proto3" json:"reserve_watts,omitempty"`
+	// What it may take by a limit from outside; 0: there is none.
+	CeilingWatts int64 `protobuf:"varint,7,opt,name=ceiling_watts,json=ceilingWatts,proto3" json:"ceiling_watts,omitempty"`
+	// By its own meter, or by those of its feeders; of a pdu without a meter 0.
+	TotalWatts  int64 `protobuf:"varint,8,opt,name=total_watts,json=totalWatts,proto3" json:"total_watts,omitempty"`
+	MiningWatts int64 `protobuf:"varint,9,opt,name=mining_watts,json=miningWatts,proto3" json:"mining_watts,omitempty"`
+	// All base load below, its own included.
+	BaseWatts int64 `protobuf:"varint,10,opt,name=base_watts,json=baseWatts,proto3" json:"base_watts,omitempty"`
+	// What tenants and operators hold on the feeders below.
+	ClaimedWatts int64 `protobuf:"varint,11,opt,name=claimed_watts,json=claimedWatts,proto3" json:"claimed_watts,omitempty"`
+	// What mining below may draw now.
+	BoundWatts int64 `protobuf:"varint,12,opt,name=bound_watts,json=boundWatts,proto3" json:"bound_watts,omitempty"`
+	// What the orders in force should lead to.
+	OrderedWatts int64 `protobuf:"varint,13,opt,name=ordered_watts,json=orderedWatts,proto3" json:"ordered_watts,omitempty"`
+	// By how much mining below cannot be brought under the bound.
+	ShortWatts int64 `protobuf:"varint,14,opt,name=short_watts,json=shortWatts,proto3" json:"short_watts,omitempty"`
+	// No reading behind these figures is stale.
+	Fresh bool `protobuf:"varint,15,opt,name=fresh,proto3" json:"fresh,omitempty"`
+	// "ok", or what is wrong.
+	State string `protobuf:"bytes,16,opt,name=state,proto3" json:"state,omitempty"`
+	// Its own; none: its feeders' tell.
+	Meters        []*MeterStatus `protobuf:"bytes,17,rep,name=meters,proto3" json:"meters,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BranchStatus) Reset() {
+	*x = BranchStatus{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BranchStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BranchStatus) ProtoMessage() {}
+
+func (x *BranchStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BranchStatus.ProtoReflect.Descriptor instead.
+func (*BranchStatus) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *BranchStatus) GetBranch() string {
+	if x != nil {
+		return x.Branch
+	}
+	return ""
+}
+
+func (x *BranchStatus) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *BranchStatus) GetParent() string {
+	if x != nil {
+		return x.Parent
+	}
+	return ""
+}
+
+func (x *BranchStatus) GetFeeder() string {
+	if x != nil {
+		return x.Feeder
+	}
+	return ""
+}
+
+func (x *BranchStatus) GetLimitWatts() int64 {
+	if x != nil {
+		return x.LimitWatts
+	}
+	return 0
+}
+
+func (x *BranchStatus) GetReserveWatts() int64 {
+	if x != nil {
+		return x.ReserveWatts
+	}
+	return 0
+}
+
+func (x *BranchStatus) GetCeilingWatts() int64 {
+	if x != nil {
+		return x.CeilingWatts
+	}
+	return 0
+}
+
+func (x *BranchStatus) GetTotalWatts() int64 {
+	if x != nil {
+		return x.TotalWatts
+	}
+	return 0
+}
+
+func (x *BranchStatus) GetMiningWatts() int64 {
+	if x != nil {
+		return x.MiningWatts
+	}
+	return 0
+}
+
+func (x *BranchStatus) GetBaseWatts() int64 {
+	if x != nil {
+		return x.BaseWatts
+	}
+	return 0
+}
+
+func (x *BranchStatus) GetClaimedWatts() int64 {
+	if x != nil {
+		return x.ClaimedWatts
+	}
+	return 0
+}
+
+func (x *BranchStatus) GetBoundWatts() int64 {
+	if x != nil {
+		return x.BoundWatts
+	}
+	return 0
+}
+
+func (x *BranchStatus) GetOrderedWatts() int64 {
+	if x != nil {
+		return x.OrderedWatts
+	}
+	return 0
+}
+
+func (x *BranchStatus) GetShortWatts() int64 {
+	if x != nil {
+		return x.ShortWatts
+	}
+	return 0
+}
+
+func (x *BranchStatus) GetFresh() bool {
+	if x != nil {
+		return x.Fresh
+	}
+	return false
+}
+
+func (x *BranchStatus) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *BranchStatus) GetMeters() []*MeterStatus {
+	if x != nil {
+		return x.Meters
+	}
+	return nil
+}
+
+// MeterStatus is one meter of a feeder or a branch.
 type MeterStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -1657,7 +1853,7 @@ type MeterStatus struct {
 
 func (x *MeterStatus) Reset() {
 	*x = MeterStatus{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[20]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1669,7 +1865,7 @@ func (x *MeterStatus) String() string {
 func (*MeterStatus) ProtoMessage() {}
 
 func (x *MeterStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[20]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1682,7 +1878,7 @@ func (x *MeterStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MeterStatus.ProtoReflect.Descriptor instead.
 func (*MeterStatus) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{20}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *MeterStatus) GetName() string {
@@ -1744,7 +1940,7 @@ type ConfirmLeaseOffRequest struct {
 
 func (x *ConfirmLeaseOffRequest) Reset() {
 	*x = ConfirmLeaseOffRequest{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[21]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1756,7 +1952,7 @@ func (x *ConfirmLeaseOffRequest) String() string {
 func (*ConfirmLeaseOffRequest) ProtoMessage() {}
 
 func (x *ConfirmLeaseOffRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[21]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1769,7 +1965,7 @@ func (x *ConfirmLeaseOffRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmLeaseOffRequest.ProtoReflect.Descriptor instead.
 func (*ConfirmLeaseOffRequest) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{21}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ConfirmLeaseOffRequest) GetName() string {
@@ -1787,7 +1983,7 @@ type AcceptClockRequest struct {
 
 func (x *AcceptClockRequest) Reset() {
 	*x = AcceptClockRequest{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[22]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1799,7 +1995,7 @@ func (x *AcceptClockRequest) String() string {
 func (*AcceptClockRequest) ProtoMessage() {}
 
 func (x *AcceptClockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[22]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1812,7 +2008,7 @@ func (x *AcceptClockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcceptClockRequest.ProtoReflect.Descriptor instead.
 func (*AcceptClockRequest) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{22}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{23}
 }
 
 type AcceptClockResponse struct {
@@ -1826,7 +2022,7 @@ type AcceptClockResponse struct {
 
 func (x *AcceptClockResponse) Reset() {
 	*x = AcceptClockResponse{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[23]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1838,7 +2034,7 @@ func (x *AcceptClockResponse) String() string {
 func (*AcceptClockResponse) ProtoMessage() {}
 
 func (x *AcceptClockResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[23]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1851,7 +2047,7 @@ func (x *AcceptClockResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcceptClockResponse.ProtoReflect.Descriptor instead.
 func (*AcceptClockResponse) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{23}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *AcceptClockResponse) GetTime() *timestamppb.Timestamp {
@@ -1875,7 +2071,7 @@ type ListChannelsRequest struct {
 
 func (x *ListChannelsRequest) Reset() {
 	*x = ListChannelsRequest{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[24]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1887,7 +2083,7 @@ func (x *ListChannelsRequest) String() string {
 func (*ListChannelsRequest) ProtoMessage() {}
 
 func (x *ListChannelsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[24]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1900,7 +2096,7 @@ func (x *ListChannelsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChannelsRequest.ProtoReflect.Descriptor instead.
 func (*ListChannelsRequest) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{24}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListChannelsRequest) GetWorker() string {
@@ -1937,7 +2133,7 @@ type ListChannelsResponse struct {
 
 func (x *ListChannelsResponse) Reset() {
 	*x = ListChannelsResponse{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[25]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1949,7 +2145,7 @@ func (x *ListChannelsResponse) String() string {
 func (*ListChannelsResponse) ProtoMessage() {}
 
 func (x *ListChannelsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[25]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1962,7 +2158,7 @@ func (x *ListChannelsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChannelsResponse.ProtoReflect.Descriptor instead.
 func (*ListChannelsResponse) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{25}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ListChannelsResponse) GetChannels() []*Channel {
@@ -2019,7 +2215,7 @@ type Channel struct {
 
 func (x *Channel) Reset() {
 	*x = Channel{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[26]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2031,7 +2227,7 @@ func (x *Channel) String() string {
 func (*Channel) ProtoMessage() {}
 
 func (x *Channel) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[26]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2044,7 +2240,7 @@ func (x *Channel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Channel.ProtoReflect.Descriptor instead.
 func (*Channel) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{26}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Channel) GetName() string {
@@ -2162,7 +2358,7 @@ type RenewChannelPrefixRequest struct {
 
 func (x *RenewChannelPrefixRequest) Reset() {
 	*x = RenewChannelPrefixRequest{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[27]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2174,7 +2370,7 @@ func (x *RenewChannelPrefixRequest) String() string {
 func (*RenewChannelPrefixRequest) ProtoMessage() {}
 
 func (x *RenewChannelPrefixRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[27]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2187,7 +2383,7 @@ func (x *RenewChannelPrefixRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewChannelPrefixRequest.ProtoReflect.Descriptor instead.
 func (*RenewChannelPrefixRequest) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{27}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *RenewChannelPrefixRequest) GetName() string {
@@ -2211,7 +2407,7 @@ type SetChannelPayoutRequest struct {
 
 func (x *SetChannelPayoutRequest) Reset() {
 	*x = SetChannelPayoutRequest{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[28]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2223,7 +2419,7 @@ func (x *SetChannelPayoutRequest) String() string {
 func (*SetChannelPayoutRequest) ProtoMessage() {}
 
 func (x *SetChannelPayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[28]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2236,7 +2432,7 @@ func (x *SetChannelPayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetChannelPayoutRequest.ProtoReflect.Descriptor instead.
 func (*SetChannelPayoutRequest) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{28}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *SetChannelPayoutRequest) GetName() string {
@@ -2272,7 +2468,7 @@ type CloseChannelRequest struct {
 
 func (x *CloseChannelRequest) Reset() {
 	*x = CloseChannelRequest{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[29]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2284,7 +2480,7 @@ func (x *CloseChannelRequest) String() string {
 func (*CloseChannelRequest) ProtoMessage() {}
 
 func (x *CloseChannelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[29]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2297,7 +2493,7 @@ func (x *CloseChannelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseChannelRequest.ProtoReflect.Descriptor instead.
 func (*CloseChannelRequest) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{29}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *CloseChannelRequest) GetName() string {
@@ -2322,7 +2518,7 @@ type CloseChannelResponse struct {
 
 func (x *CloseChannelResponse) Reset() {
 	*x = CloseChannelResponse{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[30]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2334,7 +2530,7 @@ func (x *CloseChannelResponse) String() string {
 func (*CloseChannelResponse) ProtoMessage() {}
 
 func (x *CloseChannelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[30]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2347,7 +2543,7 @@ func (x *CloseChannelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseChannelResponse.ProtoReflect.Descriptor instead.
 func (*CloseChannelResponse) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{30}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{31}
 }
 
 type ShowMessageRequest struct {
@@ -2368,7 +2564,7 @@ type ShowMessageRequest struct {
 
 func (x *ShowMessageRequest) Reset() {
 	*x = ShowMessageRequest{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[31]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2380,7 +2576,7 @@ func (x *ShowMessageRequest) String() string {
 func (*ShowMessageRequest) ProtoMessage() {}
 
 func (x *ShowMessageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[31]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2393,7 +2589,7 @@ func (x *ShowMessageRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowMessageRequest.ProtoReflect.Descriptor instead.
 func (*ShowMessageRequest) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{31}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ShowMessageRequest) GetScope() isShowMessageRequest_Scope {
@@ -2479,7 +2675,7 @@ type ShowMessageResponse struct {
 
 func (x *ShowMessageResponse) Reset() {
 	*x = ShowMessageResponse{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[32]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2491,7 +2687,7 @@ func (x *ShowMessageResponse) String() string {
 func (*ShowMessageResponse) ProtoMessage() {}
 
 func (x *ShowMessageResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[32]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2504,7 +2700,7 @@ func (x *ShowMessageResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowMessageResponse.ProtoReflect.Descriptor instead.
 func (*ShowMessageResponse) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{32}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ShowMessageResponse) GetTold() int64 {
@@ -2540,7 +2736,7 @@ type StopSiteRequest struct {
 
 func (x *StopSiteRequest) Reset() {
 	*x = StopSiteRequest{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[33]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2552,7 +2748,7 @@ func (x *StopSiteRequest) String() string {
 func (*StopSiteRequest) ProtoMessage() {}
 
 func (x *StopSiteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[33]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2565,7 +2761,7 @@ func (x *StopSiteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopSiteRequest.ProtoReflect.Descriptor instead.
 func (*StopSiteRequest) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{33}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *StopSiteRequest) GetSite() string {
@@ -2602,7 +2798,7 @@ type StopSiteResponse struct {
 
 func (x *StopSiteResponse) Reset() {
 	*x = StopSiteResponse{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[34]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2614,7 +2810,7 @@ func (x *StopSiteResponse) String() string {
 func (*StopSiteResponse) ProtoMessage() {}
 
 func (x *StopSiteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[34]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2627,7 +2823,7 @@ func (x *StopSiteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopSiteResponse.ProtoReflect.Descriptor instead.
 func (*StopSiteResponse) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{34}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *StopSiteResponse) GetStopTime() *timestamppb.Timestamp {
@@ -2682,7 +2878,7 @@ type ResumeSiteRequest struct {
 
 func (x *ResumeSiteRequest) Reset() {
 	*x = ResumeSiteRequest{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[35]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2694,7 +2890,7 @@ func (x *ResumeSiteRequest) String() string {
 func (*ResumeSiteRequest) ProtoMessage() {}
 
 func (x *ResumeSiteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[35]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2707,7 +2903,7 @@ func (x *ResumeSiteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeSiteRequest.ProtoReflect.Descriptor instead.
 func (*ResumeSiteRequest) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{35}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ResumeSiteRequest) GetSite() string {
@@ -2725,7 +2921,7 @@ type ResumeSiteResponse struct {
 
 func (x *ResumeSiteResponse) Reset() {
 	*x = ResumeSiteResponse{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[36]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2737,7 +2933,7 @@ func (x *ResumeSiteResponse) String() string {
 func (*ResumeSiteResponse) ProtoMessage() {}
 
 func (x *ResumeSiteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[36]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2750,7 +2946,7 @@ func (x *ResumeSiteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeSiteResponse.ProtoReflect.Descriptor instead.
 func (*ResumeSiteResponse) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{36}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{37}
 }
 
 // Limit is a cap from outside on all that a site or a feeder takes.
@@ -2780,7 +2976,7 @@ type Limit struct {
 
 func (x *Limit) Reset() {
 	*x = Limit{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[37]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2792,7 +2988,7 @@ func (x *Limit) String() string {
 func (*Limit) ProtoMessage() {}
 
 func (x *Limit) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[37]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2805,7 +3001,7 @@ func (x *Limit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limit.ProtoReflect.Descriptor instead.
 func (*Limit) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{37}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Limit) GetName() string {
@@ -2888,7 +3084,7 @@ type CreateLimitRequest struct {
 
 func (x *CreateLimitRequest) Reset() {
 	*x = CreateLimitRequest{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[38]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2900,7 +3096,7 @@ func (x *CreateLimitRequest) String() string {
 func (*CreateLimitRequest) ProtoMessage() {}
 
 func (x *CreateLimitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[38]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2913,7 +3109,7 @@ func (x *CreateLimitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateLimitRequest.ProtoReflect.Descriptor instead.
 func (*CreateLimitRequest) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{38}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *CreateLimitRequest) GetLimit() *Limit {
@@ -2933,7 +3129,7 @@ type DeleteLimitRequest struct {
 
 func (x *DeleteLimitRequest) Reset() {
 	*x = DeleteLimitRequest{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[39]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2945,7 +3141,7 @@ func (x *DeleteLimitRequest) String() string {
 func (*DeleteLimitRequest) ProtoMessage() {}
 
 func (x *DeleteLimitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[39]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2958,7 +3154,7 @@ func (x *DeleteLimitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteLimitRequest.ProtoReflect.Descriptor instead.
 func (*DeleteLimitRequest) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{39}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *DeleteLimitRequest) GetName() string {
@@ -2976,7 +3172,7 @@ type DeleteLimitResponse struct {
 
 func (x *DeleteLimitResponse) Reset() {
 	*x = DeleteLimitResponse{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[40]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2988,7 +3184,7 @@ func (x *DeleteLimitResponse) String() string {
 func (*DeleteLimitResponse) ProtoMessage() {}
 
 func (x *DeleteLimitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[40]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3001,7 +3197,7 @@ func (x *DeleteLimitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteLimitResponse.ProtoReflect.Descriptor instead.
 func (*DeleteLimitResponse) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{40}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{41}
 }
 
 type ListLimitsRequest struct {
@@ -3012,7 +3208,7 @@ type ListLimitsRequest struct {
 
 func (x *ListLimitsRequest) Reset() {
 	*x = ListLimitsRequest{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[41]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3024,7 +3220,7 @@ func (x *ListLimitsRequest) String() string {
 func (*ListLimitsRequest) ProtoMessage() {}
 
 func (x *ListLimitsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[41]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3037,7 +3233,7 @@ func (x *ListLimitsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLimitsRequest.ProtoReflect.Descriptor instead.
 func (*ListLimitsRequest) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{41}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{42}
 }
 
 type ListLimitsResponse struct {
@@ -3049,7 +3245,7 @@ type ListLimitsResponse struct {
 
 func (x *ListLimitsResponse) Reset() {
 	*x = ListLimitsResponse{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[42]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3061,7 +3257,7 @@ func (x *ListLimitsResponse) String() string {
 func (*ListLimitsResponse) ProtoMessage() {}
 
 func (x *ListLimitsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[42]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3074,7 +3270,7 @@ func (x *ListLimitsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLimitsResponse.ProtoReflect.Descriptor instead.
 func (*ListLimitsResponse) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{42}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ListLimitsResponse) GetLimits() []*Limit {
@@ -3092,7 +3288,7 @@ type ListAdviceRequest struct {
 
 func (x *ListAdviceRequest) Reset() {
 	*x = ListAdviceRequest{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[43]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3104,7 +3300,7 @@ func (x *ListAdviceRequest) String() string {
 func (*ListAdviceRequest) ProtoMessage() {}
 
 func (x *ListAdviceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[43]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3117,7 +3313,7 @@ func (x *ListAdviceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAdviceRequest.ProtoReflect.Descriptor instead.
 func (*ListAdviceRequest) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{43}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{44}
 }
 
 type ListAdviceResponse struct {
@@ -3129,7 +3325,7 @@ type ListAdviceResponse struct {
 
 func (x *ListAdviceResponse) Reset() {
 	*x = ListAdviceResponse{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[44]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3141,7 +3337,7 @@ func (x *ListAdviceResponse) String() string {
 func (*ListAdviceResponse) ProtoMessage() {}
 
 func (x *ListAdviceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[44]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3154,7 +3350,7 @@ func (x *ListAdviceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAdviceResponse.ProtoReflect.Descriptor instead.
 func (*ListAdviceResponse) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{44}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ListAdviceResponse) GetFeeders() []*Advice {
@@ -3192,7 +3388,7 @@ type Advice struct {
 
 func (x *Advice) Reset() {
 	*x = Advice{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[45]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3204,7 +3400,7 @@ func (x *Advice) String() string {
 func (*Advice) ProtoMessage() {}
 
 func (x *Advice) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[45]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3217,7 +3413,7 @@ func (x *Advice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Advice.ProtoReflect.Descriptor instead.
 func (*Advice) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{45}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Advice) GetFeeder() string {
@@ -3318,7 +3514,7 @@ type CommissionFeederRequest struct {
 
 func (x *CommissionFeederRequest) Reset() {
 	*x = CommissionFeederRequest{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[46]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3330,7 +3526,7 @@ func (x *CommissionFeederRequest) String() string {
 func (*CommissionFeederRequest) ProtoMessage() {}
 
 func (x *CommissionFeederRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[46]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3343,7 +3539,7 @@ func (x *CommissionFeederRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommissionFeederRequest.ProtoReflect.Descriptor instead.
 func (*CommissionFeederRequest) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{46}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *CommissionFeederRequest) GetFeeder() string {
@@ -3384,7 +3580,7 @@ type CommissionFeederResponse struct {
 
 func (x *CommissionFeederResponse) Reset() {
 	*x = CommissionFeederResponse{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[47]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3396,7 +3592,7 @@ func (x *CommissionFeederResponse) String() string {
 func (*CommissionFeederResponse) ProtoMessage() {}
 
 func (x *CommissionFeederResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[47]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3409,7 +3605,7 @@ func (x *CommissionFeederResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommissionFeederResponse.ProtoReflect.Descriptor instead.
 func (*CommissionFeederResponse) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{47}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *CommissionFeederResponse) GetEvent() isCommissionFeederResponse_Event {
@@ -3519,7 +3715,7 @@ type CommissionPlan struct {
 
 func (x *CommissionPlan) Reset() {
 	*x = CommissionPlan{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[48]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3531,7 +3727,7 @@ func (x *CommissionPlan) String() string {
 func (*CommissionPlan) ProtoMessage() {}
 
 func (x *CommissionPlan) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[48]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3544,7 +3740,7 @@ func (x *CommissionPlan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommissionPlan.ProtoReflect.Descriptor instead.
 func (*CommissionPlan) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{48}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *CommissionPlan) GetLimitWatts() int64 {
@@ -3616,7 +3812,7 @@ type Exclusion struct {
 
 func (x *Exclusion) Reset() {
 	*x = Exclusion{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[49]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3628,7 +3824,7 @@ func (x *Exclusion) String() string {
 func (*Exclusion) ProtoMessage() {}
 
 func (x *Exclusion) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[49]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3641,7 +3837,7 @@ func (x *Exclusion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Exclusion.ProtoReflect.Descriptor instead.
 func (*Exclusion) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{49}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *Exclusion) GetReason() string {
@@ -3688,7 +3884,7 @@ type CommissionGroup struct {
 
 func (x *CommissionGroup) Reset() {
 	*x = CommissionGroup{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[50]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3700,7 +3896,7 @@ func (x *CommissionGroup) String() string {
 func (*CommissionGroup) ProtoMessage() {}
 
 func (x *CommissionGroup) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[50]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3713,7 +3909,7 @@ func (x *CommissionGroup) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommissionGroup.ProtoReflect.Descriptor instead.
 func (*CommissionGroup) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{50}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *CommissionGroup) GetNumber() int32 {
@@ -3808,7 +4004,7 @@ type Finding struct {
 
 func (x *Finding) Reset() {
 	*x = Finding{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[51]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3820,7 +4016,7 @@ func (x *Finding) String() string {
 func (*Finding) ProtoMessage() {}
 
 func (x *Finding) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[51]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3833,7 +4029,7 @@ func (x *Finding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finding.ProtoReflect.Descriptor instead.
 func (*Finding) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{51}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *Finding) GetTime() *timestamppb.Timestamp {
@@ -3883,7 +4079,7 @@ type CommissionResult struct {
 
 func (x *CommissionResult) Reset() {
 	*x = CommissionResult{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[52]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3895,7 +4091,7 @@ func (x *CommissionResult) String() string {
 func (*CommissionResult) ProtoMessage() {}
 
 func (x *CommissionResult) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[52]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3908,7 +4104,7 @@ func (x *CommissionResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommissionResult.ProtoReflect.Descriptor instead.
 func (*CommissionResult) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{52}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *CommissionResult) GetDone() bool {
@@ -3970,7 +4166,7 @@ type GetHeadroomRequest struct {
 
 func (x *GetHeadroomRequest) Reset() {
 	*x = GetHeadroomRequest{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[53]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3982,7 +4178,7 @@ func (x *GetHeadroomRequest) String() string {
 func (*GetHeadroomRequest) ProtoMessage() {}
 
 func (x *GetHeadroomRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[53]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3995,7 +4191,7 @@ func (x *GetHeadroomRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetHeadroomRequest.ProtoReflect.Descriptor instead.
 func (*GetHeadroomRequest) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{53}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *GetHeadroomRequest) GetSite() string {
@@ -4014,7 +4210,7 @@ type GetHeadroomResponse struct {
 
 func (x *GetHeadroomResponse) Reset() {
 	*x = GetHeadroomResponse{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[54]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4026,7 +4222,7 @@ func (x *GetHeadroomResponse) String() string {
 func (*GetHeadroomResponse) ProtoMessage() {}
 
 func (x *GetHeadroomResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[54]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4039,7 +4235,7 @@ func (x *GetHeadroomResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetHeadroomResponse.ProtoReflect.Descriptor instead.
 func (*GetHeadroomResponse) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{54}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *GetHeadroomResponse) GetFeeders() []*Headroom {
@@ -4101,7 +4297,7 @@ type Headroom struct {
 
 func (x *Headroom) Reset() {
 	*x = Headroom{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[55]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4113,7 +4309,7 @@ func (x *Headroom) String() string {
 func (*Headroom) ProtoMessage() {}
 
 func (x *Headroom) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[55]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4126,7 +4322,7 @@ func (x *Headroom) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Headroom.ProtoReflect.Descriptor instead.
 func (*Headroom) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{55}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *Headroom) GetFeeder() string {
@@ -4356,7 +4552,7 @@ type MeasuredResponse struct {
 
 func (x *MeasuredResponse) Reset() {
 	*x = MeasuredResponse{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[56]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4368,7 +4564,7 @@ func (x *MeasuredResponse) String() string {
 func (*MeasuredResponse) ProtoMessage() {}
 
 func (x *MeasuredResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[56]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4381,7 +4577,7 @@ func (x *MeasuredResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MeasuredResponse.ProtoReflect.Descriptor instead.
 func (*MeasuredResponse) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{56}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *MeasuredResponse) GetModel() string {
@@ -4482,7 +4678,7 @@ type GetSiteReportRequest struct {
 
 func (x *GetSiteReportRequest) Reset() {
 	*x = GetSiteReportRequest{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[57]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4494,7 +4690,7 @@ func (x *GetSiteReportRequest) String() string {
 func (*GetSiteReportRequest) ProtoMessage() {}
 
 func (x *GetSiteReportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[57]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4507,7 +4703,7 @@ func (x *GetSiteReportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSiteReportRequest.ProtoReflect.Descriptor instead.
 func (*GetSiteReportRequest) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{57}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *GetSiteReportRequest) GetSite() string {
@@ -4576,7 +4772,7 @@ type GetSiteReportResponse struct {
 
 func (x *GetSiteReportResponse) Reset() {
 	*x = GetSiteReportResponse{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[58]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4588,7 +4784,7 @@ func (x *GetSiteReportResponse) String() string {
 func (*GetSiteReportResponse) ProtoMessage() {}
 
 func (x *GetSiteReportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[58]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4601,7 +4797,7 @@ func (x *GetSiteReportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSiteReportResponse.ProtoReflect.Descriptor instead.
 func (*GetSiteReportResponse) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{58}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *GetSiteReportResponse) GetPart() []byte {
@@ -4619,7 +4815,7 @@ type ListPricesRequest struct {
 
 func (x *ListPricesRequest) Reset() {
 	*x = ListPricesRequest{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[59]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4631,7 +4827,7 @@ func (x *ListPricesRequest) String() string {
 func (*ListPricesRequest) ProtoMessage() {}
 
 func (x *ListPricesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[59]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4644,7 +4840,7 @@ func (x *ListPricesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPricesRequest.ProtoReflect.Descriptor instead.
 func (*ListPricesRequest) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{59}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{60}
 }
 
 type ListPricesResponse struct {
@@ -4656,7 +4852,7 @@ type ListPricesResponse struct {
 
 func (x *ListPricesResponse) Reset() {
 	*x = ListPricesResponse{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[60]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4668,7 +4864,7 @@ func (x *ListPricesResponse) String() string {
 func (*ListPricesResponse) ProtoMessage() {}
 
 func (x *ListPricesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[60]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4681,7 +4877,7 @@ func (x *ListPricesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPricesResponse.ProtoReflect.Descriptor instead.
 func (*ListPricesResponse) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{60}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *ListPricesResponse) GetSites() []*SitePrice {
@@ -4724,7 +4920,7 @@ type SitePrice struct {
 
 func (x *SitePrice) Reset() {
 	*x = SitePrice{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[61]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4736,7 +4932,7 @@ func (x *SitePrice) String() string {
 func (*SitePrice) ProtoMessage() {}
 
 func (x *SitePrice) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[61]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4749,7 +4945,7 @@ func (x *SitePrice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SitePrice.ProtoReflect.Descriptor instead.
 func (*SitePrice) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{61}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *SitePrice) GetSite() string {
@@ -4872,7 +5068,7 @@ type ModelPrice struct {
 
 func (x *ModelPrice) Reset() {
 	*x = ModelPrice{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[62]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4884,7 +5080,7 @@ func (x *ModelPrice) String() string {
 func (*ModelPrice) ProtoMessage() {}
 
 func (x *ModelPrice) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[62]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4897,7 +5093,7 @@ func (x *ModelPrice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModelPrice.ProtoReflect.Descriptor instead.
 func (*ModelPrice) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{62}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *ModelPrice) GetModel() string {
@@ -4946,7 +5142,7 @@ type SetPinRequest struct {
 
 func (x *SetPinRequest) Reset() {
 	*x = SetPinRequest{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[63]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4958,7 +5154,7 @@ func (x *SetPinRequest) String() string {
 func (*SetPinRequest) ProtoMessage() {}
 
 func (x *SetPinRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[63]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4971,7 +5167,7 @@ func (x *SetPinRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPinRequest.ProtoReflect.Descriptor instead.
 func (*SetPinRequest) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{63}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *SetPinRequest) GetWorker() string {
@@ -4996,7 +5192,7 @@ type SetPinResponse struct {
 
 func (x *SetPinResponse) Reset() {
 	*x = SetPinResponse{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[64]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5008,7 +5204,7 @@ func (x *SetPinResponse) String() string {
 func (*SetPinResponse) ProtoMessage() {}
 
 func (x *SetPinResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[64]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5021,7 +5217,7 @@ func (x *SetPinResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPinResponse.ProtoReflect.Descriptor instead.
 func (*SetPinResponse) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{64}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{65}
 }
 
 type ListPinsRequest struct {
@@ -5032,7 +5228,7 @@ type ListPinsRequest struct {
 
 func (x *ListPinsRequest) Reset() {
 	*x = ListPinsRequest{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[65]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5044,7 +5240,7 @@ func (x *ListPinsRequest) String() string {
 func (*ListPinsRequest) ProtoMessage() {}
 
 func (x *ListPinsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[65]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5057,7 +5253,7 @@ func (x *ListPinsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPinsRequest.ProtoReflect.Descriptor instead.
 func (*ListPinsRequest) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{65}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{66}
 }
 
 type ListPinsResponse struct {
@@ -5069,7 +5265,7 @@ type ListPinsResponse struct {
 
 func (x *ListPinsResponse) Reset() {
 	*x = ListPinsResponse{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[66]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5081,7 +5277,7 @@ func (x *ListPinsResponse) String() string {
 func (*ListPinsResponse) ProtoMessage() {}
 
 func (x *ListPinsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[66]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5094,7 +5290,7 @@ func (x *ListPinsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPinsResponse.ProtoReflect.Descriptor instead.
 func (*ListPinsResponse) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{66}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *ListPinsResponse) GetPins() []*Pin {
@@ -5118,7 +5314,7 @@ type Pin struct {
 
 func (x *Pin) Reset() {
 	*x = Pin{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[67]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5130,7 +5326,7 @@ func (x *Pin) String() string {
 func (*Pin) ProtoMessage() {}
 
 func (x *Pin) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[67]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5143,7 +5339,7 @@ func (x *Pin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pin.ProtoReflect.Descriptor instead.
 func (*Pin) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{67}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *Pin) GetWorker() string {
@@ -5181,7 +5377,7 @@ type ListDevicesRequest struct {
 
 func (x *ListDevicesRequest) Reset() {
 	*x = ListDevicesRequest{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[68]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5193,7 +5389,7 @@ func (x *ListDevicesRequest) String() string {
 func (*ListDevicesRequest) ProtoMessage() {}
 
 func (x *ListDevicesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[68]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5206,7 +5402,7 @@ func (x *ListDevicesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDevicesRequest.ProtoReflect.Descriptor instead.
 func (*ListDevicesRequest) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{68}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *ListDevicesRequest) GetFeeder() string {
@@ -5242,7 +5438,7 @@ type ListDevicesResponse struct {
 
 func (x *ListDevicesResponse) Reset() {
 	*x = ListDevicesResponse{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[69]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5254,7 +5450,7 @@ func (x *ListDevicesResponse) String() string {
 func (*ListDevicesResponse) ProtoMessage() {}
 
 func (x *ListDevicesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[69]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5267,7 +5463,7 @@ func (x *ListDevicesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDevicesResponse.ProtoReflect.Descriptor instead.
 func (*ListDevicesResponse) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{69}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *ListDevicesResponse) GetDevices() []*Device {
@@ -5301,7 +5497,7 @@ type GetDeviceRequest struct {
 
 func (x *GetDeviceRequest) Reset() {
 	*x = GetDeviceRequest{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[70]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5313,7 +5509,7 @@ func (x *GetDeviceRequest) String() string {
 func (*GetDeviceRequest) ProtoMessage() {}
 
 func (x *GetDeviceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[70]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5326,7 +5522,7 @@ func (x *GetDeviceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDeviceRequest.ProtoReflect.Descriptor instead.
 func (*GetDeviceRequest) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{70}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *GetDeviceRequest) GetWorker() string {
@@ -5347,7 +5543,7 @@ type SetDevicePowerRequest struct {
 
 func (x *SetDevicePowerRequest) Reset() {
 	*x = SetDevicePowerRequest{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[71]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5359,7 +5555,7 @@ func (x *SetDevicePowerRequest) String() string {
 func (*SetDevicePowerRequest) ProtoMessage() {}
 
 func (x *SetDevicePowerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[71]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5372,7 +5568,7 @@ func (x *SetDevicePowerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetDevicePowerRequest.ProtoReflect.Descriptor instead.
 func (*SetDevicePowerRequest) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{71}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *SetDevicePowerRequest) GetWorker() string {
@@ -5398,7 +5594,7 @@ type SleepDeviceRequest struct {
 
 func (x *SleepDeviceRequest) Reset() {
 	*x = SleepDeviceRequest{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[72]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5410,7 +5606,7 @@ func (x *SleepDeviceRequest) String() string {
 func (*SleepDeviceRequest) ProtoMessage() {}
 
 func (x *SleepDeviceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[72]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5423,7 +5619,7 @@ func (x *SleepDeviceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SleepDeviceRequest.ProtoReflect.Descriptor instead.
 func (*SleepDeviceRequest) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{72}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *SleepDeviceRequest) GetWorker() string {
@@ -5442,7 +5638,7 @@ type WakeDeviceRequest struct {
 
 func (x *WakeDeviceRequest) Reset() {
 	*x = WakeDeviceRequest{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[73]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5454,7 +5650,7 @@ func (x *WakeDeviceRequest) String() string {
 func (*WakeDeviceRequest) ProtoMessage() {}
 
 func (x *WakeDeviceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[73]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5467,7 +5663,7 @@ func (x *WakeDeviceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WakeDeviceRequest.ProtoReflect.Descriptor instead.
 func (*WakeDeviceRequest) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{73}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *WakeDeviceRequest) GetWorker() string {
@@ -5524,7 +5720,7 @@ type Device struct {
 
 func (x *Device) Reset() {
 	*x = Device{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[74]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5536,7 +5732,7 @@ func (x *Device) String() string {
 func (*Device) ProtoMessage() {}
 
 func (x *Device) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[74]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5549,7 +5745,7 @@ func (x *Device) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Device.ProtoReflect.Descriptor instead.
 func (*Device) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{74}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *Device) GetWorker() string {
@@ -5715,7 +5911,7 @@ type DeviceIdentity struct {
 
 func (x *DeviceIdentity) Reset() {
 	*x = DeviceIdentity{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[75]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5727,7 +5923,7 @@ func (x *DeviceIdentity) String() string {
 func (*DeviceIdentity) ProtoMessage() {}
 
 func (x *DeviceIdentity) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[75]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5740,7 +5936,7 @@ func (x *DeviceIdentity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeviceIdentity.ProtoReflect.Descriptor instead.
 func (*DeviceIdentity) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{75}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *DeviceIdentity) GetModel() string {
@@ -5812,7 +6008,7 @@ type DeviceSighting struct {
 
 func (x *DeviceSighting) Reset() {
 	*x = DeviceSighting{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[76]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5824,7 +6020,7 @@ func (x *DeviceSighting) String() string {
 func (*DeviceSighting) ProtoMessage() {}
 
 func (x *DeviceSighting) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[76]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5837,7 +6033,7 @@ func (x *DeviceSighting) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeviceSighting.ProtoReflect.Descriptor instead.
 func (*DeviceSighting) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{76}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *DeviceSighting) GetTime() *timestamppb.Timestamp {
@@ -5937,7 +6133,7 @@ type DeviceCeiling struct {
 
 func (x *DeviceCeiling) Reset() {
 	*x = DeviceCeiling{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[77]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5949,7 +6145,7 @@ func (x *DeviceCeiling) String() string {
 func (*DeviceCeiling) ProtoMessage() {}
 
 func (x *DeviceCeiling) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[77]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5962,7 +6158,7 @@ func (x *DeviceCeiling) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeviceCeiling.ProtoReflect.Descriptor instead.
 func (*DeviceCeiling) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{77}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *DeviceCeiling) GetMode() string {
@@ -5996,7 +6192,7 @@ type ReleaseWorkerRequest struct {
 
 func (x *ReleaseWorkerRequest) Reset() {
 	*x = ReleaseWorkerRequest{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[78]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6008,7 +6204,7 @@ func (x *ReleaseWorkerRequest) String() string {
 func (*ReleaseWorkerRequest) ProtoMessage() {}
 
 func (x *ReleaseWorkerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[78]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6021,7 +6217,7 @@ func (x *ReleaseWorkerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseWorkerRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseWorkerRequest) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{78}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *ReleaseWorkerRequest) GetWorker() string {
@@ -6039,7 +6235,7 @@ type ReleaseWorkerResponse struct {
 
 func (x *ReleaseWorkerResponse) Reset() {
 	*x = ReleaseWorkerResponse{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[79]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6051,7 +6247,7 @@ func (x *ReleaseWorkerResponse) String() string {
 func (*ReleaseWorkerResponse) ProtoMessage() {}
 
 func (x *ReleaseWorkerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[79]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6064,7 +6260,7 @@ func (x *ReleaseWorkerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseWorkerResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseWorkerResponse) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{79}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{80}
 }
 
 type ListQuarantinedRequest struct {
@@ -6075,7 +6271,7 @@ type ListQuarantinedRequest struct {
 
 func (x *ListQuarantinedRequest) Reset() {
 	*x = ListQuarantinedRequest{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[80]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6087,7 +6283,7 @@ func (x *ListQuarantinedRequest) String() string {
 func (*ListQuarantinedRequest) ProtoMessage() {}
 
 func (x *ListQuarantinedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[80]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6100,7 +6296,7 @@ func (x *ListQuarantinedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListQuarantinedRequest.ProtoReflect.Descriptor instead.
 func (*ListQuarantinedRequest) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{80}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{81}
 }
 
 type ListQuarantinedResponse struct {
@@ -6112,7 +6308,7 @@ type ListQuarantinedResponse struct {
 
 func (x *ListQuarantinedResponse) Reset() {
 	*x = ListQuarantinedResponse{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[81]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6124,7 +6320,7 @@ func (x *ListQuarantinedResponse) String() string {
 func (*ListQuarantinedResponse) ProtoMessage() {}
 
 func (x *ListQuarantinedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[81]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6137,7 +6333,7 @@ func (x *ListQuarantinedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListQuarantinedResponse.ProtoReflect.Descriptor instead.
 func (*ListQuarantinedResponse) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{81}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *ListQuarantinedResponse) GetWorkers() []*Quarantined {
@@ -6162,7 +6358,7 @@ type Quarantined struct {
 
 func (x *Quarantined) Reset() {
 	*x = Quarantined{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[82]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6174,7 +6370,7 @@ func (x *Quarantined) String() string {
 func (*Quarantined) ProtoMessage() {}
 
 func (x *Quarantined) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[82]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6187,7 +6383,7 @@ func (x *Quarantined) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Quarantined.ProtoReflect.Descriptor instead.
 func (*Quarantined) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{82}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *Quarantined) GetWorker() string {
@@ -6234,7 +6430,7 @@ type ScanDevicesRequest struct {
 
 func (x *ScanDevicesRequest) Reset() {
 	*x = ScanDevicesRequest{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[83]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6246,7 +6442,7 @@ func (x *ScanDevicesRequest) String() string {
 func (*ScanDevicesRequest) ProtoMessage() {}
 
 func (x *ScanDevicesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[83]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6259,7 +6455,7 @@ func (x *ScanDevicesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScanDevicesRequest.ProtoReflect.Descriptor instead.
 func (*ScanDevicesRequest) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{83}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *ScanDevicesRequest) GetSubnet() string {
@@ -6304,7 +6500,7 @@ type ScanDevicesResponse struct {
 
 func (x *ScanDevicesResponse) Reset() {
 	*x = ScanDevicesResponse{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[84]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6316,7 +6512,7 @@ func (x *ScanDevicesResponse) String() string {
 func (*ScanDevicesResponse) ProtoMessage() {}
 
 func (x *ScanDevicesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[84]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6329,7 +6525,7 @@ func (x *ScanDevicesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScanDevicesResponse.ProtoReflect.Descriptor instead.
 func (*ScanDevicesResponse) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{84}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *ScanDevicesResponse) GetDone() int32 {
@@ -6393,7 +6589,7 @@ type FoundDevice struct {
 
 func (x *FoundDevice) Reset() {
 	*x = FoundDevice{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[85]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6405,7 +6601,7 @@ func (x *FoundDevice) String() string {
 func (*FoundDevice) ProtoMessage() {}
 
 func (x *FoundDevice) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[85]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6418,7 +6614,7 @@ func (x *FoundDevice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FoundDevice.ProtoReflect.Descriptor instead.
 func (*FoundDevice) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{85}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *FoundDevice) GetKey() string {
@@ -6531,7 +6727,7 @@ type ListFoundDevicesRequest struct {
 
 func (x *ListFoundDevicesRequest) Reset() {
 	*x = ListFoundDevicesRequest{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[86]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6543,7 +6739,7 @@ func (x *ListFoundDevicesRequest) String() string {
 func (*ListFoundDevicesRequest) ProtoMessage() {}
 
 func (x *ListFoundDevicesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[86]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6556,7 +6752,7 @@ func (x *ListFoundDevicesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFoundDevicesRequest.ProtoReflect.Descriptor instead.
 func (*ListFoundDevicesRequest) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{86}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *ListFoundDevicesRequest) GetPageSize() int32 {
@@ -6585,7 +6781,7 @@ type ListFoundDevicesResponse struct {
 
 func (x *ListFoundDevicesResponse) Reset() {
 	*x = ListFoundDevicesResponse{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[87]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6597,7 +6793,7 @@ func (x *ListFoundDevicesResponse) String() string {
 func (*ListFoundDevicesResponse) ProtoMessage() {}
 
 func (x *ListFoundDevicesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[87]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6610,7 +6806,7 @@ func (x *ListFoundDevicesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFoundDevicesResponse.ProtoReflect.Descriptor instead.
 func (*ListFoundDevicesResponse) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{87}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *ListFoundDevicesResponse) GetDevices() []*FoundDevice {
@@ -6644,7 +6840,7 @@ type ImportDevicesRequest struct {
 
 func (x *ImportDevicesRequest) Reset() {
 	*x = ImportDevicesRequest{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[88]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6656,7 +6852,7 @@ func (x *ImportDevicesRequest) String() string {
 func (*ImportDevicesRequest) ProtoMessage() {}
 
 func (x *ImportDevicesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[88]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6669,7 +6865,7 @@ func (x *ImportDevicesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportDevicesRequest.ProtoReflect.Descriptor instead.
 func (*ImportDevicesRequest) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{88}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *ImportDevicesRequest) GetDevices() []*FoundDevice {
@@ -6688,7 +6884,7 @@ type ImportDevicesResponse struct {
 
 func (x *ImportDevicesResponse) Reset() {
 	*x = ImportDevicesResponse{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[89]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6700,7 +6896,7 @@ func (x *ImportDevicesResponse) String() string {
 func (*ImportDevicesResponse) ProtoMessage() {}
 
 func (x *ImportDevicesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[89]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6713,7 +6909,7 @@ func (x *ImportDevicesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportDevicesResponse.ProtoReflect.Descriptor instead.
 func (*ImportDevicesResponse) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{89}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *ImportDevicesResponse) GetImported() int32 {
@@ -6732,7 +6928,7 @@ type ForgetDeviceRequest struct {
 
 func (x *ForgetDeviceRequest) Reset() {
 	*x = ForgetDeviceRequest{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[90]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6744,7 +6940,7 @@ func (x *ForgetDeviceRequest) String() string {
 func (*ForgetDeviceRequest) ProtoMessage() {}
 
 func (x *ForgetDeviceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[90]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6757,7 +6953,7 @@ func (x *ForgetDeviceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetDeviceRequest.ProtoReflect.Descriptor instead.
 func (*ForgetDeviceRequest) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{90}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *ForgetDeviceRequest) GetKey() string {
@@ -6775,7 +6971,7 @@ type ForgetDeviceResponse struct {
 
 func (x *ForgetDeviceResponse) Reset() {
 	*x = ForgetDeviceResponse{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[91]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6787,7 +6983,7 @@ func (x *ForgetDeviceResponse) String() string {
 func (*ForgetDeviceResponse) ProtoMessage() {}
 
 func (x *ForgetDeviceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[91]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6800,7 +6996,7 @@ func (x *ForgetDeviceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetDeviceResponse.ProtoReflect.Descriptor instead.
 func (*ForgetDeviceResponse) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{91}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{92}
 }
 
 var File_hashlease_v1_operator_proto protoreflect.FileDescriptor
@@ -6863,12 +7059,13 @@ const file_hashlease_v1_operator_proto_rawDesc = "" +
 	"\x03arm\x18\x02 \x01(\x0e2\x11.hashlease.v1.ArmR\x03arm\"5\n" +
 	"\x0eSetArmResponse\x12#\n" +
 	"\x03arm\x18\x01 \x01(\x0e2\x11.hashlease.v1.ArmR\x03arm\"\x12\n" +
-	"\x10GetStatusRequest\"\xde\x01\n" +
+	"\x10GetStatusRequest\"\x96\x02\n" +
 	"\x11GetStatusResponse\x12.\n" +
 	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12,\n" +
 	"\x04pool\x18\x02 \x01(\v2\x18.hashlease.v1.PoolStatusR\x04pool\x124\n" +
 	"\afeeders\x18\x03 \x03(\v2\x1a.hashlease.v1.FeederStatusR\afeeders\x125\n" +
-	"\x06leases\x18\x04 \x01(\v2\x1d.hashlease.v1.LeaseBookStatusR\x06leases\"\xad\x01\n" +
+	"\x06leases\x18\x04 \x01(\v2\x1d.hashlease.v1.LeaseBookStatusR\x06leases\x126\n" +
+	"\bbranches\x18\x05 \x03(\v2\x1a.hashlease.v1.BranchStatusR\bbranches\"\xad\x01\n" +
 	"\x0fLeaseBookStatus\x12\x14\n" +
 	"\x05state\x18\x01 \x01(\tR\x05state\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12#\n" +
@@ -6939,7 +7136,31 @@ const file_hashlease_v1_operator_proto_rawDesc = "" +
 	"\x11workers_curtailed\x18\v \x01(\x05R\x10workersCurtailed\x12\x14\n" +
 	"\x05state\x18\f \x01(\tR\x05state\x12=\n" +
 	"\freading_time\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\vreadingTime\x121\n" +
-	"\x06meters\x18\x1e \x03(\v2\x19.hashlease.v1.MeterStatusR\x06meters\"\xd0\x01\n" +
+	"\x06meters\x18\x1e \x03(\v2\x19.hashlease.v1.MeterStatusR\x06meters\"\xa3\x04\n" +
+	"\fBranchStatus\x12\x16\n" +
+	"\x06branch\x18\x01 \x01(\tR\x06branch\x12\x12\n" +
+	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x16\n" +
+	"\x06parent\x18\x03 \x01(\tR\x06parent\x12\x16\n" +
+	"\x06feeder\x18\x04 \x01(\tR\x06feeder\x12\x1f\n" +
+	"\vlimit_watts\x18\x05 \x01(\x03R\n" +
+	"limitWatts\x12#\n" +
+	"\rreserve_watts\x18\x06 \x01(\x03R\freserveWatts\x12#\n" +
+	"\rceiling_watts\x18\a \x01(\x03R\fceilingWatts\x12\x1f\n" +
+	"\vtotal_watts\x18\b \x01(\x03R\n" +
+	"totalWatts\x12!\n" +
+	"\fmining_watts\x18\t \x01(\x03R\vminingWatts\x12\x1d\n" +
+	"\n" +
+	"base_watts\x18\n" +
+	" \x01(\x03R\tbaseWatts\x12#\n" +
+	"\rclaimed_watts\x18\v \x01(\x03R\fclaimedWatts\x12\x1f\n" +
+	"\vbound_watts\x18\f \x01(\x03R\n" +
+	"boundWatts\x12#\n" +
+	"\rordered_watts\x18\r \x01(\x03R\forderedWatts\x12\x1f\n" +
+	"\vshort_watts\x18\x0e \x01(\x03R\n" +
+	"shortWatts\x12\x14\n" +
+	"\x05fresh\x18\x0f \x01(\bR\x05fresh\x12\x14\n" +
+	"\x05state\x18\x10 \x01(\tR\x05state\x121\n" +
+	"\x06meters\x18\x11 \x03(\v2\x19.hashlease.v1.MeterStatusR\x06meters\"\xd0\x01\n" +
 	"\vMeterStatus\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04role\x18\x02 \x01(\tR\x04role\x12\x16\n" +
@@ -7413,7 +7634,7 @@ func file_hashlease_v1_operator_proto_rawDescGZIP() []byte {
 }
 
 var file_hashlease_v1_operator_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_hashlease_v1_operator_proto_msgTypes = make([]protoimpl.MessageInfo, 95)
+var file_hashlease_v1_operator_proto_msgTypes = make([]protoimpl.MessageInfo, 96)
 var file_hashlease_v1_operator_proto_goTypes = []any{
 	(Arm)(0),                          // 0: hashlease.v1.Arm
 	(ChannelKind)(0),                  // 1: hashlease.v1.ChannelKind
@@ -7437,240 +7658,243 @@ var file_hashlease_v1_operator_proto_goTypes = []any{
 	(*StratumPort)(nil),               // 19: hashlease.v1.StratumPort
 	(*Latency)(nil),                   // 20: hashlease.v1.Latency
 	(*FeederStatus)(nil),              // 21: hashlease.v1.FeederStatus
-	(*MeterStatus)(nil),               // 22: hashlease.v1.MeterStatus
-	(*ConfirmLeaseOffRequest)(nil),    // 23: hashlease.v1.ConfirmLeaseOffRequest
-	(*AcceptClockRequest)(nil),        // 24: hashlease.v1.AcceptClockRequest
-	(*AcceptClockResponse)(nil),       // 25: hashlease.v1.AcceptClockResponse
-	(*ListChannelsRequest)(nil),       // 26: hashlease.v1.ListChannelsRequest
-	(*ListChannelsResponse)(nil),      // 27: hashlease.v1.ListChannelsResponse
-	(*Channel)(nil),                   // 28: hashlease.v1.Channel
-	(*RenewChannelPrefixRequest)(nil), // 29: hashlease.v1.RenewChannelPrefixRequest
-	(*SetChannelPayoutRequest)(nil),   // 30: hashlease.v1.SetChannelPayoutRequest
-	(*CloseChannelRequest)(nil),       // 31: hashlease.v1.CloseChannelRequest
-	(*CloseChannelResponse)(nil),      // 32: hashlease.v1.CloseChannelResponse
-	(*ShowMessageRequest)(nil),        // 33: hashlease.v1.ShowMessageRequest
-	(*ShowMessageResponse)(nil),       // 34: hashlease.v1.ShowMessageResponse
-	(*StopSiteRequest)(nil),           // 35: hashlease.v1.StopSiteRequest
-	(*StopSiteResponse)(nil),          // 36: hashlease.v1.StopSiteResponse
-	(*ResumeSiteRequest)(nil),         // 37: hashlease.v1.ResumeSiteRequest
-	(*ResumeSiteResponse)(nil),        // 38: hashlease.v1.ResumeSiteResponse
-	(*Limit)(nil),                     // 39: hashlease.v1.Limit
-	(*CreateLimitRequest)(nil),        // 40: hashlease.v1.CreateLimitRequest
-	(*DeleteLimitRequest)(nil),        // 41: hashlease.v1.DeleteLimitRequest
-	(*DeleteLimitResponse)(nil),       // 42: hashlease.v1.DeleteLimitResponse
-	(*ListLimitsRequest)(nil),         // 43: hashlease.v1.ListLimitsRequest
-	(*ListLimitsResponse)(nil),        // 44: hashlease.v1.ListLimitsResponse
-	(*ListAdviceRequest)(nil),         // 45: hashlease.v1.ListAdviceRequest
-	(*ListAdviceResponse)(nil),        // 46: hashlease.v1.ListAdviceResponse
-	(*Advice)(nil),                    // 47: hashlease.v1.Advice
-	(*CommissionFeederRequest)(nil),   // 48: hashlease.v1.CommissionFeederRequest
-	(*CommissionFeederResponse)(nil),  // 49: hashlease.v1.CommissionFeederResponse
-	(*CommissionPlan)(nil),            // 50: hashlease.v1.CommissionPlan
-	(*Exclusion)(nil),                 // 51: hashlease.v1.Exclusion
-	(*CommissionGroup)(nil),           // 52: hashlease.v1.CommissionGroup
-	(*Finding)(nil),                   // 53: hashlease.v1.Finding
-	(*CommissionResult)(nil),          // 54: hashlease.v1.CommissionResult
-	(*GetHeadroomRequest)(nil),        // 55: hashlease.v1.GetHeadroomRequest
-	(*GetHeadroomResponse)(nil),       // 56: hashlease.v1.GetHeadroomResponse
-	(*Headroom)(nil),                  // 57: hashlease.v1.Headroom
-	(*MeasuredResponse)(nil),          // 58: hashlease.v1.MeasuredResponse
-	(*GetSiteReportRequest)(nil),      // 59: hashlease.v1.GetSiteReportRequest
-	(*GetSiteReportResponse)(nil),     // 60: hashlease.v1.GetSiteReportResponse
-	(*ListPricesRequest)(nil),         // 61: hashlease.v1.ListPricesRequest
-	(*ListPricesResponse)(nil),        // 62: hashlease.v1.ListPricesResponse
-	(*SitePrice)(nil),                 // 63: hashlease.v1.SitePrice
-	(*ModelPrice)(nil),                // 64: hashlease.v1.ModelPrice
-	(*SetPinRequest)(nil),             // 65: hashlease.v1.SetPinRequest
-	(*SetPinResponse)(nil),            // 66: hashlease.v1.SetPinResponse
-	(*ListPinsRequest)(nil),           // 67: hashlease.v1.ListPinsRequest
-	(*ListPinsResponse)(nil),          // 68: hashlease.v1.ListPinsResponse
-	(*Pin)(nil),                       // 69: hashlease.v1.Pin
-	(*ListDevicesRequest)(nil),        // 70: hashlease.v1.ListDevicesRequest
-	(*ListDevicesResponse)(nil),       // 71: hashlease.v1.ListDevicesResponse
-	(*GetDeviceRequest)(nil),          // 72: hashlease.v1.GetDeviceRequest
-	(*SetDevicePowerRequest)(nil),     // 73: hashlease.v1.SetDevicePowerRequest
-	(*SleepDeviceRequest)(nil),        // 74: hashlease.v1.SleepDeviceRequest
-	(*WakeDeviceRequest)(nil),         // 75: hashlease.v1.WakeDeviceRequest
-	(*Device)(nil),                    // 76: hashlease.v1.Device
-	(*DeviceIdentity)(nil),            // 77: hashlease.v1.DeviceIdentity
-	(*DeviceSighting)(nil),            // 78: hashlease.v1.DeviceSighting
-	(*DeviceCeiling)(nil),             // 79: hashlease.v1.DeviceCeiling
-	(*ReleaseWorkerRequest)(nil),      // 80: hashlease.v1.ReleaseWorkerRequest
-	(*ReleaseWorkerResponse)(nil),     // 81: hashlease.v1.ReleaseWorkerResponse
-	(*ListQuarantinedRequest)(nil),    // 82: hashlease.v1.ListQuarantinedRequest
-	(*ListQuarantinedResponse)(nil),   // 83: hashlease.v1.ListQuarantinedResponse
-	(*Quarantined)(nil),               // 84: hashlease.v1.Quarantined
-	(*ScanDevicesRequest)(nil),        // 85: hashlease.v1.ScanDevicesRequest
-	(*ScanDevicesResponse)(nil),       // 86: hashlease.v1.ScanDevicesResponse
-	(*FoundDevice)(nil),               // 87: hashlease.v1.FoundDevice
-	(*ListFoundDevicesRequest)(nil),   // 88: hashlease.v1.ListFoundDevicesRequest
-	(*ListFoundDevicesResponse)(nil),  // 89: hashlease.v1.ListFoundDevicesResponse
-	(*ImportDevicesRequest)(nil),      // 90: hashlease.v1.ImportDevicesRequest
-	(*ImportDevicesResponse)(nil),     // 91: hashlease.v1.ImportDevicesResponse
-	(*ForgetDeviceRequest)(nil),       // 92: hashlease.v1.ForgetDeviceRequest
-	(*ForgetDeviceResponse)(nil),      // 93: hashlease.v1.ForgetDeviceResponse
-	nil,                               // 94: hashlease.v1.PoolStatus.SharesRejectedEntry
-	nil,                               // 95: hashlease.v1.StratumPort.ConnectionsEntry
-	nil,                               // 96: hashlease.v1.StratumPort.ConnectionsOpenedEntry
-	(*timestamppb.Timestamp)(nil),     // 97: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),       // 98: google.protobuf.Duration
-	(*Lease)(nil),                     // 99: hashlease.v1.Lease
+	(*BranchStatus)(nil),              // 22: hashlease.v1.BranchStatus
+	(*MeterStatus)(nil),               // 23: hashlease.v1.MeterStatus
+	(*ConfirmLeaseOffRequest)(nil),    // 24: hashlease.v1.ConfirmLeaseOffRequest
+	(*AcceptClockRequest)(nil),        // 25: hashlease.v1.AcceptClockRequest
+	(*AcceptClockResponse)(nil),       // 26: hashlease.v1.AcceptClockResponse
+	(*ListChannelsRequest)(nil),       // 27: hashlease.v1.ListChannelsRequest
+	(*ListChannelsResponse)(nil),      // 28: hashlease.v1.ListChannelsResponse
+	(*Channel)(nil),                   // 29: hashlease.v1.Channel
+	(*RenewChannelPrefixRequest)(nil), // 30: hashlease.v1.RenewChannelPrefixRequest
+	(*SetChannelPayoutRequest)(nil),   // 31: hashlease.v1.SetChannelPayoutRequest
+	(*CloseChannelRequest)(nil),       // 32: hashlease.v1.CloseChannelRequest
+	(*CloseChannelResponse)(nil),      // 33: hashlease.v1.CloseChannelResponse
+	(*ShowMessageRequest)(nil),        // 34: hashlease.v1.ShowMessageRequest
+	(*ShowMessageResponse)(nil),       // 35: hashlease.v1.ShowMessageResponse
+	(*StopSiteRequest)(nil),           // 36: hashlease.v1.StopSiteRequest
+	(*StopSiteResponse)(nil),          // 37: hashlease.v1.StopSiteResponse
+	(*ResumeSiteRequest)(nil),         // 38: hashlease.v1.ResumeSiteRequest
+	(*ResumeSiteResponse)(nil),        // 39: hashlease.v1.ResumeSiteResponse
+	(*Limit)(nil),                     // 40: hashlease.v1.Limit
+	(*CreateLimitRequest)(nil),        // 41: hashlease.v1.CreateLimitRequest
+	(*DeleteLimitRequest)(nil),        // 42: hashlease.v1.DeleteLimitRequest
+	(*DeleteLimitResponse)(nil),       // 43: hashlease.v1.DeleteLimitResponse
+	(*ListLimitsRequest)(nil),         // 44: hashlease.v1.ListLimitsRequest
+	(*ListLimitsResponse)(nil),        // 45: hashlease.v1.ListLimitsResponse
+	(*ListAdviceRequest)(nil),         // 46: hashlease.v1.ListAdviceRequest
+	(*ListAdviceResponse)(nil),        // 47: hashlease.v1.ListAdviceResponse
+	(*Advice)(nil),                    // 48: hashlease.v1.Advice
+	(*CommissionFeederRequest)(nil),   // 49: hashlease.v1.CommissionFeederRequest
+	(*CommissionFeederResponse)(nil),  // 50: hashlease.v1.CommissionFeederResponse
+	(*CommissionPlan)(nil),            // 51: hashlease.v1.CommissionPlan
+	(*Exclusion)(nil),                 // 52: hashlease.v1.Exclusion
+	(*CommissionGroup)(nil),           // 53: hashlease.v1.CommissionGroup
+	(*Finding)(nil),                   // 54: hashlease.v1.Finding
+	(*CommissionResult)(nil),          // 55: hashlease.v1.CommissionResult
+	(*GetHeadroomRequest)(nil),        // 56: hashlease.v1.GetHeadroomRequest
+	(*GetHeadroomResponse)(nil),       // 57: hashlease.v1.GetHeadroomResponse
+	(*Headroom)(nil),                  // 58: hashlease.v1.Headroom
+	(*MeasuredResponse)(nil),          // 59: hashlease.v1.MeasuredResponse
+	(*GetSiteReportRequest)(nil),      // 60: hashlease.v1.GetSiteReportRequest
+	(*GetSiteReportResponse)(nil),     // 61: hashlease.v1.GetSiteReportResponse
+	(*ListPricesRequest)(nil),         // 62: hashlease.v1.ListPricesRequest
+	(*ListPricesResponse)(nil),        // 63: hashlease.v1.ListPricesResponse
+	(*SitePrice)(nil),                 // 64: hashlease.v1.SitePrice
+	(*ModelPrice)(nil),                // 65: hashlease.v1.ModelPrice
+	(*SetPinRequest)(nil),             // 66: hashlease.v1.SetPinRequest
+	(*SetPinResponse)(nil),            // 67: hashlease.v1.SetPinResponse
+	(*ListPinsRequest)(nil),           // 68: hashlease.v1.ListPinsRequest
+	(*ListPinsResponse)(nil),          // 69: hashlease.v1.ListPinsResponse
+	(*Pin)(nil),                       // 70: hashlease.v1.Pin
+	(*ListDevicesRequest)(nil),        // 71: hashlease.v1.ListDevicesRequest
+	(*ListDevicesResponse)(nil),       // 72: hashlease.v1.ListDevicesResponse
+	(*GetDeviceRequest)(nil),          // 73: hashlease.v1.GetDeviceRequest
+	(*SetDevicePowerRequest)(nil),     // 74: hashlease.v1.SetDevicePowerRequest
+	(*SleepDeviceRequest)(nil),        // 75: hashlease.v1.SleepDeviceRequest
+	(*WakeDeviceRequest)(nil),         // 76: hashlease.v1.WakeDeviceRequest
+	(*Device)(nil),                    // 77: hashlease.v1.Device
+	(*DeviceIdentity)(nil),            // 78: hashlease.v1.DeviceIdentity
+	(*DeviceSighting)(nil),            // 79: hashlease.v1.DeviceSighting
+	(*DeviceCeiling)(nil),             // 80: hashlease.v1.DeviceCeiling
+	(*ReleaseWorkerRequest)(nil),      // 81: hashlease.v1.ReleaseWorkerRequest
+	(*ReleaseWorkerResponse)(nil),     // 82: hashlease.v1.ReleaseWorkerResponse
+	(*ListQuarantinedRequest)(nil),    // 83: hashlease.v1.ListQuarantinedRequest
+	(*ListQuarantinedResponse)(nil),   // 84: hashlease.v1.ListQuarantinedResponse
+	(*Quarantined)(nil),               // 85: hashlease.v1.Quarantined
+	(*ScanDevicesRequest)(nil),        // 86: hashlease.v1.ScanDevicesRequest
+	(*ScanDevicesResponse)(nil),       // 87: hashlease.v1.ScanDevicesResponse
+	(*FoundDevice)(nil),               // 88: hashlease.v1.FoundDevice
+	(*ListFoundDevicesRequest)(nil),   // 89: hashlease.v1.ListFoundDevicesRequest
+	(*ListFoundDevicesResponse)(nil),  // 90: hashlease.v1.ListFoundDevicesResponse
+	(*ImportDevicesRequest)(nil),      // 91: hashlease.v1.ImportDevicesRequest
+	(*ImportDevicesResponse)(nil),     // 92: hashlease.v1.ImportDevicesResponse
+	(*ForgetDeviceRequest)(nil),       // 93: hashlease.v1.ForgetDeviceRequest
+	(*ForgetDeviceResponse)(nil),      // 94: hashlease.v1.ForgetDeviceResponse
+	nil,                               // 95: hashlease.v1.PoolStatus.SharesRejectedEntry
+	nil,                               // 96: hashlease.v1.StratumPort.ConnectionsEntry
+	nil,                               // 97: hashlease.v1.StratumPort.ConnectionsOpenedEntry
+	(*timestamppb.Timestamp)(nil),     // 98: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),       // 99: google.protobuf.Duration
+	(*Lease)(nil),                     // 100: hashlease.v1.Lease
 }
 var file_hashlease_v1_operator_proto_depIdxs = []int32{
 	4,   // 0: hashlease.v1.ListSharesResponse.workers:type_name -> hashlease.v1.WorkerShares
-	97,  // 1: hashlease.v1.WorkerShares.last_time:type_name -> google.protobuf.Timestamp
+	98,  // 1: hashlease.v1.WorkerShares.last_time:type_name -> google.protobuf.Timestamp
 	7,   // 2: hashlease.v1.ListBlocksResponse.blocks:type_name -> hashlease.v1.Block
-	97,  // 3: hashlease.v1.Block.found_time:type_name -> google.protobuf.Timestamp
-	98,  // 4: hashlease.v1.CurtailSiteRequest.duration:type_name -> google.protobuf.Duration
+	98,  // 3: hashlease.v1.Block.found_time:type_name -> google.protobuf.Timestamp
+	99,  // 4: hashlease.v1.CurtailSiteRequest.duration:type_name -> google.protobuf.Duration
 	10,  // 5: hashlease.v1.CurtailSiteResponse.preview:type_name -> hashlease.v1.CurtailPreview
 	12,  // 6: hashlease.v1.CurtailSiteResponse.progress:type_name -> hashlease.v1.CurtailProgress
 	11,  // 7: hashlease.v1.CurtailPreview.workers:type_name -> hashlease.v1.CurtailedWorker
-	97,  // 8: hashlease.v1.CurtailProgress.time:type_name -> google.protobuf.Timestamp
+	98,  // 8: hashlease.v1.CurtailProgress.time:type_name -> google.protobuf.Timestamp
 	0,   // 9: hashlease.v1.SetArmRequest.arm:type_name -> hashlease.v1.Arm
 	0,   // 10: hashlease.v1.SetArmResponse.arm:type_name -> hashlease.v1.Arm
-	97,  // 11: hashlease.v1.GetStatusResponse.time:type_name -> google.protobuf.Timestamp
+	98,  // 11: hashlease.v1.GetStatusResponse.time:type_name -> google.protobuf.Timestamp
 	18,  // 12: hashlease.v1.GetStatusResponse.pool:type_name -> hashlease.v1.PoolStatus
 	21,  // 13: hashlease.v1.GetStatusResponse.feeders:type_name -> hashlease.v1.FeederStatus
 	17,  // 14: hashlease.v1.GetStatusResponse.leases:type_name -> hashlease.v1.LeaseBookStatus
-	97,  // 15: hashlease.v1.LeaseBookStatus.time:type_name -> google.protobuf.Timestamp
-	94,  // 16: hashlease.v1.PoolStatus.shares_rejected:type_name -> hashlease.v1.PoolStatus.SharesRejectedEntry
-	20,  // 17: hashlease.v1.PoolStatus.tip_to_last_job:type_name -> hashlease.v1.Latency
-	20,  // 18: hashlease.v1.PoolStatus.share_to_ack:type_name -> hashlease.v1.Latency
-	19,  // 19: hashlease.v1.PoolStatus.ports:type_name -> hashlease.v1.StratumPort
-	95,  // 20: hashlease.v1.StratumPort.connections:type_name -> hashlease.v1.StratumPort.ConnectionsEntry
-	96,  // 21: hashlease.v1.StratumPort.connections_opened:type_name -> hashlease.v1.StratumPort.ConnectionsOpenedEntry
-	0,   // 22: hashlease.v1.FeederStatus.arm:type_name -> hashlease.v1.Arm
-	97,  // 23: hashlease.v1.FeederStatus.reading_time:type_name -> google.protobuf.Timestamp
-	22,  // 24: hashlease.v1.FeederStatus.meters:type_name -> hashlease.v1.MeterStatus
-	97,  // 25: hashlease.v1.MeterStatus.reading_time:type_name -> google.protobuf.Timestamp
-	97,  // 26: hashlease.v1.AcceptClockResponse.time:type_name -> google.protobuf.Timestamp
-	28,  // 27: hashlease.v1.ListChannelsResponse.channels:type_name -> hashlease.v1.Channel
-	1,   // 28: hashlease.v1.Channel.kind:type_name -> hashlease.v1.ChannelKind
-	97,  // 29: hashlease.v1.Channel.open_time:type_name -> google.protobuf.Timestamp
-	97,  // 30: hashlease.v1.Channel.last_share_time:type_name -> google.protobuf.Timestamp
-	97,  // 31: hashlease.v1.StopSiteResponse.stop_time:type_name -> google.protobuf.Timestamp
-	97,  // 32: hashlease.v1.Limit.start_time:type_name -> google.protobuf.Timestamp
-	97,  // 33: hashlease.v1.Limit.end_time:type_name -> google.protobuf.Timestamp
-	39,  // 34: hashlease.v1.CreateLimitRequest.limit:type_name -> hashlease.v1.Limit
-	39,  // 35: hashlease.v1.ListLimitsResponse.limits:type_name -> hashlease.v1.Limit
-	47,  // 36: hashlease.v1.ListAdviceResponse.feeders:type_name -> hashlease.v1.Advice
-	0,   // 37: hashlease.v1.Advice.arm:type_name -> hashlease.v1.Arm
-	97,  // 38: hashlease.v1.Advice.since_time:type_name -> google.protobuf.Timestamp
-	11,  // 39: hashlease.v1.Advice.workers:type_name -> hashlease.v1.CurtailedWorker
-	50,  // 40: hashlease.v1.CommissionFeederResponse.plan:type_name -> hashlease.v1.CommissionPlan
-	52,  // 41: hashlease.v1.CommissionFeederResponse.group:type_name -> hashlease.v1.CommissionGroup
-	53,  // 42: hashlease.v1.CommissionFeederResponse.finding:type_name -> hashlease.v1.Finding
-	54,  // 43: hashlease.v1.CommissionFeederResponse.result:type_name -> hashlease.v1.CommissionResult
-	51,  // 44: hashlease.v1.CommissionPlan.skipped:type_name -> hashlease.v1.Exclusion
-	97,  // 45: hashlease.v1.Finding.time:type_name -> google.protobuf.Timestamp
-	53,  // 46: hashlease.v1.CommissionResult.findings:type_name -> hashlease.v1.Finding
-	57,  // 47: hashlease.v1.CommissionResult.headroom:type_name -> hashlease.v1.Headroom
-	57,  // 48: hashlease.v1.GetHeadroomResponse.feeders:type_name -> hashlease.v1.Headroom
-	51,  // 49: hashlease.v1.Headroom.excluded:type_name -> hashlease.v1.Exclusion
-	98,  // 50: hashlease.v1.Headroom.declared_notice:type_name -> google.protobuf.Duration
-	98,  // 51: hashlease.v1.Headroom.shed:type_name -> google.protobuf.Duration
-	98,  // 52: hashlease.v1.Headroom.proof:type_name -> google.protobuf.Duration
-	98,  // 53: hashlease.v1.Headroom.notice:type_name -> google.protobuf.Duration
-	58,  // 54: hashlease.v1.Headroom.responses:type_name -> hashlease.v1.MeasuredResponse
-	97,  // 55: hashlease.v1.Headroom.proven_time:type_name -> google.protobuf.Timestamp
-	53,  // 56: hashlease.v1.Headroom.findings:type_name -> hashlease.v1.Finding
-	97,  // 57: hashlease.v1.MeasuredResponse.sample_time:type_name -> google.protobuf.Timestamp
-	97,  // 58: hashlease.v1.GetSiteReportRequest.start_time:type_name -> google.protobuf.Timestamp
-	97,  // 59: hashlease.v1.GetSiteReportRequest.end_time:type_name -> google.protobuf.Timestamp
-	63,  // 60: hashlease.v1.ListPricesResponse.sites:type_name -> hashlease.v1.SitePrice
-	97,  // 61: hashlease.v1.SitePrice.next_time:type_name -> google.protobuf.Timestamp
-	97,  // 62: hashlease.v1.SitePrice.feed_time:type_name -> google.protobuf.Timestamp
-	64,  // 63: hashlease.v1.SitePrice.models:type_name -> hashlease.v1.ModelPrice
-	69,  // 64: hashlease.v1.ListPinsResponse.pins:type_name -> hashlease.v1.Pin
-	76,  // 65: hashlease.v1.ListDevicesResponse.devices:type_name -> hashlease.v1.Device
-	77,  // 66: hashlease.v1.Device.identity:type_name -> hashlease.v1.DeviceIdentity
-	78,  // 67: hashlease.v1.Device.sighting:type_name -> hashlease.v1.DeviceSighting
-	79,  // 68: hashlease.v1.Device.ceiling:type_name -> hashlease.v1.DeviceCeiling
-	97,  // 69: hashlease.v1.DeviceSighting.time:type_name -> google.protobuf.Timestamp
-	97,  // 70: hashlease.v1.DeviceCeiling.time:type_name -> google.protobuf.Timestamp
-	84,  // 71: hashlease.v1.ListQuarantinedResponse.workers:type_name -> hashlease.v1.Quarantined
-	97,  // 72: hashlease.v1.Quarantined.time:type_name -> google.protobuf.Timestamp
-	87,  // 73: hashlease.v1.ScanDevicesResponse.found:type_name -> hashlease.v1.FoundDevice
-	77,  // 74: hashlease.v1.FoundDevice.identity:type_name -> hashlease.v1.DeviceIdentity
-	97,  // 75: hashlease.v1.FoundDevice.first_time:type_name -> google.protobuf.Timestamp
-	97,  // 76: hashlease.v1.FoundDevice.last_time:type_name -> google.protobuf.Timestamp
-	87,  // 77: hashlease.v1.ListFoundDevicesResponse.devices:type_name -> hashlease.v1.FoundDevice
-	87,  // 78: hashlease.v1.ImportDevicesRequest.devices:type_name -> hashlease.v1.FoundDevice
-	2,   // 79: hashlease.v1.OperatorService.ListShares:input_type -> hashlease.v1.ListSharesRequest
-	5,   // 80: hashlease.v1.OperatorService.ListBlocks:input_type -> hashlease.v1.ListBlocksRequest
-	8,   // 81: hashlease.v1.OperatorService.CurtailSite:input_type -> hashlease.v1.CurtailSiteRequest
-	13,  // 82: hashlease.v1.OperatorService.SetArm:input_type -> hashlease.v1.SetArmRequest
-	15,  // 83: hashlease.v1.OperatorService.GetStatus:input_type -> hashlease.v1.GetStatusRequest
-	23,  // 84: hashlease.v1.OperatorService.ConfirmLeaseOff:input_type -> hashlease.v1.ConfirmLeaseOffRequest
-	24,  // 85: hashlease.v1.OperatorService.AcceptClock:input_type -> hashlease.v1.AcceptClockRequest
-	26,  // 86: hashlease.v1.OperatorService.ListChannels:input_type -> hashlease.v1.ListChannelsRequest
-	29,  // 87: hashlease.v1.OperatorService.RenewChannelPrefix:input_type -> hashlease.v1.RenewChannelPrefixRequest
-	30,  // 88: hashlease.v1.OperatorService.SetChannelPayout:input_type -> hashlease.v1.SetChannelPayoutRequest
-	31,  // 89: hashlease.v1.OperatorService.CloseChannel:input_type -> hashlease.v1.CloseChannelRequest
-	33,  // 90: hashlease.v1.OperatorService.ShowMessage:input_type -> hashlease.v1.ShowMessageRequest
-	35,  // 91: hashlease.v1.OperatorService.StopSite:input_type -> hashlease.v1.StopSiteRequest
-	37,  // 92: hashlease.v1.OperatorService.ResumeSite:input_type -> hashlease.v1.ResumeSiteRequest
-	40,  // 93: hashlease.v1.OperatorService.CreateLimit:input_type -> hashlease.v1.CreateLimitRequest
-	41,  // 94: hashlease.v1.OperatorService.DeleteLimit:input_type -> hashlease.v1.DeleteLimitRequest
-	43,  // 95: hashlease.v1.OperatorService.ListLimits:input_type -> hashlease.v1.ListLimitsRequest
-	45,  // 96: hashlease.v1.OperatorService.ListAdvice:input_type -> hashlease.v1.ListAdviceRequest
-	48,  // 97: hashlease.v1.OperatorService.CommissionFeeder:input_type -> hashlease.v1.CommissionFeederRequest
-	55,  // 98: hashlease.v1.OperatorService.GetHeadroom:input_type -> hashlease.v1.GetHeadroomRequest
-	59,  // 99: hashlease.v1.OperatorService.GetSiteReport:input_type -> hashlease.v1.GetSiteReportRequest
-	61,  // 100: hashlease.v1.OperatorService.ListPrices:input_type -> hashlease.v1.ListPricesRequest
-	65,  // 101: hashlease.v1.OperatorService.SetPin:input_type -> hashlease.v1.SetPinRequest
-	67,  // 102: hashlease.v1.OperatorService.ListPins:input_type -> hashlease.v1.ListPinsRequest
-	80,  // 103: hashlease.v1.OperatorService.ReleaseWorker:input_type -> hashlease.v1.ReleaseWorkerRequest
-	82,  // 104: hashlease.v1.OperatorService.ListQuarantined:input_type -> hashlease.v1.ListQuarantinedRequest
-	70,  // 105: hashlease.v1.OperatorService.ListDevices:input_type -> hashlease.v1.ListDevicesRequest
-	72,  // 106: hashlease.v1.OperatorService.GetDevice:input_type -> hashlease.v1.GetDeviceRequest
-	73,  // 107: hashlease.v1.OperatorService.SetDevicePower:input_type -> hashlease.v1.SetDevicePowerRequest
-	74,  // 108: hashlease.v1.OperatorService.SleepDevice:input_type -> hashlease.v1.SleepDeviceRequest
-	75,  // 109: hashlease.v1.OperatorService.WakeDevice:input_type -> hashlease.v1.WakeDeviceRequest
-	85,  // 110: hashlease.v1.OperatorService.ScanDevices:input_type -> hashlease.v1.ScanDevicesRequest
-	88,  // 111: hashlease.v1.OperatorService.ListFoundDevices:input_type -> hashlease.v1.ListFoundDevicesRequest
-	90,  // 112: hashlease.v1.OperatorService.ImportDevices:input_type -> hashlease.v1.ImportDevicesRequest
-	92,  // 113: hashlease.v1.OperatorService.ForgetDevice:input_type -> hashlease.v1.ForgetDeviceRequest
-	3,   // 114: hashlease.v1.OperatorService.ListShares:output_type -> hashlease.v1.ListSharesResponse
-	6,   // 115: hashlease.v1.OperatorService.ListBlocks:output_type -> hashlease.v1.ListBlocksResponse
-	9,   // 116: hashlease.v1.OperatorService.CurtailSite:output_type -> hashlease.v1.CurtailSiteResponse
-	14,  // 117: hashlease.v1.OperatorService.SetArm:output_type -> hashlease.v1.SetArmResponse
-	16,  // 118: hashlease.v1.OperatorService.GetStatus:output_type -> hashlease.v1.GetStatusResponse
-	99,  // 119: hashlease.v1.OperatorService.ConfirmLeaseOff:output_type -> hashlease.v1.Lease
-	25,  // 120: hashlease.v1.OperatorService.AcceptClock:output_type -> hashlease.v1.AcceptClockResponse
-	27,  // 121: hashlease.v1.OperatorService.ListChannels:output_type -> hashlease.v1.ListChannelsResponse
-	28,  // 122: hashlease.v1.OperatorService.RenewChannelPrefix:output_type -> hashlease.v1.Channel
-	28,  // 123: hashlease.v1.OperatorService.SetChannelPayout:output_type -> hashlease.v1.Channel
-	32,  // 124: hashlease.v1.OperatorService.CloseChannel:output_type -> hashlease.v1.CloseChannelResponse
-	34,  // 125: hashlease.v1.OperatorService.ShowMessage:output_type -> hashlease.v1.ShowMessageResponse
-	36,  // 126: hashlease.v1.OperatorService.StopSite:output_type -> hashlease.v1.StopSiteResponse
-	38,  // 127: hashlease.v1.OperatorService.ResumeSite:output_type -> hashlease.v1.ResumeSiteResponse
-	39,  // 128: hashlease.v1.OperatorService.CreateLimit:output_type -> hashlease.v1.Limit
-	42,  // 129: hashlease.v1.OperatorService.DeleteLimit:output_type -> hashlease.v1.DeleteLimitResponse
-	44,  // 130: hashlease.v1.OperatorService.ListLimits:output_type -> hashlease.v1.ListLimitsResponse
-	46,  // 131: hashlease.v1.OperatorService.ListAdvice:output_type -> hashlease.v1.ListAdviceResponse
-	49,  // 132: hashlease.v1.OperatorService.CommissionFeeder:output_type -> hashlease.v1.CommissionFeederResponse
-	56,  // 133: hashlease.v1.OperatorService.GetHeadroom:output_type -> hashlease.v1.GetHeadroomResponse
-	60,  // 134: hashlease.v1.OperatorService.GetSiteReport:output_type -> hashlease.v1.GetSiteReportResponse
-	62,  // 135: hashlease.v1.OperatorService.ListPrices:output_type -> hashlease.v1.ListPricesResponse
-	66,  // 136: hashlease.v1.OperatorService.SetPin:output_type -> hashlease.v1.SetPinResponse
-	68,  // 137: hashlease.v1.OperatorService.ListPins:output_type -> hashlease.v1.ListPinsResponse
-	81,  // 138: hashlease.v1.OperatorService.ReleaseWorker:output_type -> hashlease.v1.ReleaseWorkerResponse
-	83,  // 139: hashlease.v1.OperatorService.ListQuarantined:output_type -> hashlease.v1.ListQuarantinedResponse
-	71,  // 140: hashlease.v1.OperatorService.ListDevices:output_type -> hashlease.v1.ListDevicesResponse
-	76,  // 141: hashlease.v1.OperatorService.GetDevice:output_type -> hashlease.v1.Device
-	76,  // 142: hashlease.v1.OperatorService.SetDevicePower:output_type -> hashlease.v1.Device
-	76,  // 143: hashlease.v1.OperatorService.SleepDevice:output_type -> hashlease.v1.Device
-	76,  // 144: hashlease.v1.OperatorService.WakeDevice:output_type -> hashlease.v1.Device
-	86,  // 145: hashlease.v1.OperatorService.ScanDevices:output_type -> hashlease.v1.ScanDevicesResponse
-	89,  // 146: hashlease.v1.OperatorService.ListFoundDevices:output_type -> hashlease.v1.ListFoundDevicesResponse
-	91,  // 147: hashlease.v1.OperatorService.ImportDevices:output_type -> hashlease.v1.ImportDevicesResponse
-	93,  // 148: hashlease.v1.OperatorService.ForgetDevice:output_type -> hashlease.v1.ForgetDeviceResponse
-	114, // [114:149] is the sub-list for method output_type
-	79,  // [79:114] is the sub-list for method input_type
-	79,  // [79:79] is the sub-list for extension type_name
-	79,  // [79:79] is the sub-list for extension extendee
-	0,   // [0:79] is the sub-list for field type_name
+	22,  // 15: hashlease.v1.GetStatusResponse.branches:type_name -> hashlease.v1.BranchStatus
+	98,  // 16: hashlease.v1.LeaseBookStatus.time:type_name -> google.protobuf.Timestamp
+	95,  // 17: hashlease.v1.PoolStatus.shares_rejected:type_name -> hashlease.v1.PoolStatus.SharesRejectedEntry
+	20,  // 18: hashlease.v1.PoolStatus.tip_to_last_job:type_name -> hashlease.v1.Latency
+	20,  // 19: hashlease.v1.PoolStatus.share_to_ack:type_name -> hashlease.v1.Latency
+	19,  // 20: hashlease.v1.PoolStatus.ports:type_name -> hashlease.v1.StratumPort
+	96,  // 21: hashlease.v1.StratumPort.connections:type_name -> hashlease.v1.StratumPort.ConnectionsEntry
+	97,  // 22: hashlease.v1.StratumPort.connections_opened:type_name -> hashlease.v1.StratumPort.ConnectionsOpenedEntry
+	0,   // 23: hashlease.v1.FeederStatus.arm:type_name -> hashlease.v1.Arm
+	98,  // 24: hashlease.v1.FeederStatus.reading_time:type_name -> google.protobuf.Timestamp
+	23,  // 25: hashlease.v1.FeederStatus.meters:type_name -> hashlease.v1.MeterStatus
+	23,  // 26: hashlease.v1.BranchStatus.meters:type_name -> hashlease.v1.MeterStatus
+	98,  // 27: hashlease.v1.MeterStatus.reading_time:type_name -> google.protobuf.Timestamp
+	98,  // 28: hashlease.v1.AcceptClockResponse.time:type_name -> google.protobuf.Timestamp
+	29,  // 29: hashlease.v1.ListChannelsResponse.channels:type_name -> hashlease.v1.Channel
+	1,   // 30: hashlease.v1.Channel.kind:type_name -> hashlease.v1.ChannelKind
+	98,  // 31: hashlease.v1.Channel.open_time:type_name -> google.protobuf.Timestamp
+	98,  // 32: hashlease.v1.Channel.last_share_time:type_name -> google.protobuf.Timestamp
+	98,  // 33: hashlease.v1.StopSiteResponse.stop_time:type_name -> google.protobuf.Timestamp
+	98,  // 34: hashlease.v1.Limit.start_time:type_name -> google.protobuf.Timestamp
+	98,  // 35: hashlease.v1.Limit.end_time:type_name -> google.protobuf.Timestamp
+	40,  // 36: hashlease.v1.CreateLimitRequest.limit:type_name -> hashlease.v1.Limit
+	40,  // 37: hashlease.v1.ListLimitsResponse.limits:type_name -> hashlease.v1.Limit
+	48,  // 38: hashlease.v1.ListAdviceResponse.feeders:type_name -> hashlease.v1.Advice
+	0,   // 39: hashlease.v1.Advice.arm:type_name -> hashlease.v1.Arm
+	98,  // 40: hashlease.v1.Advice.since_time:type_name -> google.protobuf.Timestamp
+	11,  // 41: hashlease.v1.Advice.workers:type_name -> hashlease.v1.CurtailedWorker
+	51,  // 42: hashlease.v1.CommissionFeederResponse.plan:type_name -> hashlease.v1.CommissionPlan
+	53,  // 43: hashlease.v1.CommissionFeederResponse.group:type_name -> hashlease.v1.CommissionGroup
+	54,  // 44: hashlease.v1.CommissionFeederResponse.finding:type_name -> hashlease.v1.Finding
+	55,  // 45: hashlease.v1.CommissionFeederResponse.result:type_name -> hashlease.v1.CommissionResult
+	52,  // 46: hashlease.v1.CommissionPlan.skipped:type_name -> hashlease.v1.Exclusion
+	98,  // 47: hashlease.v1.Finding.time:type_name -> google.protobuf.Timestamp
+	54,  // 48: hashlease.v1.CommissionResult.findings:type_name -> hashlease.v1.Finding
+	58,  // 49: hashlease.v1.CommissionResult.headroom:type_name -> hashlease.v1.Headroom
+	58,  // 50: hashlease.v1.GetHeadroomResponse.feeders:type_name -> hashlease.v1.Headroom
+	52,  // 51: hashlease.v1.Headroom.excluded:type_name -> hashlease.v1.Exclusion
+	99,  // 52: hashlease.v1.Headroom.declared_notice:type_name -> google.protobuf.Duration
+	99,  // 53: hashlease.v1.Headroom.shed:type_name -> google.protobuf.Duration
+	99,  // 54: hashlease.v1.Headroom.proof:type_name -> google.protobuf.Duration
+	99,  // 55: hashlease.v1.Headroom.notice:type_name -> google.protobuf.Duration
+	59,  // 56: hashlease.v1.Headroom.responses:type_name -> hashlease.v1.MeasuredResponse
+	98,  // 57: hashlease.v1.Headroom.proven_time:type_name -> google.protobuf.Timestamp
+	54,  // 58: hashlease.v1.Headroom.findings:type_name -> hashlease.v1.Finding
+	98,  // 59: hashlease.v1.MeasuredResponse.sample_time:type_name -> google.protobuf.Timestamp
+	98,  // 60: hashlease.v1.GetSiteReportRequest.start_time:type_name -> google.protobuf.Timestamp
+	98,  // 61: hashlease.v1.GetSiteReportRequest.end_time:type_name -> google.protobuf.Timestamp
+	64,  // 62: hashlease.v1.ListPricesResponse.sites:type_name -> hashlease.v1.SitePrice
+	98,  // 63: hashlease.v1.SitePrice.next_time:type_name -> google.protobuf.Timestamp
+	98,  // 64: hashlease.v1.SitePrice.feed_time:type_name -> google.protobuf.Timestamp
+	65,  // 65: hashlease.v1.SitePrice.models:type_name -> hashlease.v1.ModelPrice
+	70,  // 66: hashlease.v1.ListPinsResponse.pins:type_name -> hashlease.v1.Pin
+	77,  // 67: hashlease.v1.ListDevicesResponse.devices:type_name -> hashlease.v1.Device
+	78,  // 68: hashlease.v1.Device.identity:type_name -> hashlease.v1.DeviceIdentity
+	79,  // 69: hashlease.v1.Device.sighting:type_name -> hashlease.v1.DeviceSighting
+	80,  // 70: hashlease.v1.Device.ceiling:type_name -> hashlease.v1.DeviceCeiling
+	98,  // 71: hashlease.v1.DeviceSighting.time:type_name -> google.protobuf.Timestamp
+	98,  // 72: hashlease.v1.DeviceCeiling.time:type_name -> google.protobuf.Timestamp
+	85,  // 73: hashlease.v1.ListQuarantinedResponse.workers:type_name -> hashlease.v1.Quarantined
+	98,  // 74: hashlease.v1.Quarantined.time:type_name -> google.protobuf.Timestamp
+	88,  // 75: hashlease.v1.ScanDevicesResponse.found:type_name -> hashlease.v1.FoundDevice
+	78,  // 76: hashlease.v1.FoundDevice.identity:type_name -> hashlease.v1.DeviceIdentity
+	98,  // 77: hashlease.v1.FoundDevice.first_time:type_name -> google.protobuf.Timestamp
+	98,  // 78: hashlease.v1.FoundDevice.last_time:type_name -> google.protobuf.Timestamp
+	88,  // 79: hashlease.v1.ListFoundDevicesResponse.devices:type_name -> hashlease.v1.FoundDevice
+	88,  // 80: hashlease.v1.ImportDevicesRequest.devices:type_name -> hashlease.v1.FoundDevice
+	2,   // 81: hashlease.v1.OperatorService.ListShares:input_type -> hashlease.v1.ListSharesRequest
+	5,   // 82: hashlease.v1.OperatorService.ListBlocks:input_type -> hashlease.v1.ListBlocksRequest
+	8,   // 83: hashlease.v1.OperatorService.CurtailSite:input_type -> hashlease.v1.CurtailSiteRequest
+	13,  // 84: hashlease.v1.OperatorService.SetArm:input_type -> hashlease.v1.SetArmRequest
+	15,  // 85: hashlease.v1.OperatorService.GetStatus:input_type -> hashlease.v1.GetStatusRequest
+	24,  // 86: hashlease.v1.OperatorService.ConfirmLeaseOff:input_type -> hashlease.v1.ConfirmLeaseOffRequest
+	25,  // 87: hashlease.v1.OperatorService.AcceptClock:input_type -> hashlease.v1.AcceptClockRequest
+	27,  // 88: hashlease.v1.OperatorService.ListChannels:input_type -> hashlease.v1.ListChannelsRequest
+	30,  // 89: hashlease.v1.OperatorService.RenewChannelPrefix:input_type -> hashlease.v1.RenewChannelPrefixRequest
+	31,  // 90: hashlease.v1.OperatorService.SetChannelPayout:input_type -> hashlease.v1.SetChannelPayoutRequest
+	32,  // 91: hashlease.v1.OperatorService.CloseChannel:input_type -> hashlease.v1.CloseChannelRequest
+	34,  // 92: hashlease.v1.OperatorService.ShowMessage:input_type -> hashlease.v1.ShowMessageRequest
+	36,  // 93: hashlease.v1.OperatorService.StopSite:input_type -> hashlease.v1.StopSiteRequest
+	38,  // 94: hashlease.v1.OperatorService.ResumeSite:input_type -> hashlease.v1.ResumeSiteRequest
+	41,  // 95: hashlease.v1.OperatorService.CreateLimit:input_type -> hashlease.v1.CreateLimitRequest
+	42,  // 96: hashlease.v1.OperatorService.DeleteLimit:input_type -> hashlease.v1.DeleteLimitRequest
+	44,  // 97: hashlease.v1.OperatorService.ListLimits:input_type -> hashlease.v1.ListLimitsRequest
+	46,  // 98: hashlease.v1.OperatorService.ListAdvice:input_type -> hashlease.v1.ListAdviceRequest
+	49,  // 99: hashlease.v1.OperatorService.CommissionFeeder:input_type -> hashlease.v1.CommissionFeederRequest
+	56,  // 100: hashlease.v1.OperatorService.GetHeadroom:input_type -> hashlease.v1.GetHeadroomRequest
+	60,  // 101: hashlease.v1.OperatorService.GetSiteReport:input_type -> hashlease.v1.GetSiteReportRequest
+	62,  // 102: hashlease.v1.OperatorService.ListPrices:input_type -> hashlease.v1.ListPricesRequest
+	66,  // 103: hashlease.v1.OperatorService.SetPin:input_type -> hashlease.v1.SetPinRequest
+	68,  // 104: hashlease.v1.OperatorService.ListPins:input_type -> hashlease.v1.ListPinsRequest
+	81,  // 105: hashlease.v1.OperatorService.ReleaseWorker:input_type -> hashlease.v1.ReleaseWorkerRequest
+	83,  // 106: hashlease.v1.OperatorService.ListQuarantined:input_type -> hashlease.v1.ListQuarantinedRequest
+	71,  // 107: hashlease.v1.OperatorService.ListDevices:input_type -> hashlease.v1.ListDevicesRequest
+	73,  // 108: hashlease.v1.OperatorService.GetDevice:input_type -> hashlease.v1.GetDeviceRequest
+	74,  // 109: hashlease.v1.OperatorService.SetDevicePower:input_type -> hashlease.v1.SetDevicePowerRequest
+	75,  // 110: hashlease.v1.OperatorService.SleepDevice:input_type -> hashlease.v1.SleepDeviceRequest
+	76,  // 111: hashlease.v1.OperatorService.WakeDevice:input_type -> hashlease.v1.WakeDeviceRequest
+	86,  // 112: hashlease.v1.OperatorService.ScanDevices:input_type -> hashlease.v1.ScanDevicesRequest
+	89,  // 113: hashlease.v1.OperatorService.ListFoundDevices:input_type -> hashlease.v1.ListFoundDevicesRequest
+	91,  // 114: hashlease.v1.OperatorService.ImportDevices:input_type -> hashlease.v1.ImportDevicesRequest
+	93,  // 115: hashlease.v1.OperatorService.ForgetDevice:input_type -> hashlease.v1.ForgetDeviceRequest
+	3,   // 116: hashlease.v1.OperatorService.ListShares:output_type -> hashlease.v1.ListSharesResponse
+	6,   // 117: hashlease.v1.OperatorService.ListBlocks:output_type -> hashlease.v1.ListBlocksResponse
+	9,   // 118: hashlease.v1.OperatorService.CurtailSite:output_type -> hashlease.v1.CurtailSiteResponse
+	14,  // 119: hashlease.v1.OperatorService.SetArm:output_type -> hashlease.v1.SetArmResponse
+	16,  // 120: hashlease.v1.OperatorService.GetStatus:output_type -> hashlease.v1.GetStatusResponse
+	100, // 121: hashlease.v1.OperatorService.ConfirmLeaseOff:output_type -> hashlease.v1.Lease
+	26,  // 122: hashlease.v1.OperatorService.AcceptClock:output_type -> hashlease.v1.AcceptClockResponse
+	28,  // 123: hashlease.v1.OperatorService.ListChannels:output_type -> hashlease.v1.ListChannelsResponse
+	29,  // 124: hashlease.v1.OperatorService.RenewChannelPrefix:output_type -> hashlease.v1.Channel
+	29,  // 125: hashlease.v1.OperatorService.SetChannelPayout:output_type -> hashlease.v1.Channel
+	33,  // 126: hashlease.v1.OperatorService.CloseChannel:output_type -> hashlease.v1.CloseChannelResponse
+	35,  // 127: hashlease.v1.OperatorService.ShowMessage:output_type -> hashlease.v1.ShowMessageResponse
+	37,  // 128: hashlease.v1.OperatorService.StopSite:output_type -> hashlease.v1.StopSiteResponse
+	39,  // 129: hashlease.v1.OperatorService.ResumeSite:output_type -> hashlease.v1.ResumeSiteResponse
+	40,  // 130: hashlease.v1.OperatorService.CreateLimit:output_type -> hashlease.v1.Limit
+	43,  // 131: hashlease.v1.OperatorService.DeleteLimit:output_type -> hashlease.v1.DeleteLimitResponse
+	45,  // 132: hashlease.v1.OperatorService.ListLimits:output_type -> hashlease.v1.ListLimitsResponse
+	47,  // 133: hashlease.v1.OperatorService.ListAdvice:output_type -> hashlease.v1.ListAdviceResponse
+	50,  // 134: hashlease.v1.OperatorService.CommissionFeeder:output_type -> hashlease.v1.CommissionFeederResponse
+	57,  // 135: hashlease.v1.OperatorService.GetHeadroom:output_type -> hashlease.v1.GetHeadroomResponse
+	61,  // 136: hashlease.v1.OperatorService.GetSiteReport:output_type -> hashlease.v1.GetSiteReportResponse
+	63,  // 137: hashlease.v1.OperatorService.ListPrices:output_type -> hashlease.v1.ListPricesResponse
+	67,  // 138: hashlease.v1.OperatorService.SetPin:output_type -> hashlease.v1.SetPinResponse
+	69,  // 139: hashlease.v1.OperatorService.ListPins:output_type -> hashlease.v1.ListPinsResponse
+	82,  // 140: hashlease.v1.OperatorService.ReleaseWorker:output_type -> hashlease.v1.ReleaseWorkerResponse
+	84,  // 141: hashlease.v1.OperatorService.ListQuarantined:output_type -> hashlease.v1.ListQuarantinedResponse
+	72,  // 142: hashlease.v1.OperatorService.ListDevices:output_type -> hashlease.v1.ListDevicesResponse
+	77,  // 143: hashlease.v1.OperatorService.GetDevice:output_type -> hashlease.v1.Device
+	77,  // 144: hashlease.v1.OperatorService.SetDevicePower:output_type -> hashlease.v1.Device
+	77,  // 145: hashlease.v1.OperatorService.SleepDevice:output_type -> hashlease.v1.Device
+	77,  // 146: hashlease.v1.OperatorService.WakeDevice:output_type -> hashlease.v1.Device
+	87,  // 147: hashlease.v1.OperatorService.ScanDevices:output_type -> hashlease.v1.ScanDevicesResponse
+	90,  // 148: hashlease.v1.OperatorService.ListFoundDevices:output_type -> hashlease.v1.ListFoundDevicesResponse
+	92,  // 149: hashlease.v1.OperatorService.ImportDevices:output_type -> hashlease.v1.ImportDevicesResponse
+	94,  // 150: hashlease.v1.OperatorService.ForgetDevice:output_type -> hashlease.v1.ForgetDeviceResponse
+	116, // [116:151] is the sub-list for method output_type
+	81,  // [81:116] is the sub-list for method input_type
+	81,  // [81:81] is the sub-list for extension type_name
+	81,  // [81:81] is the sub-list for extension extendee
+	0,   // [0:81] is the sub-list for field type_name
 }
 
 func init() { file_hashlease_v1_operator_proto_init() }
@@ -7683,12 +7907,12 @@ func file_hashlease_v1_operator_proto_init() {
 		(*CurtailSiteResponse_Preview)(nil),
 		(*CurtailSiteResponse_Progress)(nil),
 	}
-	file_hashlease_v1_operator_proto_msgTypes[31].OneofWrappers = []any{
+	file_hashlease_v1_operator_proto_msgTypes[32].OneofWrappers = []any{
 		(*ShowMessageRequest_Channel)(nil),
 		(*ShowMessageRequest_Worker)(nil),
 		(*ShowMessageRequest_All)(nil),
 	}
-	file_hashlease_v1_operator_proto_msgTypes[47].OneofWrappers = []any{
+	file_hashlease_v1_operator_proto_msgTypes[48].OneofWrappers = []any{
 		(*CommissionFeederResponse_Plan)(nil),
 		(*CommissionFeederResponse_Note)(nil),
 		(*CommissionFeederResponse_Group)(nil),
@@ -7701,7 +7925,7 @@ func file_hashlease_v1_operator_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_hashlease_v1_operator_proto_rawDesc), len(file_hashlease_v1_operator_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   95,
+			NumMessages:   96,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

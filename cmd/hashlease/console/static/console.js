@@ -4,6 +4,7 @@ import { tiles } from './tiles.js';
 import { chart } from './chart.js';
 import { feeders } from './feeders.js';
 import { headroom } from './headroom.js';
+import { branches } from './branches.js';
 import { devices } from './devices.js';
 import { sites } from './sites.js';
 import { fleet } from './fleet.js';
@@ -18,6 +19,7 @@ follow({
     sites(s);
     feeders(s);
     headroom(s);
+    branches(s);
     devices(s);
     fleet(s);
     workers(s);
