@@ -153,10 +153,10 @@ func TestGovernor_MetersAPDU(t *testing.T) {
 		if pdu.Total != m.hall.pdu() || pdu.State != "ok" || !pdu.Fresh || pdu.Feeder != "f1" {
 			t.Errorf("%+v, in truth %v", pdu, m.hall.pdu())
 		}
-		extra = 900
+		extra = 2500
 		m.run(2 * time.Minute)
 		if pdu, _ = branches(g); pdu.Total > pdu.Limit || m.hall.pdu()+extra > pdu.Limit {
-			t.Errorf("with 900 W besides: %v of %v", m.hall.pdu()+extra, pdu.Limit)
+			t.Errorf("with 2.5 kW besides: %v of %v", m.hall.pdu()+extra, pdu.Limit)
 		}
 	})
 }
