@@ -20,7 +20,8 @@ func TestSiteBranches_ShowsWhatTellsThem(t *testing.T) {
 		Branches: []*hashleasev1.BranchStatus{
 			{
 				Branch: "sites/north/branches/grid", Kind: "import",
-				LimitWatts: 3_000_000, TotalWatts: 2_800_000, MiningWatts: 2_000_000, BaseWatts: 90_000, ClaimedWatts: 15_000, BoundWatts: 2_100_000,
+				LimitWatts: 3_000_000, TotalWatts: 2_800_000, MiningWatts: 2_000_000,
+				BaseWatts: 90_000, ClaimedWatts: 15_000, BoundWatts: 2_100_000,
 				State: "ok", Meters: meter("grid total main", "ok"),
 			},
 			{
