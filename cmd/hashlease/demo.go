@@ -204,7 +204,8 @@ func (d *demo) stopNodes() {
 func (d *demo) simulate() (cfg *config.Config, err error) {
 	d.plan = sim.DemoSite(d.cmd.Miners, demoTenant)
 	if d.sim, err = sim.New(sim.Config{
-		Plan: d.plan, Scale: d.scale, Seed: 1, Dialects: sim.Mixed, Vendor: d.vendor, Log: d.log,
+		Plan: d.plan, Scale: d.scale, Seed: 1, Dialects: sim.Mixed, Vendor: d.vendor,
+		Elsewhere: demoElsewhere(d.vendor), Log: d.log,
 	}); err != nil {
 		return nil, err
 	}

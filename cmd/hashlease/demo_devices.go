@@ -47,3 +47,13 @@ func (d *demo) addDevices(cfg *config.Config) error {
 	}
 	return os.WriteFile(filepath.Join(d.dir, demoCredentials), []byte(text.String()), 0o600)
 }
+
+// demoAway lets every so many-th machine of the demo mine at another pool: a full worker all the same.
+const demoAway = 10
+
+func demoElsewhere(vendor bool) int {
+	if !vendor {
+		return 0
+	}
+	return demoAway
+}

@@ -50,7 +50,7 @@ func (d *demo) waitForMining(ctx context.Context) error {
 	defer cancel()
 	for {
 		st := d.sim.Stats()
-		if st.Mining*100 >= st.Miners*98 && d.server.ready() && d.server.sells() {
+		if st.Mining*100 >= (st.Miners-st.Away)*98 && d.server.ready() && d.server.sells() {
 			return nil
 		}
 		select {

@@ -137,5 +137,8 @@ func (s *Sim) Spoken() string {
 			fmt.Fprintf(&b, "%s%d %s", map[bool]string{true: ": ", false: ", "}[i == 0], vendors[v], v)
 		}
 	}
+	if away := s.Stats().Away; away > 0 {
+		fmt.Fprintf(&b, "; %d mine at another pool", away)
+	}
 	return b.String()
 }

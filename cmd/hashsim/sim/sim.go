@@ -58,6 +58,7 @@ type WorkerStats struct {
 type Stats struct {
 	Miners    int               `json:"miners"`
 	Mining    int               `json:"mining"` // with an open channel and a job
+	Away      int               `json:"mining_elsewhere"`
 	Sessions  uint64            `json:"sessions"`
 	Hashes    uint64            `json:"hashes"` // really computed
 	Hashrate  unit.Hashrate     `json:"hashrate"`
@@ -290,6 +291,10 @@ func (s *Sim) Stats() Stats {
 		st := m.miner.Stats()
 		if st.Mining {
 			all.Mining++
+		}
+		if m.away {
+			all.Away++
+			continue
 		}
 		all.Dialects[m.speaks] = all.Dialects[m.speaks].plus(&st)
 		for _, f := range st.Faults {
