@@ -126,9 +126,7 @@ func (g *Governor) retryStuck(w *worker, now time.Time) {
 	if w.quarantine != nil && w.feeder.site.stop == nil {
 		return
 	}
-	g.hear(w, now)
-	if w.speaks && w.reported <= w.order.Watts+w.slackWatts() && (!w.lies || w.hashDown()) {
-		w.lies = false
+	if w.speaks && w.reported <= w.order.Watts+w.slackWatts() {
 		w.settle(now)
 		w.evidence = fleet.WattsDown
 		g.event(now, Event{Feeder: w.feeder.ID, Worker: w.ID, Message: "does as ordered again"})
@@ -158,10 +156,15 @@ func (g *Governor) watch(w *worker, shown func(*worker) bool, now time.Time) {
 		return
 	}
 	if !w.reduced() {
+		w.lies = w.lies && now.Before(w.liesUntil)
 		return
 	}
 	g.hear(w, now)
 	switch {
+	case w.lies && w.hashDown():
+		w.lies = false
+		g.event(now, Event{Feeder: w.feeder.ID, Worker: w.ID, Message: "its shares say that it is down now"})
+	case w.lies:
 	case w.caughtLying():
 		g.nameLiar(w, now)
 	case shown(w) && w.evidence != fleet.NoOrder:
@@ -169,12 +172,14 @@ func (g *Governor) watch(w *worker, shown func(*worker) bool, now time.Time) {
 	}
 }
 
-// nameLiar counts a worker with its full power that says it is down while its shares come as before.
+// nameLiar names a worker that says it is down while its shares come as before. What it draws shows at
+// the meter as excess, for which others have given way already: counted in full too, it would be freed
+// twice. It is not chosen again for a while.
 func (g *Governor) nameLiar(w *worker, now time.Time) {
-	w.lies, w.confirmed, w.evidence = true, w.full(), fleet.Acknowledged
-	w.stuck, w.settled, w.stuckUntil = true, true, now.Add(g.cfg.RetryStuck)
-	w.feeder.unrest()
+	w.lies, w.liesUntil = true, now.Add(10*g.cfg.RetryStuck)
+	w.evidence = fleet.Acknowledged
+	w.mark(now, lieSpan)
 	g.event(now, Event{Level: Warn, Feeder: w.feeder.ID, Worker: w.ID, Message: fmt.Sprintf(
-		"LYING: says it draws %v, and its shares come as before it was ordered to %v; counted in full, "+
-			"others give way instead", w.reported, w.order.Watts)})
+		"LYING: says it draws %v, and its shares come as before it was ordered to %v; others give way instead",
+		w.reported, w.order.Watts)})
 }

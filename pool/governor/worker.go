@@ -68,6 +68,7 @@ type worker struct {
 	stuck      bool
 	quarantine *quarantine // somebody else has a hand on it: left alone; nil: not so
 	lies       bool        // it says that it is down, and its shares say that it is not
+	liesUntil  time.Time   // that it is not chosen once it is free
 	stuckUntil time.Time
 	asserts    int
 	measured   measured
@@ -159,7 +160,7 @@ func (w *worker) state(now time.Time) fleet.WorkerState {
 
 // reachable says that the planner may dispose of the worker.
 func (w *worker) reachable(now time.Time) bool {
-	return w.actuator != nil && !w.stuck && !w.quietYet(now)
+	return w.actuator != nil && !w.stuck && !w.quietYet(now) && (!w.lies || w.reduced())
 }
 
 // counted is what the planner counts the worker with.
