@@ -180,6 +180,7 @@ func (g *Governor) nameLiar(w *worker, now time.Time) {
 	w.evidence = fleet.Acknowledged
 	w.mark(now, lieSpan)
 	g.event(now, Event{Level: Warn, Feeder: w.feeder.ID, Worker: w.ID, Message: fmt.Sprintf(
-		"LYING: says it draws %v, and its shares come as before it was ordered to %v; others give way instead",
+		"LYING: says it draws %v, and its shares come as before it was ordered to %v; others give "+
+			"way instead",
 		w.reported, w.order.Watts)})
 }
