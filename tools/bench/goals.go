@@ -125,15 +125,22 @@ var goals = []goal{
 	},
 	{
 		name: "plan_tree_10k", pkg: "./pool/fleet", bench: "BenchmarkPlan_Tree/workers=10000",
-		metric: "ns/op", per: 1e6, unit: "ms", goal: 10,
+		metric: "ns/op", per: 1e6, unit: "ms", goal: 5,
 	},
 	{
+		name: "plan_tree_100k", pkg: "./pool/fleet", bench: "BenchmarkPlan_Tree/workers=100000",
+		metric: "ns/op", per: 1e6, unit: "ms", goal: 60,
+	},
+	{
+		// The governor looks four times a second: at rest a tenth of a core for 100,000 machines.
 		name: "governor_step_1k", pkg: "./pool/governor", bench: "BenchmarkStep/rest/workers=1000",
 		metric: "ns/op", per: 1e6, unit: "ms", goal: 0.15,
 	},
 	{
+		// One for each machine that speaks, a fortieth of them in a step and all in the first of a run, and
+		// two for the words of a feeder's headroom now and then: the look itself allocates nothing.
 		name: "governor_step_1k_allocs", pkg: "./pool/governor", bench: "BenchmarkStep/rest/workers=1000",
-		metric: "allocs/op", unit: "allocs", goal: 60,
+		metric: "allocs/op", unit: "allocs", goal: 40,
 	},
 	{
 		name: "governor_step_10k", pkg: "./pool/governor", bench: "BenchmarkStep/rest/workers=10000",
@@ -141,7 +148,7 @@ var goals = []goal{
 	},
 	{
 		name: "governor_step_10k_allocs", pkg: "./pool/governor", bench: "BenchmarkStep/rest/workers=10000",
-		metric: "allocs/op", unit: "allocs", goal: 600,
+		metric: "allocs/op", unit: "allocs", goal: 400,
 	},
 	{
 		name: "governor_step_100k", pkg: "./pool/governor", bench: "BenchmarkStep/rest/workers=100000",
@@ -152,10 +159,11 @@ var goals = []goal{
 		metric: "allocs/op", unit: "allocs", goal: 6000,
 	},
 	{
-		// The same while a fifth of the fleet is held down and every tenth second all machines report.
+		// The same while a fifth of the fleet is held down and every tenth second all machines report: one
+		// look in four makes the plan anew.
 		name: "governor_dispatch_1k", pkg: "./pool/governor",
 		bench:  "BenchmarkStep/dispatch/workers=1000",
-		metric: "ns/op", per: 1e6, unit: "ms", goal: 1,
+		metric: "ns/op", per: 1e6, unit: "ms", goal: 0.6,
 	},
 	{
 		name: "governor_dispatch_1k_allocs", pkg: "./pool/governor",
@@ -165,7 +173,7 @@ var goals = []goal{
 	{
 		name: "governor_dispatch_10k", pkg: "./pool/governor",
 		bench:  "BenchmarkStep/dispatch/workers=10000",
-		metric: "ns/op", per: 1e6, unit: "ms", goal: 15,
+		metric: "ns/op", per: 1e6, unit: "ms", goal: 10,
 	},
 	{
 		name: "governor_dispatch_10k_allocs", pkg: "./pool/governor",
@@ -175,7 +183,7 @@ var goals = []goal{
 	{
 		name: "governor_dispatch_100k", pkg: "./pool/governor",
 		bench:  "BenchmarkStep/dispatch/workers=100000",
-		metric: "ns/op", per: 1e6, unit: "ms", goal: 200,
+		metric: "ns/op", per: 1e6, unit: "ms", goal: 150,
 	},
 	{
 		name: "governor_dispatch_100k_allocs", pkg: "./pool/governor",
@@ -199,43 +207,50 @@ var goals = []goal{
 		metric: "allocs/op", unit: "allocs", goal: 20,
 	},
 	{
-		// Hashrate lost for each watt freed, against the least that is possible.
+		// Hashrate lost for each watt freed, in percent above the exact optimum (dynamic programming over
+		// watts; caps between the points of a curve, which only the plan may use, can bring it below 0).
 		name: "plan_hash_lost_1k", pkg: "./pool/fleet", bench: "BenchmarkPlan_HashLost/workers=1000",
-		metric: "x-optimum", unit: "x optimum", goal: 1.01,
+		metric: "%-over-optimum", unit: "% over optimum", goal: 1,
 	},
 	{
+		// What simpler rules lose: no goal of ours, but they must not be better than the optimum.
 		name: "worst_first_hash_lost_1k", pkg: "./pool/fleet", bench: "BenchmarkPlan_HashLost/workers=1000",
-		metric: "worst-first-x-optimum", unit: "x optimum", goal: 1, higher: true,
+		metric: "worst-first-%-over-optimum", unit: "% over optimum", higher: true,
 	},
 	{
 		name: "random_hash_lost_1k", pkg: "./pool/fleet", bench: "BenchmarkPlan_HashLost/workers=1000",
-		metric: "random-x-optimum", unit: "x optimum", goal: 1, higher: true,
+		metric: "random-%-over-optimum", unit: "% over optimum", higher: true,
 	},
 	{
-		name: "plan_hash_lost_10k", pkg: "./pool/fleet", bench: "BenchmarkPlan_HashLost/workers=10000",
-		metric: "x-optimum", unit: "x optimum", goal: 1.01,
+		// The same against a bound that the optimum does not go below: the exact search would take hours.
+		name: "plan_hash_lost_10k", pkg: "./pool/fleet",
+		bench:  "BenchmarkPlan_HashLost/workers=10000",
+		metric: "%-over-bound", unit: "% over bound", goal: 1,
 	},
 	{
-		name: "worst_first_hash_lost_10k", pkg: "./pool/fleet", bench: "BenchmarkPlan_HashLost/workers=10000",
-		metric: "worst-first-x-optimum", unit: "x optimum", goal: 1, higher: true,
+		name: "worst_first_hash_lost_10k", pkg: "./pool/fleet",
+		bench:  "BenchmarkPlan_HashLost/workers=10000",
+		metric: "worst-first-%-over-bound", unit: "% over bound", higher: true,
 	},
 	{
-		name: "random_hash_lost_10k", pkg: "./pool/fleet", bench: "BenchmarkPlan_HashLost/workers=10000",
-		metric: "random-x-optimum", unit: "x optimum", goal: 1, higher: true,
+		name: "random_hash_lost_10k", pkg: "./pool/fleet",
+		bench:  "BenchmarkPlan_HashLost/workers=10000",
+		metric: "random-%-over-bound", unit: "% over bound", higher: true,
 	},
 	{
-		name: "plan_hash_lost_100k", pkg: "./pool/fleet", bench: "BenchmarkPlan_HashLost/workers=100000",
-		metric: "x-optimum", unit: "x optimum", goal: 1.01,
+		name: "plan_hash_lost_100k", pkg: "./pool/fleet",
+		bench:  "BenchmarkPlan_HashLost/workers=100000",
+		metric: "%-over-bound", unit: "% over bound", goal: 1,
 	},
 	{
 		name: "worst_first_hash_lost_100k", pkg: "./pool/fleet",
 		bench:  "BenchmarkPlan_HashLost/workers=100000",
-		metric: "worst-first-x-optimum", unit: "x optimum", goal: 1, higher: true,
+		metric: "worst-first-%-over-bound", unit: "% over bound", higher: true,
 	},
 	{
 		name: "random_hash_lost_100k", pkg: "./pool/fleet",
 		bench:  "BenchmarkPlan_HashLost/workers=100000",
-		metric: "random-x-optimum", unit: "x optimum", goal: 1, higher: true,
+		metric: "random-%-over-bound", unit: "% over bound", higher: true,
 	},
 	{
 		name: "own_block_1k", pkg: "./cmd/hashlease", bench: "BenchmarkProgram_OwnBlock",

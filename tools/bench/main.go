@@ -172,7 +172,7 @@ func number(f float64) string {
 	case f >= 10:
 		return fmt.Sprintf("%.1f", f)
 	}
-	return fmt.Sprintf("%.2f", f)
+	return fmt.Sprintf("%.3f", f)
 }
 
 func (o *options) write(results []result) error {
