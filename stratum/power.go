@@ -195,15 +195,16 @@ func (s *session) powerHello(m sv2.PowerHello, now time.Time) {
 	if c == nil || refuseOffer(m.PowerOffer, maxDevicePower) != "" {
 		return
 	}
-	if c.power != nil {
-		c.power.abandon()
-	}
+	old := c.power
 	c.power = &powerLink{
 		session: s, channel: c.id, worker: c.worker, link: c.link, since: now, limit: maxDevicePower,
 		capability: capability(m.PowerOffer),
 	}
 	sendLocked(s, sv2.PowerHelloAck{ChannelID: c.id, PowerTerms: s.powerTerms()})
 	c.link.SetActuator(c.power)
+	if old != nil {
+		old.abandon() // now: whoever hears that it ended finds the new one
+	}
 	s.flushLocked()
 }
 
