@@ -29,8 +29,8 @@ func (a *segment) less(b *segment) bool {
 }
 
 // classes lists the options of every worker on a node that takes orders, and adds up what all draw
-// uncurtailed, others as they are. returns: nobody may go further down than now.
-func (p *planner) classes(at int32, workers []int32, returns bool) {
+// uncurtailed, others as they are.
+func (p *planner) classes(at int32, workers []int32, to way) {
 	n := &p.forest.nodes[at]
 	p.relaxed = n.level
 	for _, i := range workers {
@@ -41,7 +41,7 @@ func (p *planner) classes(at int32, workers []int32, returns bool) {
 		}
 		from := int32(len(p.options))
 		p.listOptions(st)
-		p.bar(st, from, returns)
+		p.bar(st, from, to)
 		c := class{
 			state: st, full: st.Worker.Curve.Full(), index: i, leaf: at, sleepFirst: p.f.SleepFirst,
 			listed: from, from: from, to: int32(len(p.options)), end: int32(len(p.options)),
@@ -54,12 +54,15 @@ func (p *planner) classes(at int32, workers []int32, returns bool) {
 	}
 }
 
-// bar drops options that are too slow for the next claim, or that go further down if nobody may, and notes
-// which rules kept options out.
-func (p *planner) bar(st *WorkerState, from int32, returns bool) {
+// bar drops options that are too slow for the next claim, or that go where nobody may, and notes which
+// rules kept options out.
+func (p *planner) bar(st *WorkerState, from int32, to way) {
 	slow := p.relaxed < relaxSlow && p.notice > 0 && st.Capability.ShedIn > p.notice
-	if (returns || slow) && p.onlyUp(st, from) && slow {
+	if (to == noFurther || slow) && p.onlyUp(st, from) && slow {
 		p.passed[relaxSlow] = true
+	}
+	if to == noneReturns && p.f.SleepFirst {
+		p.onlyDown(st, from)
 	}
 	if p.relaxed < relaxMinRun && p.minRunBinds(st) {
 		p.passed[relaxMinRun] = true
@@ -92,6 +95,17 @@ func (p *planner) onlyUp(st *WorkerState, from int32) bool {
 	dropped := n < len(p.options)
 	p.options = p.options[:n]
 	return dropped
+}
+
+// onlyDown drops the options, listed from one on, that free less than the present state.
+func (p *planner) onlyDown(st *WorkerState, from int32) {
+	w := st.Worker
+	now := int64(w.Curve.Full().Watts - w.Draw(st.Mode, st.Watts))
+	n := int(from)
+	for n < len(p.options)-1 && p.options[n].freed < now {
+		n++
+	}
+	p.options = slices.Delete(p.options, int(from), n)
 }
 
 // optionWanted is the option that the plan before this one wants, -1 if it is not open now.

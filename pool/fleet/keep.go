@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"math"
+	"slices"
 
 	"github.com/hashlease/hashlease/pool/unit"
 )
@@ -15,10 +16,12 @@ func (p *planner) stay(top int32) {
 	if p.keepAny(top, known) {
 		return
 	}
-	if p.exchanges(top) && p.returnsAreBetter(top) && p.keepAny(top, known) {
+	n := &p.forest.nodes[top]
+	fits := p.fits(top, known[0], n.keep == 0)
+	if fits && p.exchanges(top) && p.returnsAreBetter(top) && p.keepAny(top, known) {
 		return
 	}
-	if p.forest.nodes[top].feeder == nil {
+	if n.feeder == nil {
 		p.keepFeeders(top, known)
 	}
 }
@@ -163,16 +166,15 @@ func (p *planner) changeCost(st *WorkerState, from, to *option) float64 {
 	return (from.lost - to.lost) * st.Capability.ReturnIn.Hours()
 }
 
-// exchanges says whether the choice sends machines down for others to return, although what is in force
-// fits.
+// exchanges says whether the choice sends machines down for others to return.
 func (p *planner) exchanges(top int32) bool {
 	up, down := false, false
 	n := &p.forest.nodes[top]
-	if !p.fits(top, func(c *class) int32 { return c.present }, n.keep == 0) {
-		return false
-	}
 	for i := n.from; i < n.to; i++ {
 		c := &p.workers[i]
+		if c.present < 0 {
+			return false
+		}
 		d := p.options[c.chosen].freed - p.options[c.present].freed
 		up, down = up || d < 0, down || d > 0
 	}
@@ -180,25 +182,36 @@ func (p *planner) exchanges(top int32) bool {
 }
 
 // returnsAreBetter tries what returns alone would do, and stays with that if the exchange would cost more,
-// machines' returns included, than it saves while the claims in force last.
+// machines' returns included, than it saves while the claims in force last, or while there is time for
+// sleep only.
 func (p *planner) returnsAreBetter(top int32) bool {
 	exchange := p.weigh()
+	p.remember()
+	p.pass(top, noFurther)
+	only := p.weigh()
+	hurried := slices.ContainsFunc(p.workers, func(c class) bool { return c.sleepFirst })
+	pays := !hurried && (exchange.knownLost-exchange.chosenLost)*p.hours >= exchange.change
+	if !pays || (only.chosenLost-exchange.chosenLost)*p.hours <= exchange.change-only.change {
+		return true
+	}
+	p.pass(top, anyWay)
+	p.recall()
+	return false
+}
+
+// remember notes the choice, and recall makes it again after another pass.
+func (p *planner) remember() {
 	p.kept = p.kept[:0]
 	for i := range p.workers {
 		p.kept = append(p.kept, p.options[p.workers[i].chosen])
 	}
-	p.pass(top, true)
-	only := p.weigh()
-	pays := (exchange.knownLost-exchange.chosenLost)*p.hours >= exchange.change
-	if !pays || (only.chosenLost-exchange.chosenLost)*p.hours <= exchange.change-only.change {
-		return true
-	}
-	p.pass(top, false)
+}
+
+func (p *planner) recall() {
 	for i := range p.workers {
 		p.options = append(p.options, p.kept[i])
 		p.workers[i].chosen = int32(len(p.options) - 1)
 	}
-	return false
 }
 
 // weigh compares the present with the choice.

@@ -11,11 +11,40 @@ import (
 // the optimum of the relaxed problem; the last few workers of each node that binds are solved exactly.
 func (p *planner) tree(top int32) {
 	p.horizon(top)
-	p.pass(top, false)
+	p.pass(top, anyWay)
 	for p.raise(top, false) {
-		p.pass(top, false)
+		p.pass(top, anyWay)
 	}
+	p.hurry(top)
 	p.stay(top)
+}
+
+// way is where a pass may move machines.
+type way uint8
+
+const (
+	anyWay      way = iota
+	noFurther       // nobody is told to go further down than now
+	noneReturns     // nobody returns who is down where there is time for sleep only
+)
+
+// hurry has more machines yield, and nobody return for it, where more is to be freed than is, and there is
+// time for sleep only: who yields for another's return frees watts that nobody has asked for until that
+// one is back. Once there is time the exchange is made: see returnsAreBetter.
+func (p *planner) hurry(top int32) {
+	n := &p.forest.nodes[top]
+	if _, short := p.binding(top); short || !p.exchanges(top) {
+		return
+	}
+	if p.fits(top, func(c *class) int32 { return c.present }, n.keep == 0) {
+		return
+	}
+	p.remember()
+	p.pass(top, noneReturns)
+	if _, short := p.binding(top); short {
+		p.pass(top, anyWay)
+		p.recall()
+	}
 }
 
 // horizon finds how long what is decided now will last, from the claims below the top.
@@ -58,11 +87,11 @@ func (p *planner) eachFeeder(at int32, do func(*node)) {
 	}
 }
 
-// pass lists options and chooses among them. returns: nobody is told to go further down than now.
-func (p *planner) pass(top int32, returns bool) {
+// pass lists options and chooses among them.
+func (p *planner) pass(top int32, to way) {
 	p.workers, p.options, p.segs = p.workers[:0], p.options[:0], p.segs[:0]
 	p.passed = [relaxTerms + 1]bool{}
-	p.list(top, nil, returns)
+	p.list(top, nil, to)
 	p.tally(top)
 	p.binds = 0
 	p.demand(top, false)
@@ -71,14 +100,14 @@ func (p *planner) pass(top int32, returns bool) {
 }
 
 // list makes the classes below a node, and adds up what they would draw and have to free.
-func (p *planner) list(at int32, f *FeederState, returns bool) {
+func (p *planner) list(at int32, f *FeederState, to way) {
 	n := &p.forest.nodes[at]
 	if n.feeder != nil {
 		f = n.feeder
 	}
 	n.from, n.full, n.short, n.slope = int32(len(p.workers)), 0, false, 0
 	for k := n.kid; k >= 0; {
-		p.list(k, f, returns)
+		p.list(k, f, to)
 		kid := &p.forest.nodes[k]
 		n.full += kid.full
 		k = kid.sib
@@ -87,7 +116,7 @@ func (p *planner) list(at int32, f *FeederState, returns bool) {
 	p.f = f
 	p.setTariff(f, p.left)
 	if f != nil {
-		p.classes(at, p.forest.workers(at), returns)
+		p.classes(at, p.forest.workers(at), to)
 	}
 	n.to = int32(len(p.workers))
 	if n.feeder != nil {

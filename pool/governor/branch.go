@@ -147,25 +147,17 @@ func (b *branch) foresee(now time.Time) {
 	}
 	b.worstAt, b.byOrders, b.byMeter = now, 0, 0
 	for _, f := range b.feeders {
-		b.byOrders += max(0, f.excess)
-		worst, rising := max(0, f.excess), unit.Watts(0)
-		for _, w := range f.workers {
-			worst += w.worst(now)
-			if !w.settled {
-				rising += w.rising()
-			}
-		}
-		metered := f.now.mining + rising
+		all := foresee(f.workers, now)
+		metered := f.now.mining + all.rising
 		if !f.now.fresh || b.lost() {
-			metered = max(metered, worst)
+			metered = max(metered, all.with(f.excess))
 		}
+		b.byOrders += all.with(f.excess)
 		b.byMeter += metered
 	}
-	for _, w := range b.workers {
-		b.byOrders += w.worst(now)
-	}
-	if b.feeder != nil {
-		b.byMeter = 0 // no feeder's meter tells what a PDU draws
+	if b.feeder != nil { // no feeder's meter tells what a PDU draws
+		all := foresee(b.workers, now)
+		b.byOrders, b.byMeter = all.with(b.metering.excess), 0
 	}
 	b.foreseeOwn()
 }

@@ -179,9 +179,6 @@ func (b *branch) explain(now time.Time) {
 
 // foreseeOwn adds to what may be drawn below the branch what its own meter shows, if that is more.
 func (b *branch) foreseeOwn() {
-	if b.feeder != nil {
-		b.byOrders += b.metering.excess
-	}
 	if !b.sees() {
 		return
 	}

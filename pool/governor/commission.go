@@ -187,7 +187,7 @@ func (g *Governor) forbids(f *feeder, now time.Time) string {
 	soon := now.Add(lookAhead)
 	st := fleet.FeederState{Feeder: &f.Feeder, Base: f.base, Ceiling: f.ceiling}
 	claimed := max(f.claimed(g.capsNow(now), now), f.claimed(g.capsNow(now), soon))
-	needed := f.most(now) + f.margin(&g.cfg)/2 + max(0, f.excess) - st.Bound(claimed)
+	needed := f.most(now) + f.margin(&g.cfg)/2 - st.Bound(claimed)
 	switch {
 	case f.site.stop != nil:
 		return "the site is stopped: hashlease site resume " + string(f.Site)
@@ -221,11 +221,14 @@ func (f *feeder) largest() (most unit.Watts) {
 }
 
 // most is what mining may draw with everybody awake.
-func (f *feeder) most(now time.Time) (sum unit.Watts) {
+func (f *feeder) most(now time.Time) unit.Watts {
+	var s foreseen
 	for _, w := range f.workers {
-		sum += max(w.full(), w.worst(now))
+		most := max(w.full(), w.worst(now))
+		s.worst += most
+		s.said += most - w.full()
 	}
-	return sum
+	return s.with(f.excess)
 }
 
 // implausible says that the meter can hardly be right, whatever machines do.

@@ -15,8 +15,6 @@ const (
 	maxCurtail = 24 * time.Hour
 	// proofTime is how long a curtailment may take to show at the meters before its shortfall is named.
 	proofTime = 60 * time.Second
-	// maxExtra bounds how far a curtailment may be raised because too little was freed.
-	maxExtra = 5 // a fifth of the wish
 )
 
 // Curtail lowers a site's mining for a while. It reports the preview first; unless it is a dry run it
@@ -194,6 +192,7 @@ func (c *curtailment) claimName(id fleet.FeederID) string { return c.name() + "/
 
 // addCurtailment puts the claims of a curtailment in force. The caller holds mu, or is New.
 func (g *Governor) addCurtailment(c curtailment) {
+	g.curtailed = append(g.curtailed, &regulated{curtailment: c})
 	for id, watts := range c.Claims {
 		if f := g.byFeeder[id]; f != nil && watts > 0 {
 			name := c.claimName(id)
@@ -207,6 +206,7 @@ func (g *Governor) addCurtailment(c curtailment) {
 
 // endCurtailments forgets the claims of curtailments that are over.
 func (g *Governor) endCurtailments(now time.Time) {
+	g.curtailed = slices.DeleteFunc(g.curtailed, func(r *regulated) bool { return !now.Before(r.Until) })
 	for name, c := range g.claims {
 		if c.operator && !now.Before(c.cap.Until) {
 			delete(g.claims, name)
@@ -216,8 +216,7 @@ func (g *Governor) endCurtailments(now time.Time) {
 	}
 }
 
-// follow reports every second what the meters say of a curtailment, and raises its claims if
-// machines free less than their curves say.
+// follow reports every second what the meters say of a curtailment.
 func (g *Governor) follow(ctx context.Context, c curtailment, report func(CurtailUpdate) error) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -239,14 +238,13 @@ func (g *Governor) progress(c *curtailment, now time.Time) Progress {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	p := Progress{At: now, Baseline: c.Baseline, Elapsed: now.Sub(c.From)}
-	newer, settled := true, true
+	newer := true
 	var shed time.Duration
 	for id := range c.Claims {
 		f := g.byFeeder[id]
 		p.Mining += f.now.mining
 		newer = newer && f.now.fresh && f.now.at.After(f.reducedAt) && f.now.at.After(c.From)
 		for _, w := range f.workers {
-			settled = settled && w.settled
 			shed = max(shed, w.shedIn())
 		}
 	}
@@ -260,36 +258,12 @@ func (g *Governor) progress(c *curtailment, now time.Time) Progress {
 		p.Done, p.Message = true, "ended before the meters showed it"
 	case p.Elapsed > proofTime+2*shed:
 		p.Done, p.Message = true, g.shortfall(c, freed)
-	case newer && settled:
-		g.raise(c, missing)
-		p.Message = fmt.Sprintf("%v freed; %v more is being ordered", max(0, freed), missing)
+	case newer && g.corrects(c.ID):
+		p.Message = fmt.Sprintf("%v freed; more is being ordered: %v is missing", max(0, freed), missing)
 	default:
 		p.Message = fmt.Sprintf("%v freed so far", max(0, freed))
 	}
 	return p
-}
-
-// raise adds what is missing to the curtailment's claims, up to a bound.
-func (g *Governor) raise(c *curtailment, missing unit.Watts) {
-	for id, watts := range c.Claims {
-		cl := g.claims[c.claimName(id)]
-		if cl == nil {
-			continue
-		}
-		share := missing * watts / max(1, sumOf(c.Claims))
-		most := min(cl.cap.Watts+max(1, share), watts+max(watts/maxExtra, 1))
-		if most != cl.cap.Watts {
-			cl.cap.Watts = most
-			g.noteClaim(cl, "set", time.Now())
-		}
-	}
-}
-
-func sumOf(m map[fleet.FeederID]unit.Watts) (sum unit.Watts) {
-	for _, w := range m {
-		sum += w
-	}
-	return sum
 }
 
 // shortfall says how much is missing and who is to blame.

@@ -48,15 +48,17 @@ type Governor struct {
 	revision fleet.Revision
 	claims   map[string]*claim
 	limits   []Limit // from outside, those that are over too
-	seq      uint64  // of proofs and capacities
-	sending  int     // orders on their way
-	due      dueList // who is told next
-	isolated bool    // whoever is quarantined is to be made durable
-	sends    sync.WaitGroup
-	counts   struct{ orders, refreshes, failures uint64 }
-	events   eventRing
-	started  time.Time
-	returned returning // how workers come back after the start
+
+	curtailed []*regulated // curtailments in force
+	seq       uint64       // of proofs and capacities
+	sending   int          // orders on their way
+	due       dueList      // who is told next
+	isolated  bool         // whoever is quarantined is to be made durable
+	sends     sync.WaitGroup
+	counts    struct{ orders, refreshes, failures uint64 }
+	events    eventRing
+	started   time.Time
+	returned  returning // how workers come back after the start
 
 	responses   map[ResponseKey]*Response // how kinds of machines were measured to answer
 	learnt      bool                      // something of that is not written down yet
@@ -229,6 +231,7 @@ func (g *Governor) step(now time.Time) {
 	g.lookAtPrices(now)
 	g.useHours(now)
 	g.endCurtailments(now)
+	g.regulate()
 	caps := g.capsNow(now)
 	if g.ready || g.stopped() {
 		g.replan(caps, now)

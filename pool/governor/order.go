@@ -157,13 +157,8 @@ func (g *Governor) restore(f *feeder, up []*worker, hold bool, now time.Time) {
 	if len(up) == 0 || !f.now.fresh {
 		return // without a meter nobody returns
 	}
-	byOrders, byMeter := max(0, f.excess), f.now.mining // unknown counts in full
-	for _, w := range f.workers {
-		byOrders += w.worst(now)
-		if !w.settled {
-			byMeter += w.rising()
-		}
-	}
+	all := foresee(f.workers, now)
+	byOrders, byMeter := all.with(f.excess), f.now.mining+all.rising
 	most := f.plan.Bound - f.margin(&g.cfg)/2
 	slices.SortStableFunc(up, func(a, b *worker) int { return cmp.Compare(b.gain(), a.gain()) })
 	for _, w := range up {
@@ -182,6 +177,30 @@ func (g *Governor) restore(f *feeder, up []*worker, hold bool, now time.Time) {
 		g.issue(w, w.want, now, 0)
 	}
 }
+
+// foreseen is what workers come to if every return on its way succeeds and every reduction fails.
+type foreseen struct {
+	worst  unit.Watts // most that they draw; unknown counts in full
+	rising unit.Watts // of that, what a meter cannot show yet
+	said   unit.Watts // of worst, what those at rest say they draw beyond their curves
+}
+
+func foresee(workers []*worker, now time.Time) (s foreseen) {
+	for _, w := range workers {
+		worst := w.worst(now)
+		s.worst += worst
+		if !w.settled {
+			s.rising += w.rising()
+		} else {
+			s.said += max(0, worst-w.counted(now))
+		}
+	}
+	return s
+}
+
+// with is the worst beside an excess that a meter shows: what machines themselves say that they draw beyond
+// their curves is in it, and counts once.
+func (s foreseen) with(excess unit.Watts) unit.Watts { return s.worst + max(0, excess-s.said) }
 
 // longestRamp is how long one machine's return may be drawn out.
 const longestRamp = 10 * time.Minute

@@ -195,6 +195,9 @@ func (g *Governor) writeProvenAnew(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
+	if before == 0 { // they are the first
+		return nil
+	}
 	// The snapshot says only where reading begins: records before it are gone, or about to be.
 	if err := g.cfg.Journal.PutSnapshot(ctx, provenStream, before, []byte("{}")); err != nil {
 		return err

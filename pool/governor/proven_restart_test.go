@@ -40,3 +40,23 @@ func TestGovernor_StartsAfterProofsWereWrittenAnew(t *testing.T) {
 		t.Errorf("commissioned at %v, was kept as %v", got, want)
 	}
 }
+
+// Ensure that what is written anew may also be the first that is written.
+func TestGovernor_WritesProofsAnewIntoAnEmptyStream(t *testing.T) {
+	journal := mem.New()
+	cfg := DefaultConfig()
+	cfg.Registry, cfg.Journal = fleet.NewRegistry(), journal
+	f := fleet.Feeder{ID: "f1", Site: "s1", Limit: unit.Megawatt}
+	cfg.Sites = []fleet.Site{{ID: "s1", Feeders: []fleet.Feeder{f}}}
+	g, err := New(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := g.writeProvenAnew(t.Context()); err != nil {
+		t.Error(err)
+	}
+	cfg.Journal = journal.Reopen()
+	if _, err := New(t.Context(), cfg); err != nil {
+		t.Error(err)
+	}
+}

@@ -69,7 +69,8 @@ func TestRun_FreesWhatIsOrderedAndFailsUngoverned(t *testing.T) {
 				return
 			}
 			if len(res.Missed) > 0 {
-				t.Errorf("missed:\n%s\n%s", missed, shed.Text(res))
+				said, _ := os.ReadFile(filepath.Join(cfg.Dir, "server.log"))
+				t.Errorf("missed:\n%s\n%s\nthe server said:\n%s", missed, shed.Text(res), said)
 			}
 		})
 	}
