@@ -135,3 +135,55 @@ func (st *story) curtail(t *testing.T, r *rand.Rand) {
 	}
 	s.neverOver()
 }
+
+// Ensure that a fleet that just fills its limit settles: machines that are told to sleep by a watt too much
+// do not wake by a watt too little, and sleep again, for as long as its draw wavers.
+func TestGovernor_SettlesAtTheLimit(t *testing.T) {
+	for seed := range uint64(testSeeds(12)) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { settleAtLimit(t, rand.New(rand.NewPCG(seed, 6))) })
+		})
+	}
+}
+
+func settleAtLimit(t *testing.T, r *rand.Rand) {
+	s := newSim(t, 12+r.IntN(20))
+	var full unit.Watts
+	for _, d := range s.devices {
+		d.factor = 0.97 + 0.06*r.Float64()
+		d.noise, d.phase = 0.003, 60*r.Float64()
+		d.draws = d.factored(d.worker.Curve.Full().Watts)
+		d.next = d.draws
+		full += d.draws
+		switch r.IntN(15) {
+		case 0:
+			d.silent = true
+		case 1:
+			d.liar = true
+		}
+	}
+	// Mining at full power is within 1 % of what there is room for.
+	s.feeder.Reserve = 0
+	s.feeder.Limit = (full + s.base) * unit.Watts(9960+r.IntN(150)) / 10000
+	g, stop := s.start(s.config())
+	defer stop()
+	setCaps(t, g, 1)
+	s.run(10 * time.Minute)
+	before := s.writes()
+	s.run(30 * time.Minute)
+	for _, d := range s.devices {
+		moves := 0
+		o := d.orders()
+		for i := 1; i < len(o); i++ {
+			if o[i].Watts != o[i-1].Watts {
+				moves++
+			}
+		}
+		if moves > 0 {
+			t.Logf("%s: %d moves", d.worker.ID, moves)
+		}
+	}
+	if n := s.writes() - before; n > 6 {
+		t.Errorf("%d orders in half an hour at rest", n)
+	}
+}

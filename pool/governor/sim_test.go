@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"testing"
 	"time"
@@ -44,6 +45,8 @@ type device struct {
 	silent  bool    // never reports
 	mostSet int     // concurrent calls of Set, at most
 	in      int
+	noise   float64  // of what it draws, slowly
+	phase   float64  // of that, seconds
 	probes  int      // questions on its own interface
 	pool    string   // its active pool, by that
 	backups []string // and its others
@@ -129,7 +132,16 @@ func (d *device) says() unit.Watts {
 	if n := len(d.set); d.liar && n > 0 {
 		return d.set[n-1].Watts
 	}
-	return d.draws
+	return d.drawn()
+}
+
+// drawn is what the device draws, noise and all. The caller holds mu.
+func (d *device) drawn() unit.Watts {
+	if d.noise == 0 {
+		return d.draws
+	}
+	t := float64(time.Now().UnixMilli())/1000 + d.phase
+	return unit.Watts(float64(d.draws) * (1 + d.noise*math.Sin(2*math.Pi*t/(30+d.phase/4))))
 }
 
 // wakeUp is a device that starts by itself.
@@ -278,7 +290,7 @@ func (s *sim) disconnect(d *device) {
 func (s *sim) miningTruth() (sum unit.Watts) {
 	for _, d := range s.devices {
 		d.mu.Lock()
-		sum += d.draws
+		sum += d.drawn()
 		d.mu.Unlock()
 	}
 	return sum
