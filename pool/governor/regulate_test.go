@@ -98,6 +98,7 @@ func testSeeds(n int) int {
 }
 
 func (st *story) curtail(t *testing.T, r *rand.Rand) {
+	t.Helper()
 	s := newSim(t, 60+r.IntN(60))
 	largest := st.spoil(s, r)
 	s.feeder.Limit = s.feeder.Limit * 106 / 100 // room for those that draw more than their curves say
@@ -112,7 +113,8 @@ func (st *story) curtail(t *testing.T, r *rand.Rand) {
 	low := s.lowest(s.config().Reoptimise - 30*time.Second) // then machines are exchanged: some yield first
 	slack := max(wish/50, largest) + unit.Watts(st.above*float64(wish))
 	if over := base - wish - low; over > slack {
-		t.Errorf("%v more than the wish of %v was freed on the way: at most %v is accepted", over, wish, slack)
+		t.Errorf("%v more than the wish of %v was freed on the way: at most %v is accepted",
+			over, wish, slack)
 	}
 	for i := range 30 {
 		s.run(10 * time.Second)
@@ -147,6 +149,7 @@ func TestGovernor_SettlesAtTheLimit(t *testing.T) {
 }
 
 func settleAtLimit(t *testing.T, r *rand.Rand) {
+	t.Helper()
 	s := newSim(t, 12+r.IntN(20))
 	var full unit.Watts
 	for _, d := range s.devices {
@@ -171,18 +174,6 @@ func settleAtLimit(t *testing.T, r *rand.Rand) {
 	s.run(10 * time.Minute)
 	before := s.writes()
 	s.run(30 * time.Minute)
-	for _, d := range s.devices {
-		moves := 0
-		o := d.orders()
-		for i := 1; i < len(o); i++ {
-			if o[i].Watts != o[i-1].Watts {
-				moves++
-			}
-		}
-		if moves > 0 {
-			t.Logf("%s: %d moves", d.worker.ID, moves)
-		}
-	}
 	if n := s.writes() - before; n > 6 {
 		t.Errorf("%d orders in half an hour at rest", n)
 	}
