@@ -32,8 +32,8 @@ func (s *sim) reduced() *device {
 	return nil
 }
 
-// Ensure that a machine which says that it sleeps while its shares come as before is named as lying,
-// counted in full and replaced, and nobody honest is.
+// Ensure that a machine which says that it sleeps while its shares come as before is named as lying
+// and replaced, shown to people as such, and nobody honest is.
 func TestGovernor_NamesLiarsByTheirShares(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSim(t, 20)
@@ -60,6 +60,9 @@ func TestGovernor_NamesLiarsByTheirShares(t *testing.T) {
 		}
 		if lying == 0 {
 			t.Error("no liar was told anything")
+		}
+		if st := one(g); st.Lying != lying || !strings.Contains(st.State, "hash as before") {
+			t.Errorf("the feeder shows %d of %d liars and is %q", st.Lying, lying, st.State)
 		}
 		if freed := s.fullMining() - s.miningTruth(); freed < 25_000 {
 			t.Errorf("%v are free, 25 kW were ordered: liars were not replaced", freed)
@@ -107,7 +110,7 @@ func TestGovernor_QuarantinesWhoIsSetByOthers(t *testing.T) {
 		}
 		quarantined := func(g *governor.Governor) bool {
 			list := g.Quarantines()
-			return len(list) == 1 && list[0].Worker == id &&
+			return len(list) == 1 && list[0].Worker == id && one(g).Isolated == 1 &&
 				strings.Contains(list[0].Why, "woke by itself") && wordsOf(g, id) == "QUARANTINED"
 		}
 		if !quarantined(g) {

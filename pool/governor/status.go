@@ -58,7 +58,9 @@ type FeederStatus struct {
 	Workers   []WorkerStatus
 	Curtailed int
 	Unknown   int
-	Stuck     int
+	Stuck     int       // quarantined ones too
+	Lying     int       // say that they are down, and go on hashing
+	Isolated  int       // quarantined: left alone until an operator releases them
 	State     string    // "ok", or what is wrong
 	ReadingAt time.Time // oldest of the readings behind the figures; zero before the first
 	Fresh     bool      // none of them is stale
@@ -86,6 +88,8 @@ type WorkerStatus struct {
 	State      string // for people
 	Reachable  bool
 	Stuck      bool
+	Lying      bool // it says that it is down, and its shares come as before
+	Isolated   bool // quarantined: somebody else has a hand on it
 	Pinned     bool
 	Elsewhere  bool     // it has no session here, and an interface of its own
 	Ceiling    *Ceiling // by an operator's hand; nil if there is none
@@ -222,13 +226,23 @@ func (g *Governor) feederStatus(f *feeder, caps []fleet.Cap, now time.Time) Feed
 		if w.unsure(now) {
 			s.Unknown++
 		}
-		if ws.Stuck {
-			s.Stuck++
-		}
+		s.count(&ws)
 		s.Workers = append(s.Workers, ws)
 	}
 	s.State = g.feederState(f, &s)
 	return s
+}
+
+// count adds a worker that does other than it was told to its kind.
+func (s *FeederStatus) count(w *WorkerStatus) {
+	for _, k := range [...]struct {
+		n  *int
+		is bool
+	}{{&s.Stuck, w.Stuck}, {&s.Lying, w.Lying}, {&s.Isolated, w.Isolated}} {
+		if k.is {
+			*k.n++
+		}
+	}
 }
 
 // feederState is the most important trouble in words, or "ok".
@@ -251,8 +265,12 @@ func (g *Governor) feederState(f *feeder, s *FeederStatus) string {
 		return "waiting to hear what tenants hold"
 	case s.Short > 0:
 		return fmt.Sprintf("%v more than mining may draw", s.Short)
+	case s.Lying > 0:
+		return fmt.Sprintf("%d workers say that they are down, and hash as before", s.Lying)
 	case s.Excess > f.tolerance():
 		return fmt.Sprintf("%v drawn that no order explains", s.Excess)
+	case s.Isolated > 0 && s.Isolated == s.Stuck:
+		return fmt.Sprintf("%d workers are quarantined: somebody else sets them", s.Isolated)
 	case s.Stuck > 0:
 		return fmt.Sprintf("%d workers do not do as ordered", s.Stuck)
 	}
@@ -292,7 +310,8 @@ func (w *worker) status(now time.Time) WorkerStatus {
 		Firmware: w.firmware, Ceiling: w.ceiling,
 		ID: w.ID, Model: w.Model, Mode: w.order.Mode, Watts: w.order.Watts, Full: w.full(),
 		Reported: w.reported, Evidence: w.evidence, State: w.words(now), Reachable: w.actuator != nil,
-		Stuck: w.stuck, Pinned: w.Pinned, Command: w.order.Command,
+		Stuck: w.stuck, Lying: w.lies, Isolated: w.quarantine != nil, Pinned: w.Pinned,
+		Command: w.order.Command,
 		Advised: w.want.Mode, AdvisedFor: w.want.Watts,
 	}
 }

@@ -293,6 +293,10 @@ func (s sink) feeder(now time.Time, site string, f *governor.FeederStatus) {
 	s.gauge("governor_workers_unknown", "Workers counted in full for want of knowledge.",
 		float64(f.Unknown), labels...)
 	s.gauge("governor_workers_stuck", "Workers that do not do as ordered.", float64(f.Stuck), labels...)
+	s.gauge("governor_workers_lying", "Workers that say they are down and hash as before.",
+		float64(f.Lying), labels...)
+	s.gauge("governor_workers_quarantined", "Workers that are left alone because others set them.",
+		float64(f.Isolated), labels...)
 	s.machines(f, labels)
 	s.flag("governor_meters_fresh", "Whether no reading is stale.", f.Fresh, labels...)
 	for _, m := range f.Meters {

@@ -233,7 +233,7 @@ const (
 	capped    code = 'c' // below full power
 	paused    code = 'p' // asleep
 	moving    code = 't' // ordered, and not there yet
-	stuck     code = 's' // does not do as ordered
+	stuck     code = 's' // does not do as ordered, whatever it says
 	away      code = 'o' // has no session and takes no orders
 	unsteered code = 'n' // mines, and takes no orders
 )
@@ -241,7 +241,7 @@ const (
 func codeOf(w *governor.WorkerStatus, connected bool) code {
 	off := w.Reported - w.Watts
 	switch {
-	case w.Stuck:
+	case w.Stuck, w.Lying:
 		return stuck
 	case !w.Reachable && !connected:
 		return away

@@ -143,6 +143,8 @@ func TestCodeOf_NamesTheWorstFirst(t *testing.T) {
 	free := governor.WorkerStatus{Watts: 3500, Full: 3500, Reported: 3480, Reachable: true}
 	unheard, gone := free, free
 	unheard.Stuck, gone.Reachable = true, false
+	liar := free // it says that it sleeps
+	liar.Mode, liar.Watts, liar.Reported, liar.Lying = fleet.Paused, 40, 40, true
 	with := func(m fleet.Mode, ordered, reported unit.Watts) governor.WorkerStatus {
 		w := free
 		w.Mode, w.Watts, w.Reported, w.Command = m, ordered, reported, 1
@@ -155,6 +157,7 @@ func TestCodeOf_NamesTheWorstFirst(t *testing.T) {
 	}{
 		{free, true, mining},
 		{unheard, true, stuck},
+		{liar, true, stuck},
 		{gone, true, unsteered},
 		{gone, false, away},
 		{with(fleet.Paused, 40, 3480), true, moving},
