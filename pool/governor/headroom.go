@@ -105,7 +105,7 @@ func (g *Governor) headroomOf(f *feeder, now time.Time) Headroom {
 		Declared: f.Notice, Findings: f.commissioned.Findings, Spareless: f.NoSpare,
 	}
 	kinds := g.kindsOn(f, now)
-	out, domains := map[string]*Exclusion{}, map[string]unit.Watts{}
+	out, domains := map[string]*Exclusion{}, domains{}
 	var notFreed, source, failures, elsewhere float64
 	for _, w := range f.workers {
 		c, why := g.countOn(w, kinds, now)
@@ -124,14 +124,7 @@ func (g *Governor) headroomOf(f *feeder, now time.Time) Headroom {
 			h.NoSession++
 			elsewhere += free * float64(g.cfg.ElsewherePermille) / 1000
 		}
-		domain := string(w.ID)
-		if w.Branch != "" {
-			domain = "branch " + string(w.Branch)
-		}
-		domains[domain] += unit.Watts(free * (1 - c.source - c.fails))
-		if sure := domains[domain]; sure > h.Domain {
-			h.Domain, h.DomainName = sure, domain
-		}
+		domains.add(&h, w, unit.Watts(free*(1-c.source-c.fails)))
 		h.Shed = max(h.Shed, c.shed)
 		if g.aging(w, now) {
 			h.Aging++
@@ -140,7 +133,7 @@ func (g *Governor) headroomOf(f *feeder, now time.Time) Headroom {
 			h.ProvenAt = w.provenAt
 		}
 	}
-	h.single = len(domains) == 1
+	h.single = domains.n == 1
 	up := func(v float64) unit.Watts { return unit.Watts(math.Ceil(v)) }
 	h.NotFreed, h.Source, h.Failures = up(notFreed), up(source), up(failures)
 	h.Elsewhere = up(elsewhere)
@@ -150,6 +143,33 @@ func (g *Governor) headroomOf(f *feeder, now time.Time) Headroom {
 	g.noticeOf(f, &h)
 	h.explain(f)
 	return h
+}
+
+// domains are what fails together: the workers behind one branch, or one worker alone.
+type domains struct {
+	n        int
+	branches map[fleet.BranchID]unit.Watts
+}
+
+// add counts what a worker surely frees, and keeps the largest domain in h.
+func (d *domains) add(h *Headroom, w *worker, sure unit.Watts) {
+	if w.Branch == "" {
+		d.n++
+		if sure > h.Domain {
+			h.Domain, h.DomainName = sure, string(w.ID)
+		}
+		return
+	}
+	if d.branches == nil {
+		d.branches = map[fleet.BranchID]unit.Watts{}
+	}
+	if _, known := d.branches[w.Branch]; !known {
+		d.n++
+	}
+	d.branches[w.Branch] += sure
+	if sum := d.branches[w.Branch]; sum > h.Domain {
+		h.Domain, h.DomainName = sum, "branch "+string(w.Branch)
+	}
 }
 
 // sum is the formula.
