@@ -54,6 +54,8 @@ type Headroom struct {
 
 	Declared time.Duration // notice, by configuration
 	Shed     time.Duration // measured: p95 of the slowest kind counted; 0: not measured
+	Capped   bool          // Shed is how long that kind is waited for: too few samples tell of longer
+	Timed    int           // reductions of that kind that Shed is told by
 	Proof    time.Duration // from there to the meter's proof
 	Notice   time.Duration // the longer of declared and measured
 
@@ -94,6 +96,7 @@ type counted struct {
 	least, sheds         unit.Watts
 	freed, source, fails float64
 	shed                 time.Duration
+	by                   *kind // what tells it; nil: nothing was measured
 }
 
 // headroomOf adds up what the feeder can deliver.
@@ -125,7 +128,7 @@ func (g *Governor) headroomOf(f *feeder, now time.Time) Headroom {
 			elsewhere += free * float64(g.cfg.ElsewherePermille) / 1000
 		}
 		domains.add(&h, w, unit.Watts(free*(1-c.source-c.fails)))
-		h.Shed = max(h.Shed, c.shed)
+		h.awaits(&c)
 		if g.aging(w, now) {
 			h.Aging++
 		}
@@ -143,6 +146,13 @@ func (g *Governor) headroomOf(f *feeder, now time.Time) Headroom {
 	g.noticeOf(f, &h)
 	h.explain(f)
 	return h
+}
+
+// awaits has the notice cover what a counted worker takes.
+func (h *Headroom) awaits(c *counted) {
+	if c.shed > h.Shed {
+		h.Shed, h.Capped, h.Timed = c.shed, c.by.Capped, c.by.Timed
+	}
 }
 
 // domains are what fails together: the workers behind one branch, or one worker alone.
@@ -215,7 +225,8 @@ func (h *Headroom) list(out map[string]*Exclusion, kinds map[ResponseKey]*kind) 
 type kind struct {
 	Measured
 
-	known bool
+	known    bool
+	patience time.Duration // the longest of its workers'
 }
 
 func (g *Governor) kindsOn(f *feeder, now time.Time) map[ResponseKey]*kind {
@@ -228,6 +239,10 @@ func (g *Governor) kindsOn(f *feeder, now time.Time) map[ResponseKey]*kind {
 			kinds[w.kind()] = k
 		}
 		k.Workers++
+		k.patience = max(k.patience, g.patience(w))
+	}
+	for _, k := range kinds {
+		k.within(k.patience)
 	}
 	return kinds
 }
@@ -261,6 +276,7 @@ func (g *Governor) countOn(w *worker, kinds map[ResponseKey]*kind, now time.Time
 	switch {
 	case g.proven(w, now) && k.known:
 		c.freed, c.fails, c.shed, c.source = k.Freed, k.Failing, k.Shed, derateDevice/1000.
+		c.by = k
 		if k.Metered {
 			c.source = derateMeter / 1000.
 		}
@@ -430,6 +446,10 @@ func (h *Headroom) Basis() string {
 	}
 	if h.Notice > h.Declared {
 		fmt.Fprintf(&b, "; notice %v: 95 %% shed within %v, proof %v", h.Notice, h.Shed, h.Proof)
+		if h.Capped {
+			fmt.Fprintf(&b, " (%d samples tell no bound below the time after which who is late is replaced; "+
+				"from %d on it is measured)", h.Timed, freeOf)
+		}
 	}
 	return b.String()
 }

@@ -4,7 +4,9 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 )
 
 // covered is how often the bound of n samples is below the true 5 % quantile.
@@ -80,5 +82,38 @@ func TestLowerBound_IsCarefulWithFewSamples(t *testing.T) {
 	}
 	if got := freedBound([]float64{1.4, 1.5, 1.4, 1.5, 1.4}); got != 1 {
 		t.Errorf("counted on for %.2f of what is ordered", got)
+	}
+}
+
+// Ensure that few samples that differ do not make a notice of half an hour: nobody is waited for longer than
+// until he is replaced, unless he was seen to take longer. From enough samples on they alone tell, and people
+// are told which it is.
+func TestMeasured_WaitsNoLongerThanForTheLate(t *testing.T) {
+	const patience = 25 * time.Second
+	for _, c := range []struct {
+		name   string
+		shed   []float64
+		most   time.Duration
+		capped bool
+	}{
+		{"two that differ", []float64{4, 9}, patience, true},
+		{"three that differ", []float64{4, 9, 12}, patience, true},
+		{"one that took longer", []float64{4, 31}, 31 * time.Second, true},
+		{"many alike", slices.Repeat([]float64{5, 5.5}, 10), 8 * time.Second, false},
+		{"enough, and slow ones among them", slices.Repeat([]float64{4, 40}, 30), 40 * time.Second, false},
+	} {
+		r := &Response{}
+		for _, s := range c.shed {
+			r.sample(ResponseSample{At: 10, Shed: s, Freed: 1})
+		}
+		m := r.bounds(time.Unix(0, 0))
+		m.within(patience)
+		if m.Shed > c.most || m.Shed < m.Slowest && len(c.shed) < freeOf || m.Capped != c.capped {
+			t.Errorf("%s: %v, capped: %v", c.name, m.Shed, m.Capped)
+		}
+		h := Headroom{Notice: time.Minute, Shed: m.Shed, Capped: m.Capped, Timed: m.Timed}
+		if strings.Contains(h.Basis(), "who is late is replaced") != c.capped {
+			t.Errorf("%s: people read %q", c.name, h.Basis())
+		}
 	}
 }

@@ -80,6 +80,9 @@ type Measured struct {
 	Freed    float64       // of ordered watts: what 95 % of orders exceed, with 90 % confidence
 	Shed     time.Duration // what 95 % of reductions take at most, with 90 % confidence; 0: not measured
 	Return   time.Duration // likewise of returns
+	Timed    int           // reductions that Shed is told by
+	Slowest  time.Duration // of them
+	Capped   bool          // Shed is Patience: Timed are too few to tell that anybody takes longer
 	Metered  bool          // by the feeder's meter; else by the devices' own word
 	Failing  float64       // share of orders that nothing comes of
 	Orders   uint64
@@ -130,7 +133,24 @@ func (r *Response) bounds(oldest time.Time) (m Measured) {
 	}
 	m.Samples, m.Freed = len(freed), freedBound(freed)
 	m.Shed, m.Return = seconds(timeBound(shed)), seconds(timeBound(back))
+	if m.Timed = len(shed); m.Timed > 0 {
+		m.Slowest = seconds(slices.Max(shed))
+	}
 	return m
+}
+
+// patience is how long after its order a reduction that does not show is waited for. After it the worker is
+// stuck, and others give way instead.
+func (g *Governor) patience(w *worker) time.Duration {
+	return 2*w.shedIn() + g.cfg.ShedGrace + w.wordLate(&g.cfg)
+}
+
+// within bounds the time that few samples come to. A tolerance factor of two or three of them that differ is
+// half an hour; nobody is waited for so long. Who is late is replaced, and taken off as a failure.
+func (m *Measured) within(patience time.Duration) {
+	if most := max(patience, m.Slowest); m.Timed < freeOf && m.Shed > most {
+		m.Shed, m.Capped = most, true
+	}
 }
 
 func seconds(s float64) time.Duration {
@@ -170,11 +190,14 @@ func (g *Governor) Responses() []Measured {
 	var out []Measured
 	for _, r := range g.responses {
 		if m, ok := r.measured(now.Add(-g.cfg.ProofAge), g.failing()); ok {
+			patience := time.Duration(0)
 			for _, w := range g.workers {
 				if w.kind() == r.ResponseKey {
 					m.Workers++
+					patience = max(patience, g.patience(w))
 				}
 			}
+			m.within(patience)
 			out = append(out, m)
 		}
 	}

@@ -80,7 +80,7 @@ func (g *Governor) awaitFall(f *feeder, w *worker, shown func(*worker) bool, now
 	case !w.sentAt.IsZero():
 		w.evidence = fleet.Requested
 	}
-	late := now.After(w.orderedAt.Add(2*w.shedIn() + g.cfg.ShedGrace + w.wordLate(&g.cfg)))
+	late := now.After(w.orderedAt.Add(g.patience(w)))
 	confirmed := shown(w) && (down || !w.speaks) // who says that it is up is up
 	switch {
 	case down, confirmed, late && hash && !w.speaks:
