@@ -6,8 +6,8 @@ const (
 	// coreSize is how many workers around the critical slope are solved exactly.
 	coreSize = 32
 	// searchSteps bounds this search: about a tenth of a millisecond for all nodes that bind together,
-	// but no fewer than leastSteps at each.
-	searchSteps = 100_000
+	// each up to a quarter of what is left, but no fewer than leastSteps.
+	searchSteps = 400_000
 	leastSteps  = 2000
 )
 
@@ -65,8 +65,10 @@ func (f *finish) solve(p *planner, node int32, segs []segment, at int, more int6
 	}
 	f.relaxation()
 	f.path = append(f.path[:0], f.best...)
-	f.steps = max(searchSteps/max(1, p.binds), leastSteps)
+	most := max(p.searches/4, leastSteps)
+	f.steps = most
 	f.search(0, more, 0)
+	p.searches -= most - f.steps
 	var freed int64
 	for i, k := range f.core {
 		c := &p.workers[k]
@@ -115,7 +117,11 @@ func (f *finish) collect(node int32) {
 			if g < 0 {
 				g = len(f.groups)
 				n := &p.forest.nodes[at]
-				f.groups = append(f.groups, group{node: at, slack: max(0, p.freedIn(n)-n.need)})
+				slack := p.freedIn(n) - n.need
+				if n.short {
+					slack = max(0, slack)
+				}
+				f.groups = append(f.groups, group{node: at, slack: slack})
 			}
 			f.groups[g].last = i
 			f.chain = append(f.chain, int32(g))
@@ -172,25 +178,6 @@ func (f *finish) relaxation() {
 		}
 		return 1
 	})
-}
-
-// release replaces what is left of the core's segments for the nodes above by what is left of them now.
-func (f *finish) release(start int, above bool) {
-	if !above {
-		return
-	}
-	p := f.p
-	for _, k := range f.core {
-		p.workers[k].core = 1
-	}
-	left := slices.DeleteFunc(p.segs[start:], func(s segment) bool { return p.workers[s.class].core > 0 })
-	p.segs = p.segs[:start+len(left)]
-	for _, k := range f.core {
-		c := &p.workers[k]
-		c.core = 0
-		p.anchor(c)
-		p.hull(k, c.chosen)
-	}
 }
 
 // bound is the least loss at which the classes from d on could free more watts, if

@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"slices"
 	"time"
 
 	"github.com/hashlease/hashlease/pool/unit"
@@ -32,11 +33,15 @@ type node struct {
 	excess         unit.Watts
 
 	level    relaxed // what gives way here
-	hulled   bool    // somebody has to give way here or above
 	short    bool
+	fixed    bool  // it binds by itself, and more than what is above it
+	segs     int32 // segments of those that hang directly on it
+	segsEnd  int32
 	from, to int32 // its classes
 	mine     int32 // ... of which those that hang directly on it begin here
 	full     unit.Watts
+	present  standing // of its classes
+	wanted   standing
 	need     int64
 	most     int64 // of a feeder: that may be freed while its least heat is kept
 	freed    int64
@@ -99,28 +104,41 @@ func (f *forest) clear(s *Snapshot) {
 	f.nodes, f.feeders = f.nodes[:0], len(s.Feeders)
 }
 
-// settle finds the node of every worker, and through them the feeders that PDUs hang on.
+// settle finds the node of every worker, and through them the feeders that PDUs hang on. Most hang where
+// they hung in the plan before.
 func (f *forest) settle(s *Snapshot) {
-	f.leaf = f.leaf[:0]
-	last, at := FeederID(""), int32(-1)
+	before := len(f.leaf)
+	f.leaf = slices.Grow(f.leaf[:0], len(s.Workers))[:len(s.Workers)]
 	for i := range s.Workers {
 		w := s.Workers[i].Worker
-		if i == 0 || w.Feeder != last {
-			n, ok := f.byID[w.Feeder]
-			if last, at = w.Feeder, n; !ok {
-				at = -1
+		on := int32(-1)
+		if i < before && f.hangsOn(s, w, f.leaf[i]) {
+			on = f.leaf[i]
+		} else if at, ok := f.byID[w.Feeder]; ok {
+			if on = at; w.Branch != "" {
+				on = f.climb(s, w.Branch, at)
 			}
 		}
-		on := at
-		if w.Branch != "" && at >= 0 {
-			on = f.climb(s, w.Branch, at)
-		}
-		f.leaf = append(f.leaf, on)
-		if on >= 0 {
+		if f.leaf[i] = on; on >= 0 {
 			f.nodes[on].own++
 		}
 	}
 	f.group()
+}
+
+// hangsOn says whether a worker hangs on a node, as far as that can be told at once.
+func (f *forest) hangsOn(s *Snapshot, w *Worker, on int32) bool {
+	switch {
+	case on < 0 || int(on) >= len(f.nodes):
+		return false
+	case int(on) < f.feeders:
+		return w.Branch == "" && s.Feeders[on].Feeder.ID == w.Feeder
+	}
+	n := &f.nodes[on]
+	if n.parent < 0 || s.Branches[int(on)-f.feeders].Branch.ID != w.Branch {
+		return false
+	}
+	return int(n.parent) >= f.feeders || s.Feeders[n.parent].Feeder.ID == w.Feeder
 }
 
 // climb is the node of a PDU, and notes that the topmost one above it hangs on the feeder. What is

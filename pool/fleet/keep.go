@@ -3,31 +3,50 @@ package fleet
 import (
 	"math"
 	"slices"
-
-	"github.com/hashlease/hashlease/pool/unit"
 )
+
+// known is a plan that is known already.
+type known uint8
+
+const (
+	inForce known = iota // what the machines are told now
+	wanted               // what the plan before this one wants
+)
+
+// of is the option that a worker has in it, -1 if it is not open now.
+func (k known) of(c *class) int32 {
+	if k == inForce {
+		return c.present
+	}
+	return c.wanted
+}
+
+// below is what it comes to below a node.
+func (k known) below(n *node) standing {
+	if k == inForce {
+		return n.present
+	}
+	return n.wanted
+}
 
 // stay keeps what is in force already, or what the plan before this one wanted, where the new choice is not
 // worth disturbing machines: for the whole tree, else feeder by feeder.
 func (p *planner) stay(top int32) {
-	known := []func(*class) int32{
-		func(c *class) int32 { return c.present }, func(c *class) int32 { return c.wanted },
-	}
-	if p.keepAny(top, known) {
+	if p.keepAny(top) {
 		return
 	}
 	n := &p.forest.nodes[top]
-	fits := p.fits(top, known[0], n.keep == 0)
-	if fits && p.exchanges(top) && p.returnsAreBetter(top) && p.keepAny(top, known) {
+	fits := p.fits(top, inForce, n.keep == 0)
+	if fits && p.exchanges(top) && p.returnsAreBetter(top) && p.keepAny(top) {
 		return
 	}
 	if n.feeder == nil {
-		p.keepFeeders(top, known)
+		p.keepFeeders(top)
 	}
 }
 
-func (p *planner) keepAny(top int32, known []func(*class) int32) bool {
-	for _, k := range known {
+func (p *planner) keepAny(top int32) bool {
+	for k := inForce; k <= wanted; k++ {
 		if p.keep(top, k) {
 			p.adopt(&p.forest.nodes[top], k)
 			return true
@@ -36,31 +55,24 @@ func (p *planner) keepAny(top int32, known []func(*class) int32) bool {
 	return false
 }
 
-func (p *planner) adopt(n *node, known func(*class) int32) {
+func (p *planner) adopt(n *node, k known) {
 	for i := n.from; i < n.to; i++ {
-		p.workers[i].chosen = known(&p.workers[i])
+		c := &p.workers[i]
+		c.chosen = k.of(c)
 	}
 }
 
 // keepFeeders keeps what is known below single feeders, as far as what is above them has room.
-func (p *planner) keepFeeders(at int32, known []func(*class) int32) {
+func (p *planner) keepFeeders(at int32) {
 	n := &p.forest.nodes[at]
 	if n.feeder == nil {
 		for k := n.kid; k >= 0; k = p.forest.nodes[k].sib {
-			p.keepFeeders(k, known)
+			p.keepFeeders(k)
 		}
 		return
 	}
-	before := p.freedIn(n)
-	for _, k := range known {
-		if !p.keep(at, k) {
-			continue
-		}
-		after := int64(0)
-		for i := n.from; i < n.to; i++ {
-			after += p.options[k(&p.workers[i])].freed
-		}
-		if p.bears(n.parent, after-before) {
+	for k := inForce; k <= wanted; k++ {
+		if p.keep(at, k) && p.bears(n.parent, k.below(n).freed-p.freedIn(n)) {
 			p.adopt(n, k)
 			return
 		}
@@ -84,15 +96,15 @@ func (p *planner) bears(at int32, more int64) bool {
 // save enough money to be worth disturbing machines. Half the margin may be used up for that.
 // Without it a plan whose returns have to wait would be made anew, and differently,
 // with every watt that the need moves by.
-func (p *planner) keep(at int32, known func(*class) int32) bool {
+func (p *planner) keep(at int32, k known) bool {
 	n := &p.forest.nodes[at]
-	if !p.fits(at, known, n.keep == 0) {
+	if !p.fits(at, k, n.keep == 0) {
 		return false
 	}
 	s := sums{same: true}
 	for i := n.from; i < n.to; i++ {
 		c := &p.workers[i]
-		s.add(p, c.state, &p.options[known(c)], &p.options[c.chosen])
+		s.add(p, p.state(c), &p.options[k.of(c)], &p.options[c.chosen])
 	}
 	if s.same {
 		return false
@@ -132,25 +144,17 @@ func (s *sums) add(p *planner, st *WorkerState, known, chosen *option) {
 
 // fits says whether known states free enough at every node from here down, but for half the margin unless
 // it is to be exactly.
-func (p *planner) fits(at int32, known func(*class) int32, exactly bool) bool {
+func (p *planner) fits(at int32, k known, exactly bool) bool {
 	n := &p.forest.nodes[at]
-	freed := int64(0)
-	for i := n.from; i < n.to; i++ {
-		k := known(&p.workers[i])
-		if k < 0 {
-			return false
-		}
-		freed += p.options[k].freed
-	}
-	slack := n.margin / 2
+	b, slack := k.below(n), n.margin/2
 	if exactly {
 		slack = 0
 	}
-	if freed < n.need-slack || n.feeder != nil && freed > n.most && freed > p.freedIn(n) {
+	if !b.open || b.freed < n.need-slack || n.feeder != nil && b.freed > n.most && b.freed > p.freedIn(n) {
 		return false
 	}
-	for k := n.kid; k >= 0; k = p.forest.nodes[k].sib {
-		if !p.fits(k, known, exactly) {
+	for kid := n.kid; kid >= 0; kid = p.forest.nodes[kid].sib {
+		if !p.fits(kid, k, exactly) {
 			return false
 		}
 	}
@@ -219,51 +223,7 @@ func (p *planner) weigh() sums {
 	var s sums
 	for i := range p.workers {
 		c := &p.workers[i]
-		s.add(p, c.state, &p.options[c.present], &p.options[c.chosen])
+		s.add(p, p.state(c), &p.options[c.present], &p.options[c.chosen])
 	}
 	return s
-}
-
-// account sums up the choice below a top and lists what differs from the present.
-func (p *planner) account(at int32, plan *Plan) {
-	n := &p.forest.nodes[at]
-	for k := n.kid; k >= 0; k = p.forest.nodes[k].sib {
-		p.account(k, plan)
-	}
-	fp := FeederPlan{Claimed: n.claimed, Bound: n.bound, Full: n.full, Planned: n.full, Present: n.full}
-	cost := 0.0
-	p.setTariff(n.feeder, p.left)
-	for i := n.from; i < n.to; i++ {
-		c := &p.workers[i]
-		o, w := &p.options[c.chosen], c.state.Worker
-		fp.Planned -= unit.Watts(o.freed)
-		fp.Present -= c.full.Watts - w.Draw(c.state.Mode, c.state.Watts)
-		if n.feeder == nil {
-			continue
-		}
-		p.relaxed = p.forest.nodes[c.leaf].level
-		cost += o.lost - p.bias(c.state, o)
-		p.accountTerms(&fp, c)
-		rate := w.Rate(o.mode, o.watts)
-		fp.Lost += c.full.Hashrate - rate
-		if o.mode != c.state.Mode || o.mode == Capped && o.watts != c.state.Watts {
-			p.changes = append(p.changes, change{feeder: at, index: c.index, Setpoint: Setpoint{
-				Worker: w.ID, Mode: o.mode, Watts: w.Draw(o.mode, o.watts), Hashrate: rate,
-			}})
-		}
-	}
-	if p.price > 0 {
-		fp.Cost = unit.Msat(min(cost, 1e18))
-	}
-	fp.Short = max(0, fp.Planned+n.excess-fp.Bound)
-	if n.feeder != nil {
-		fp.Feeder = n.feeder.Feeder.ID
-		plan.Feeders[at] = fp
-		return
-	}
-	b := int(at) - p.forest.feeders
-	plan.Branches[b] = BranchPlan{
-		Branch: p.snap.Branches[b].Branch.ID, Claimed: fp.Claimed, Bound: fp.Bound,
-		Full: fp.Full, Present: fp.Present, Planned: fp.Planned, Short: fp.Short,
-	}
 }

@@ -1,9 +1,7 @@
 package fleet
 
 import (
-	"cmp"
 	"math"
-	"slices"
 	"time"
 
 	"github.com/hashlease/hashlease/pool"
@@ -169,18 +167,10 @@ func (pl *Planner) Plan(s *Snapshot, caps []Cap, now time.Time) Plan {
 	for i := range pl.f.nodes {
 		if pl.f.nodes[i].parent < 0 {
 			p.tree(int32(i))
-			p.account(int32(i), &plan)
+			p.account(int32(i), &plan, nil)
 		}
 	}
-	if len(s.Branches) > 0 { // trees are not in the order of the snapshot
-		slices.SortFunc(p.changes, change.compare)
-	}
-	if len(p.changes) > 0 {
-		plan.Setpoints = make([]Setpoint, len(p.changes))
-	}
-	for i := range p.changes {
-		plan.Setpoints[i] = p.changes[i].Setpoint
-	}
+	plan.Setpoints = p.setpoints()
 	return plan
 }
 
@@ -190,7 +180,8 @@ type planner struct {
 	forest  *forest
 	f       *FeederState // whose workers are being listed
 	now     time.Time
-	price   float64              // msat per hash, or 1 where unknown
+	price   float64              // msat per hash; 0 where unknown
+	perHash float64              // msat an hour that a hash a second earns, or what orders them where unknown
 	perHour float64              // cycles an hour that wear is spread over
 	hours   float64              // that the longest claim in force still has
 	left    time.Duration        // ... the same
@@ -200,22 +191,27 @@ type planner struct {
 	relaxed relaxed              // what gives way to the bound, where options are listed
 	passed  [relaxTerms + 1]bool // what would have to give way for options that the last pass left out
 
+	w       listing
+	bill    bill
 	workers []class
 	options []option
 	segs    []segment
 	changes []change
 	kept    []option
-	stack   []int32
-	binds   int // nodes that need more than the cheapest states free
+	near    []segment // those around a critical one
+	sample  []slope
 	finish  finish
 	exact   exact
+
+	fetched  unit.Watts
+	searches int // steps that exact searches at nodes may still take
 }
 
 // class is one sheddable worker: its options, ascending by freed watts, are
 // planner.options[listed:end].
 type class struct {
-	state      *WorkerState
 	full       Point
+	now        int64 // watts below full power in its present state
 	index      int32 // of the worker in the snapshot
 	leaf       int32 // node that it hangs on
 	listed     int32 // the first of its options
@@ -225,27 +221,31 @@ type class struct {
 	present    int32 // index into options, -1 if the present state is not one of them
 	wanted     int32 // the same for what the plan before this one wants
 	chosen     int32
-	core       int32 // 1 + its place among the last few, 0 if it is not one of them
+	mode       Mode // its present one
 	sleepFirst bool
 }
 
-// change is one worker's new state.
+func (p *planner) state(c *class) *WorkerState { return &p.snap.Workers[c.index] }
+
+// change is one worker's new state, to be sorted by feeder and worker in the order of the snapshot.
 type change struct {
-	Setpoint
-
-	feeder, index int32 // in the snapshot
-}
-
-func (a change) compare(b change) int {
-	return cmp.Or(cmp.Compare(a.feeder, b.feeder), cmp.Compare(a.index, b.index))
+	key   uint64
+	watts unit.Watts
+	rate  unit.Hashrate
+	mode  Mode
 }
 
 // option is one state that a worker may be in.
 type option struct {
 	freed int64   // watts below full power
 	lost  float64 // msat an hour (or hashes an hour, where the price is unknown)
+	rate  unit.Hashrate
 	mode  Mode
-	watts unit.Watts
+}
+
+// is says whether it is a mode in which so many watts are freed.
+func (o *option) is(m Mode, freed int64) bool {
+	return o.mode == m && (m != Capped || o.freed == max(0, freed))
 }
 
 func (p *planner) reset(s *Snapshot, f *forest, now time.Time) {
@@ -253,6 +253,9 @@ func (p *planner) reset(s *Snapshot, f *forest, now time.Time) {
 	p.price = s.MsatPerHash
 	if !(p.price > 0) || math.IsInf(p.price, 0) {
 		p.price = 0
+	}
+	if p.perHash = p.price * 3600; p.price == 0 {
+		p.perHash = 3600
 	}
 	p.changes = p.changes[:0]
 }

@@ -98,7 +98,7 @@ func (p *planner) cheapest(c *class) int32 {
 	if p.tariff == 0 {
 		return best
 	}
-	forced := p.relaxed >= relaxMinRun && p.minRunBinds(c.state)
+	forced := p.relaxed >= relaxMinRun && p.w.young
 	for j := c.from + 1; j < c.to; j++ {
 		o := &p.options[j]
 		if o.lost < p.options[best].lost && !(forced && o.mode == Paused) {
@@ -150,14 +150,14 @@ func (p *planner) keepWarm(n *node) {
 
 // accountTerms notes what the tariff does to a worker, and whether the plan breaks its owner's terms.
 func (p *planner) accountTerms(fp *FeederPlan, c *class) {
-	w, now := c.state.Worker, &p.options[c.base]
-	saved := p.bias(c.state, now) - now.lost
+	w, now := p.state(c).Worker, &p.options[c.base]
+	saved := p.bias(p.state(c), now) - now.lost
 	asleep := c.end == c.listed+1 && now.mode == Paused && saved > 0 && p.tariff > 0 // until MinOff is over
 	if c.base != c.listed || asleep {
 		fp.Stopped = append(fp.Stopped, w.ID)
 		fp.Saved += unit.Msat(min(max(saved, 0), 1e15))
 	}
-	if o := &p.options[c.chosen]; p.relaxed == relaxTerms && c.state.Terms.bar(c.state, o) {
+	if o := &p.options[c.chosen]; p.relaxed == relaxTerms && p.state(c).Terms.bar(p.state(c), o) {
 		fp.Broken = append(fp.Broken, w.ID)
 	}
 }

@@ -6,8 +6,8 @@ import (
 	"github.com/hashlease/hashlease/pool/unit"
 )
 
-// tree plans everything below one top node: bottom-up, each node first leaves its bound to the nodes below
-// it and then takes the cheapest of what is left there. For limits that lie within each other this is
+// tree plans everything below one top node: each node that has to give way as if nothing below had a limit,
+// and those below by themselves that are left with too little. For limits that lie within each other this is
 // the optimum of the relaxed problem; the last few workers of each node that binds are solved exactly.
 func (p *planner) tree(top int32) {
 	p.horizon(top)
@@ -36,7 +36,7 @@ func (p *planner) hurry(top int32) {
 	if _, short := p.binding(top); short || !p.exchanges(top) {
 		return
 	}
-	if p.fits(top, func(c *class) int32 { return c.present }, n.keep == 0) {
+	if p.fits(top, inForce, n.keep == 0) {
 		return
 	}
 	p.remember()
@@ -93,8 +93,7 @@ func (p *planner) pass(top int32, to way) {
 	p.passed = [relaxTerms + 1]bool{}
 	p.list(top, nil, to)
 	p.tally(top)
-	p.binds = 0
-	p.demand(top, false)
+	p.searches = searchSteps
 	p.solve(top)
 	p.exact.improve(p, top)
 }
@@ -106,10 +105,13 @@ func (p *planner) list(at int32, f *FeederState, to way) {
 		f = n.feeder
 	}
 	n.from, n.full, n.short, n.slope = int32(len(p.workers)), 0, false, 0
+	n.present, n.wanted = standing{open: true}, standing{open: true}
 	for k := n.kid; k >= 0; {
 		p.list(k, f, to)
 		kid := &p.forest.nodes[k]
 		n.full += kid.full
+		n.present.add(kid.present)
+		n.wanted.add(kid.wanted)
 		k = kid.sib
 	}
 	n.mine = int32(len(p.workers))
@@ -137,43 +139,6 @@ func (p *planner) tally(at int32) {
 		c := &p.workers[i]
 		c.base, c.chosen = c.from, c.from
 		n.freed += p.options[c.from].freed
-	}
-}
-
-// demand marks where hulls are needed.
-func (p *planner) demand(at int32, above bool) {
-	n := &p.forest.nodes[at]
-	n.hulled = above || n.freed < n.need
-	if n.freed < n.need {
-		p.binds++
-	}
-	for k := n.kid; k >= 0; k = p.forest.nodes[k].sib {
-		p.demand(k, n.hulled)
-	}
-}
-
-// solve chooses below a node, leaves of first. What may still be taken there is afterwards at
-// the end of segs.
-func (p *planner) solve(at int32) {
-	n := &p.forest.nodes[at]
-	start := len(p.segs)
-	if n.kid >= 0 {
-		n.freed = 0
-		for k := n.kid; k >= 0; k = p.forest.nodes[k].sib {
-			p.solve(k)
-			n.freed += p.forest.nodes[k].freed
-		}
-		for i := n.mine; i < n.to; i++ {
-			n.freed += p.options[p.workers[i].from].freed
-		}
-	}
-	if n.hulled {
-		for i := n.mine; i < n.to; i++ {
-			p.hull(i, p.workers[i].from)
-		}
-	}
-	if n.freed < n.need {
-		p.choose(at, start)
 	}
 }
 
