@@ -22,7 +22,7 @@ type cli struct {
 	Blocks  blocksCmd  `cmd:"" help:"Show found blocks and what became of them (operator)."`
 	Channel channelCmd `cmd:"" help:"Show and steer the miners' open channels (operator)."`
 	Site    siteCmd    `cmd:"" help:"Steer a site's mining power (operator)."`
-	Worker  workerCmd  `cmd:"" help:"Leave single machines alone (operator)."`
+	Worker  workerCmd  `cmd:"" help:"Leave single machines alone, or let them take part again (operator)."`
 	Device  deviceCmd  `cmd:"" help:"Show machines' own interfaces, and tell single ones (operator)."`
 	Clock   clockCmd   `cmd:"" help:"Say that the server's clock is right after a jump (operator)."`
 	Tenant  tenantCmd  `cmd:"" help:"Add tenants to a configuration (operator)."`

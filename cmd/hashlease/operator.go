@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/hashlease/hashlease/pool/unit"
 	hashleasev1 "github.com/hashlease/hashlease/proto/hashlease/v1"
 	"github.com/hashlease/hashlease/stratum"
@@ -124,7 +126,35 @@ func (c *statusCmd) Run(ctx context.Context, e *env) error {
 		return nil
 	}
 	e.printf("\n")
-	return printFeeders(e, r.GetFeeders())
+	if err := printFeeders(e, r.GetFeeders()); err != nil {
+		return err
+	}
+	tight := tightBranches(r.GetBranches())
+	if len(tight) == 0 {
+		return nil
+	}
+	e.printf("\n")
+	return printBranches(e, tight)
+}
+
+// nearLimit is from how many thousandths of its limit on a branch is shown in the status.
+const nearLimit = 950
+
+// tightBranches are those that somebody should look at: near their limit, over it, or with something wrong.
+// site branches shows all.
+func tightBranches(all []*hashleasev1.BranchStatus) (tight []*hashleasev1.BranchStatus) {
+	for _, b := range all {
+		near := b.GetTotalWatts()*1000 >= b.GetLimitWatts()*nearLimit
+		if near && b.GetState() == "ok" {
+			b = proto.CloneOf(b)
+			b.State = fmt.Sprintf("near its limit: %.1f %%",
+				float64(b.GetTotalWatts())/float64(max(1, b.GetLimitWatts()))*100)
+		}
+		if b.GetState() != "ok" {
+			tight = append(tight, b)
+		}
+	}
+	return tight
 }
 
 func printPool(e *env, r *hashleasev1.GetStatusResponse) error {

@@ -39,6 +39,12 @@ func TestSiteBranches_ShowsWhatTellsThem(t *testing.T) {
 		t.Errorf("%q", d.out)
 	}
 	d.want(exitOK, `"total_watts"`, "", "site", "branches", "--json")
+	d.want(exitOK, "p1      pdu   no       90 kW  -", "", "status") // the import has room left
+	if strings.Contains(d.out, "grid") {
+		t.Errorf("%s", d.out)
+	}
+	d.srv.status.Branches[0].TotalWatts = 2_900_000
+	d.want(exitOK, "near its limit: 96.7 %", "", "status")
 	d.want(exitOK, "total main  2.8 MW", "", "site", "meters")
 	d.want(exitOK, "north/n1", "", "site", "meters")
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/url"
@@ -22,6 +23,8 @@ const MaxReading = 4 << 10
 const (
 	maxWatts  = 10_000 * unit.Megawatt
 	maxEnergy = unit.Joules(1e18)
+	// restNoise is how far below zero a meter may show with nothing behind it: that is no direction.
+	restNoise = unit.Watts(50)
 )
 
 // Errors of a meter, beside those of the network.
@@ -46,7 +49,7 @@ type HTTPMeterConfig struct {
 //
 //	{"watts": 98000, "energy_joules": 123456789, "time": "2026-03-01T12:00:00.25Z"}
 //
-// watts is the power now, 0 or more; energy_joules counts up since the meter was installed and may be
+// watts is the power now, 0 or more (down to -50 is noise of a meter at rest, and taken for 0); energy_joules counts up since the meter was installed and may be
 // left out; time is when it was measured, RFC 3339 with a zone. A JSONLayout reads any other JSON. See
 // docs/device.md.
 type HTTPMeter struct {
@@ -201,8 +204,6 @@ func DecodeReading(b []byte) (fleet.Reading, error) {
 	switch {
 	case w.Watts == nil:
 		return r, fmt.Errorf("%w: watts is missing", ErrReading)
-	case *w.Watts < 0 || unit.Watts(*w.Watts) > maxWatts:
-		return r, fmt.Errorf("%w: watts is %d: 0 to %d is accepted", ErrReading, *w.Watts, maxWatts)
 	case w.Time == nil:
 		return r, fmt.Errorf("%w: time is missing", ErrReading)
 	case w.Energy != nil && (*w.Energy < 0 || unit.Joules(*w.Energy) > maxEnergy):
@@ -212,11 +213,28 @@ func DecodeReading(b []byte) (fleet.Reading, error) {
 	if at = at.UTC(); err != nil || at.Year() < 2000 || at.Year() > 9999 {
 		return r, fmt.Errorf("%w: time is %.40q: RFC 3339 with a zone is accepted", ErrReading, *w.Time)
 	}
-	r.Watts, r.At = unit.Watts(*w.Watts), at
+	r.At = at
+	if r.Watts, err = shownWatts(float64(*w.Watts)); err != nil {
+		return fleet.Reading{}, err
+	}
 	if w.Energy != nil {
 		r.Energy = unit.Joules(*w.Energy)
 	}
 	return r, nil
+}
+
+// shownWatts is what a meter shows as a reading has it. Power that flows the other way is none.
+func shownWatts(watts float64) (unit.Watts, error) {
+	watts = math.Round(watts)
+	switch {
+	case watts < -float64(restNoise) && watts >= -float64(maxWatts):
+		return 0, fmt.Errorf("%w: %w: it shows %.0f W: turn its current transformers round, or change the "+
+			"sign, or the word order, that it is read with", ErrReading, fleet.ErrReversed, watts)
+	case !(math.Abs(watts) <= float64(maxWatts)):
+		return 0, fmt.Errorf("%w: it shows %.0f W: 0 to %d W is accepted; look at units, scale and the order "+
+			"of registers", ErrReading, watts, maxWatts)
+	}
+	return unit.Watts(max(0, watts)), nil
 }
 
 // AppendReading writes a reading as DecodeReading reads it.

@@ -29,6 +29,20 @@ func served(t *testing.T, timeout time.Duration) (*device.HTTPMeter, *devicetest
 	return near, far
 }
 
+// Ensure that a meter with nothing behind it may show a little less than zero, and that one that shows more of
+// it is told apart from one that does not answer.
+func TestDecodeReading_TellsNoiseFromAReversedMeter(t *testing.T) {
+	at := `,"time":"2026-03-01T12:00:00Z"}`
+	if r, err := device.DecodeReading([]byte(`{"watts":-50` + at)); err != nil || r.Watts != 0 {
+		t.Errorf("at rest: %+v, %v", r, err)
+	}
+	_, err := device.DecodeReading([]byte(`{"watts":-32600` + at))
+	if !errors.Is(err, fleet.ErrReversed) || !errors.Is(err, device.ErrReading) ||
+		!strings.Contains(err.Error(), "current transformers") {
+		t.Errorf("reversed: %v", err)
+	}
+}
+
 // Ensure that a sound meter is read, watts, energy and time.
 func TestHTTPMeter_ReadsSoundMeter(t *testing.T) {
 	near, far := served(t, 10*time.Second)
@@ -137,10 +151,10 @@ func TestDecodeReading_RefusesWhatIsNotAReading(t *testing.T) {
 		`[]`:                               "array",
 		`{"watts":1}`:                      "time is missing",
 		`{` + at + `}`:                     "watts is missing",
-		`{"watts":-1,` + at + `}`:          "watts is -1",
+		`{"watts":-51,` + at + `}`:         "the meter is reversed: it shows -51 W",
 		`{"watts":1.5,` + at + `}`:         "watts",
 		`{"watts":"1",` + at + `}`:         "watts",
-		`{"watts":99999999999,` + at + `}`: "watts is 99999999999",
+		`{"watts":99999999999,` + at + `}`: "it shows 99999999999 W: 0 to",
 		`{"watts":1,"energy_joules":-5,` + at + `}`:          "energy_joules is -5",
 		`{"watts":1,"time":"yesterday"}`:                     "time is",
 		`{"watts":1,"time":"2026-03-01T12:00:00"}`:           "RFC 3339",

@@ -114,12 +114,11 @@ func (l *JSONLayout) Decode(b []byte, now time.Time) (fleet.Reading, error) {
 	if scale == 0 {
 		scale = 1
 	}
-	watts = math.Round(watts * scale * unitOf(powerUnits, l.WattsUnit, "W"))
-	if !(watts >= 0 && watts <= float64(maxWatts)) {
-		return fleet.Reading{}, fmt.Errorf("%w: watts is %.0f W: 0 to %d W is accepted; look at units and "+
-			"scale, and at the current transformers' direction", ErrReading, watts, maxWatts)
+	r := fleet.Reading{At: now}
+	r.Watts, err = shownWatts(watts * scale * unitOf(powerUnits, l.WattsUnit, "W"))
+	if err != nil {
+		return fleet.Reading{}, err
 	}
-	r := fleet.Reading{Watts: unit.Watts(watts), At: now}
 	if len(l.Energy) > 0 {
 		joules, err := sumAt(v, l.Energy)
 		joules = math.Round(joules * math.Abs(scale) * unitOf(energyUnits, l.EnergyUnit, "kWh"))

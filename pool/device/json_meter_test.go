@@ -65,7 +65,7 @@ func TestJSONLayout_RefusesWhatIsNotAsLaidOut(t *testing.T) {
 		`{"a":[{"p":{}}],` + rest + `}`:       "is no number",
 		`{"a":[{"p":"NaN"}],` + rest + `}`:    "is no number",
 		`{"a":[{"p":1e999}],` + rest + `}`:    "is no number",
-		`{"a":[{"p":-5}],` + rest + `}`:       "watts is -5 W",
+		`{"a":[{"p":-51}],` + rest + `}`:      "the meter is reversed: it shows -51 W",
 		`{"a":[{"p":1e12}],` + rest + `}`:     "0 to 10000000000 W is accepted",
 		`{"a":[{"p":1}],"t":1}`:               "energy: there is no",
 		`{"a":[{"p":1}],"e":-1,"t":1}`:        "energy is -3.6e+06 J",

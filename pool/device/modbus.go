@@ -279,11 +279,11 @@ func (m *ModbusMeter) Read(ctx context.Context) (fleet.Reading, error) {
 		watts += v
 	}
 	at := time.Now()
-	if watts < 0 || watts > float64(maxWatts) {
-		return fleet.Reading{}, fmt.Errorf("%w: power is %.0f W: 0 to %d W is accepted; look at the map's "+
-			"scale and word order, and at the current transformers' direction", ErrReading, watts, maxWatts)
+	r := fleet.Reading{At: at}
+	var err error
+	if r.Watts, err = shownWatts(watts); err != nil {
+		return fleet.Reading{}, err
 	}
-	r := fleet.Reading{Watts: unit.Watts(watts + 0.5), At: at}
 	if m.cfg.Map.Energy.Type == 0 {
 		return r, nil
 	}

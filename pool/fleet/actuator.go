@@ -8,7 +8,7 @@ type Actuator interface {
 	Set(ctx context.Context, s Setpoint) (Ack, error)
 }
 
-// Meter reads one metered branch.
+// Meter reads one metered branch. An error that is ErrReversed tells people what to do about the meter.
 type Meter interface {
 	Read(ctx context.Context) (Reading, error)
 }

@@ -232,10 +232,7 @@ func (b *branch) trouble() string {
 func (b *branch) meterStatus(cfg *Config, now time.Time) (out []MeterStatus) {
 	for _, p := range b.metering.points {
 		for _, m := range p.meters {
-			r, state, detail := m.judge(cfg, now)
-			out = append(out, MeterStatus{
-				Name: m.Name, Role: m.Role, State: state, Watts: r.Watts, At: r.At, Detail: detail,
-			})
+			out = append(out, m.status(cfg, now))
 		}
 	}
 	return out

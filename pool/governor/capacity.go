@@ -77,7 +77,7 @@ func (g *Governor) declare(now time.Time) {
 			f.capacity.lookedAt, f.capacity.base = now, f.base
 			h := g.headroomOf(f, now)
 			g.tellAging(f, &h, now)
-			f.capacity.alone, f.capacity.because = g.capacityOf(f, &h, now), h.Reason+h.Command
+			f.capacity.alone, f.capacity.because = g.capacityOf(f, &h, now), h.toldOperators()
 		}
 		c := f.capacity.alone
 		firm[f] = &c
@@ -131,7 +131,7 @@ func (g *Governor) declareFeeder(f *feeder, c fleet.Capacity, reason string, now
 	}
 	if !first && c.Firm < d.Firm {
 		g.event(now, Event{Level: Warn, Feeder: f.ID, Message: fmt.Sprintf(
-			"capacity for tenants falls from %v to %v: %s", d.Firm, c.Firm, c.Basis)})
+			"capacity for tenants falls from %v to %v: %s", d.Firm, c.Firm, cmp.Or(reason, c.Basis))})
 	}
 	g.seq++
 	c.Seq = g.seq

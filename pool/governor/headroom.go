@@ -31,6 +31,7 @@ type Headroom struct {
 	State   HeadroomState
 	Reason  string // why there is none, or not all; empty if nothing is to be done
 	Command string // what to run about it; empty if nothing is to be run
+	public  string // the reason as tenants are told it: what only an operator can do is left out
 
 	Limit, Reserve, Margin, Base unit.Watts
 
@@ -259,8 +260,10 @@ const (
 	notProvenNow  = "commissioned too long ago"
 	notMeasured   = "no measured answer of their model and firmware"
 	oneDomainOnly = "one control domain is all that can give way, and N-1 keeps that back: when it fails, " +
-		"nobody stands in. n_minus_1 = false on the feeder sells it all the same"
-	nothingLeft = "the limit leaves nothing beside what draws on and what is taken off"
+		"nobody stands in"
+	oneDomainSold = ". n_minus_1 = false on the feeder sells it all the same"
+	wordsOnly     = "only its machines' own words tell what mining draws"
+	nothingLeft   = "the limit leaves nothing beside what draws on and what is taken off"
 )
 
 // noSpare is whom N-1 stands in for where it is switched off.
@@ -364,19 +367,22 @@ func (h *Headroom) explain(f *feeder) {
 	undone := h.undone()
 	switch {
 	case h.lost:
-		h.Reason = "its meter is lost: " + f.now.trouble
+		h.Reason, h.public = "its meter is lost: "+f.now.trouble, "its meter is lost"
 	case h.words:
-		h.Reason = "only its machines' own words tell what mining draws: a meter is needed, or " +
-			"devices_suffice = true in the configuration"
+		h.public = wordsOnly
+		h.Reason = wordsOnly + ": a meter is needed, or devices_suffice = true in the configuration"
 	case f.commission != nil:
 		h.Reason = "it is being commissioned now"
 	case undone > 0:
 		h.Reason, h.Command = h.unproven(f, measured, undone), commissionCommand(f)
 	case h.Aging > 0:
 		h.Reason, h.Command = h.agingWords(), commissionCommand(f)
-	default:
-		h.Reason = h.little()
+	case h.single && !h.Spareless:
+		h.Reason, h.public = oneDomainOnly+oneDomainSold, oneDomainOnly
+	case h.Firm == 0 && h.Counted > 0:
+		h.Reason = nothingLeft
 	}
+	h.public = cmp.Or(h.public, h.Reason)
 }
 
 // unproven says why a commissioning is to be run, again or for the first time.
@@ -385,6 +391,7 @@ func (h *Headroom) unproven(f *feeder, measured bool, undone int) string {
 	if measured {
 		said = fmt.Sprintf("%d of %d workers are not, or no longer, commissioned", undone, h.Workers)
 	}
+	h.public = said
 	switch c := &f.commissioned; {
 	case c.Begun && c.Why != "":
 		return "its commissioning stopped: " + c.Why + "; " + said
@@ -392,17 +399,6 @@ func (h *Headroom) unproven(f *feeder, measured bool, undone int) string {
 		return "its commissioning was broken off; " + said
 	}
 	return said
-}
-
-// little says why there is little, or nothing, although nothing is to be done about the workers.
-func (h *Headroom) little() string {
-	switch {
-	case h.single && !h.Spareless:
-		return oneDomainOnly
-	case h.Firm == 0 && h.Counted > 0:
-		return nothingLeft
-	}
-	return ""
 }
 
 // undone is how many workers only a commissioning is missing of.
@@ -423,15 +419,20 @@ func commissionCommand(f *feeder) string {
 	return "hashlease site commission " + string(f.ID)
 }
 
-// Basis is the headroom in a sentence.
+// toldOperators is the reason with what to run about it; empty if there is none.
+func (h *Headroom) toldOperators() string {
+	if h.Command == "" {
+		return h.Reason
+	}
+	return h.Reason + ": " + h.Command
+}
+
+// Basis is the headroom in a sentence, for tenants: with every reason, and without what an operator would have
+// to run or configure.
 func (h *Headroom) Basis() string {
 	var b strings.Builder
-	if h.Reason != "" {
-		b.WriteString(h.Reason)
-		if h.Command != "" {
-			fmt.Fprintf(&b, ": %s", h.Command)
-		}
-		b.WriteString("; ")
+	if h.public != "" {
+		b.WriteString(h.public + "; ")
 	}
 	fmt.Fprintf(&b, "limit %v - reserve %v - margin %v - base %v - not counted on %v - asleep %v - "+
 		"not freed %v - source of watts %v - failures %v - N-1 %v; %d of %d workers not counted on; %v",

@@ -54,7 +54,7 @@ func (m *meter) read(ctx context.Context, timeout time.Duration) {
 	switch {
 	case err != nil:
 	case r.Watts < 0:
-		err = fmt.Errorf("reading of %d W: 0 or more is accepted", r.Watts)
+		err = fmt.Errorf("%w: it shows %v: 0 or more is accepted", fleet.ErrReversed, r.Watts)
 	case r.At.After(now.Add(ahead)):
 		err = fmt.Errorf("reading is from %v ahead of our clock", r.At.Sub(now))
 	}

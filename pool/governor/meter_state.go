@@ -1,6 +1,7 @@
 package governor
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -32,11 +33,14 @@ const (
 	// MeterInconsistent: its energy counter and its watts have told different things for a minute. One of
 	// both is wrong, and it counts as stale.
 	MeterInconsistent
+	// MeterReversed is how people are shown a meter that runs backwards. What counts is that it was never
+	// read, or since when it was not.
+	MeterReversed
 )
 
 // String is the state in a word.
 func (s MeterState) String() string {
-	words := [...]string{"ok", "unread", "stale", "lost", "inconsistent"}
+	words := [...]string{"ok", "unread", "stale", "lost", "inconsistent", "reversed"}
 	if int(s) >= len(words) {
 		return "unknown"
 	}
@@ -107,6 +111,8 @@ func (m *meter) judge(cfg *Config, now time.Time) (fleet.Reading, MeterState, st
 		why = ": " + fault.Error()
 	}
 	switch {
+	case r.At.IsZero() && errors.Is(fault, fleet.ErrReversed):
+		return r, MeterUnread, fmt.Sprintf("meter %s%s", m.Name, why)
 	case r.At.IsZero() && fault != nil:
 		return r, MeterUnread, fmt.Sprintf("meter %s was never read%s", m.Name, why)
 	case r.At.IsZero():
@@ -125,6 +131,18 @@ func (m *meter) judge(cfg *Config, now time.Time) (fleet.Reading, MeterState, st
 		return r, MeterOK, "what its machines say of themselves, with a derating; no meter"
 	}
 	return r, MeterOK, ""
+}
+
+// status is a copy for people.
+func (m *meter) status(cfg *Config, now time.Time) MeterStatus {
+	s := MeterStatus{Name: m.Name, Role: m.Role, Tenant: m.Tenant}
+	var r fleet.Reading
+	r, s.State, s.Detail = m.judge(cfg, now)
+	s.Watts, s.At = r.Watts, r.At
+	if _, fault := m.last(); errors.Is(fault, fleet.ErrReversed) && s.State != MeterOK {
+		s.State = MeterReversed
+	}
+	return s
 }
 
 // instead says what counts while the meter is lost.
@@ -267,11 +285,7 @@ func (d *dispute) learn(ratio float64, now time.Time) {
 func (f *feeder) meterStatus(cfg *Config, now time.Time) []MeterStatus {
 	out := make([]MeterStatus, 0, len(f.meters))
 	for _, m := range f.meters {
-		r, state, detail := m.judge(cfg, now)
-		out = append(out, MeterStatus{
-			Name: m.Name, Role: m.Role, Tenant: m.Tenant, State: state, Watts: r.Watts, At: r.At,
-			Detail: detail,
-		})
+		out = append(out, m.status(cfg, now))
 	}
 	return out
 }

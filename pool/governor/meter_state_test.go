@@ -1,6 +1,8 @@
 package governor_test
 
 import (
+	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -72,6 +74,43 @@ func TestGovernor_ALostMeterIsNotALostLoad(t *testing.T) {
 		}
 		s.neverOver()
 	})
+}
+
+// Ensure that a meter that runs backwards is shown as that, with what to do about it, and not as one that does
+// not answer; and that it sells nothing.
+func TestGovernor_NamesAReversedMeter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSim(t, 4)
+		cfg := s.config()
+		cfg.Meters = cfg.Meters[1:] // mining and tenant
+		for i := range cfg.Meters {
+			if cfg.Meters[i].Role == fleet.Mining {
+				cfg.Meters[i].Meter = backwards{cfg.Meters[i].Meter}
+			}
+		}
+		g, stop := s.start(cfg)
+		defer stop()
+		s.run(3 * time.Second)
+		st := stateOf(g, "mining")
+		if st.State != governor.MeterReversed || !strings.Contains(st.Detail, "meter mining: ") ||
+			!strings.Contains(st.Detail, "turn it round") {
+			t.Errorf("%+v", st)
+		}
+		if f := one(g); f.Fresh || f.State == "ok" {
+			t.Errorf("%+v", f)
+		}
+	})
+}
+
+// backwards is a meter that refuses what it reads, as drivers do.
+type backwards struct{ fleet.Meter }
+
+func (b backwards) Read(ctx context.Context) (fleet.Reading, error) {
+	r, err := b.Meter.Read(ctx)
+	if err != nil {
+		return r, err
+	}
+	return fleet.Reading{}, fmt.Errorf("%w: it shows %v: turn it round", fleet.ErrReversed, -r.Watts)
 }
 
 // Ensure that a meter whose counter and watts tell different things is not believed, until they agree again.

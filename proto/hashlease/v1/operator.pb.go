@@ -1841,7 +1841,7 @@ type MeterStatus struct {
 	Role string `protobuf:"bytes,2,opt,name=role,proto3" json:"role,omitempty"`
 	// Whose branch, for the role tenant.
 	Tenant string `protobuf:"bytes,3,opt,name=tenant,proto3" json:"tenant,omitempty"`
-	// "ok", "unread", "stale", "lost" or "inconsistent".
+	// "ok", "unread", "stale", "lost", "inconsistent" or "reversed".
 	State       string                 `protobuf:"bytes,4,opt,name=state,proto3" json:"state,omitempty"`
 	Watts       int64                  `protobuf:"varint,5,opt,name=watts,proto3" json:"watts,omitempty"`
 	ReadingTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=reading_time,json=readingTime,proto3" json:"reading_time,omitempty"`
