@@ -49,8 +49,8 @@ type HTTPMeterConfig struct {
 //
 //	{"watts": 98000, "energy_joules": 123456789, "time": "2026-03-01T12:00:00.25Z"}
 //
-// watts is the power now, 0 or more (down to -50 is noise of a meter at rest, and taken for 0); energy_joules counts up since the meter was installed and may be
-// left out; time is when it was measured, RFC 3339 with a zone. A JSONLayout reads any other JSON. See
+// watts is the power now, 0 or more (down to -50 is noise of a meter at rest, and taken for 0); energy_joules
+// counts up since the meter was installed and may be left out; time is when it was measured, RFC 3339 with a zone. A JSONLayout reads any other JSON. See
 // docs/device.md.
 type HTTPMeter struct {
 	cfg    HTTPMeterConfig
@@ -231,8 +231,8 @@ func shownWatts(watts float64) (unit.Watts, error) {
 		return 0, fmt.Errorf("%w: %w: it shows %.0f W: turn its current transformers round, or change the "+
 			"sign, or the word order, that it is read with", ErrReading, fleet.ErrReversed, watts)
 	case !(math.Abs(watts) <= float64(maxWatts)):
-		return 0, fmt.Errorf("%w: it shows %.0f W: 0 to %d W is accepted; look at units, scale and the order "+
-			"of registers", ErrReading, watts, maxWatts)
+		return 0, fmt.Errorf("%w: it shows %.0f W: 0 to %d W is accepted; look at units, scale and the "+
+			"order of registers", ErrReading, watts, maxWatts)
 	}
 	return unit.Watts(max(0, watts)), nil
 }

@@ -29,8 +29,8 @@ func served(t *testing.T, timeout time.Duration) (*device.HTTPMeter, *devicetest
 	return near, far
 }
 
-// Ensure that a meter with nothing behind it may show a little less than zero, and that one that shows more of
-// it is told apart from one that does not answer.
+// Ensure that a meter with nothing behind it may show a little less than zero, and that one that shows more
+// of it is told apart from one that does not answer.
 func TestDecodeReading_TellsNoiseFromAReversedMeter(t *testing.T) {
 	at := `,"time":"2026-03-01T12:00:00Z"}`
 	if r, err := device.DecodeReading([]byte(`{"watts":-50` + at)); err != nil || r.Watts != 0 {

@@ -427,8 +427,8 @@ func (h *Headroom) toldOperators() string {
 	return h.Reason + ": " + h.Command
 }
 
-// Basis is the headroom in a sentence, for tenants: with every reason, and without what an operator would have
-// to run or configure.
+// Basis is the headroom in a sentence, for tenants: with every reason, and without what an operator would
+// have to run or configure.
 func (h *Headroom) Basis() string {
 	var b strings.Builder
 	if h.public != "" {

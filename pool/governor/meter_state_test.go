@@ -76,8 +76,8 @@ func TestGovernor_ALostMeterIsNotALostLoad(t *testing.T) {
 	})
 }
 
-// Ensure that a meter that runs backwards is shown as that, with what to do about it, and not as one that does
-// not answer; and that it sells nothing.
+// Ensure that a meter that runs backwards is shown as that, with what to do about it, and not as one that
+// does not answer; and that it sells nothing.
 func TestGovernor_NamesAReversedMeter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSim(t, 4)
