@@ -50,8 +50,8 @@ type HTTPMeterConfig struct {
 //	{"watts": 98000, "energy_joules": 123456789, "time": "2026-03-01T12:00:00.25Z"}
 //
 // watts is the power now, 0 or more (down to -50 is noise of a meter at rest, and taken for 0); energy_joules
-// counts up since the meter was installed and may be left out; time is when it was measured, RFC 3339 with a zone. A JSONLayout reads any other JSON. See
-// docs/device.md.
+// counts up since the meter was installed and may be left out; time is when it was measured, RFC 3339 with a
+// zone. A JSONLayout reads any other JSON. See docs/device.md.
 type HTTPMeter struct {
 	cfg    HTTPMeterConfig
 	client *http.Client
