@@ -113,10 +113,11 @@ func TestCommission_ProvesAFeeder(t *testing.T) {
 		setCaps(t, g, 1)
 		s.run(10 * time.Second)
 		cs := next(t, g, 0)
+		run := "hashlease site commission f1"
 		// Tenants hear why there is nothing; only operators hear what to run about it.
 		if len(cs) != 1 || cs[0].Firm != 0 || !strings.Contains(cs[0].Basis, "commissioned") ||
 			strings.Contains(cs[0].Basis, "hashlease") ||
-			headroom(t, g).Command != "hashlease site commission f1" {
+			headroom(t, g).Command != run {
 			t.Fatalf("before: %+v, %+v", cs, headroom(t, g))
 		}
 		c := s.commission(t.Context(), g, governor.Commissioning{Feeder: "f1", Limit: 8000}, nil)
