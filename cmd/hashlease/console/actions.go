@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hashlease/hashlease/pool"
 	"github.com/hashlease/hashlease/pool/fleet"
 	"github.com/hashlease/hashlease/pool/governor"
 	"github.com/hashlease/hashlease/pool/unit"
@@ -26,11 +27,15 @@ type actions struct {
 	setLimit   func(context.Context, governor.Limit) (governor.Limit, error)
 	clearLimit func(context.Context, uint64) error
 	limits     func() []governor.LimitStatus
+	ceiling    func(context.Context, pool.WorkerID, governor.Ceiling) error
+	wake       func(context.Context, pool.WorkerID) error
+	release    func(context.Context, pool.WorkerID) error
 }
 
 func actionsOf(g *governor.Governor) actions {
 	return actions{
 		stop: g.Stop, resume: g.Resume, setLimit: g.SetLimit, clearLimit: g.ClearLimit, limits: g.Limits,
+		ceiling: g.SetCeiling, wake: g.Wake, release: g.Release,
 	}
 }
 

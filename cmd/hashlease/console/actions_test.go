@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashlease/hashlease/pool"
 	"github.com/hashlease/hashlease/pool/fleet"
 	"github.com/hashlease/hashlease/pool/governor"
 )
@@ -47,6 +48,18 @@ func (o *fakeActions) actions() actions {
 			return nil
 		},
 		limits: func() []governor.LimitStatus { return o.limits },
+		ceiling: func(_ context.Context, w pool.WorkerID, c governor.Ceiling) error {
+			say("%v %s", c.Mode, w)
+			return nil
+		},
+		wake: func(_ context.Context, w pool.WorkerID) error {
+			say("wake %s", w)
+			return fmt.Errorf("%w: nobody holds it down", governor.ErrState)
+		},
+		release: func(_ context.Context, w pool.WorkerID) error {
+			say("release %s", w)
+			return fmt.Errorf("%w: %q", governor.ErrUnknown, w)
+		},
 	}
 }
 
@@ -102,6 +115,12 @@ func TestConsole_TakesOrders(t *testing.T) {
 		{"DELETE", "/api/limits/7", "", key, 204, ""},
 		{"DELETE", "/api/limits/x", "", key, 400, "its number is accepted"},
 		{"PUT", "/api/limits", "", key, 405, ""},
+		{"POST", "/api/workers/north.a%2F1/sleep", "", key, 204, ""},
+		{"POST", "/api/workers/north.a1/sleep", "", nil, 401, "log in first"},
+		{"POST", "/api/workers/north.a1/sleep", `{"watts":5}`, key, 400, "unknown field"},
+		{"POST", "/api/workers/north.a1/wake", "", key, 409, "nobody holds it down"},
+		{"POST", "/api/workers/north.a1/release", "", key, 404, "north.a1"},
+		{"GET", "/api/workers/north.a1/sleep", "", key, 405, ""},
 	} {
 		status, got := s.order(c.method, c.path, c.body, c.headers...)
 		if status != c.status || !strings.Contains(got, c.want) {
@@ -113,20 +132,23 @@ func TestConsole_TakesOrders(t *testing.T) {
 	if status, got := s.order("POST", "/api/sites/north/stop", `{"reason":"by hand"}`); status != 200 {
 		t.Errorf("with a session: %d %q", status, got)
 	}
-	status, _ := s.order("POST", "/api/sites/north/stop", `{"reason":"evil"}`,
-		"Origin", "https://evil.example", "Sec-Fetch-Site", "cross-site")
-	if status != http.StatusForbidden {
-		t.Errorf("from another origin: %d", status)
+	for _, path := range []string{"/api/sites/north/stop", "/api/workers/north.evil/sleep"} {
+		status, _ := s.order("POST", path, "",
+			"Origin", "https://evil.example", "Sec-Fetch-Site", "cross-site")
+		if status != http.StatusForbidden {
+			t.Errorf("%s from another origin: %d", path, status)
+		}
 	}
 	got := strings.Join(o.said, "\n")
 	for _, want := range []string{
-		"stop north smoke", "stop north by hand", "limit north  0 ", "4CP", "clear 7",
+		"stop north smoke", "stop north by hand", "limit north  0 ", "4CP", "clear 7", "paused north.a/1",
+		"wake north.a1", "release north.a1",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("the governor was asked\n%s\nwithout %q", got, want)
 		}
 	}
-	if strings.Contains(got, "evil") {
+	if strings.Contains(got, "evil") || strings.Count(got, "stop north") > 3 {
 		t.Errorf("the governor was asked by another origin:\n%s", got)
 	}
 }
@@ -141,5 +163,32 @@ func TestConsole_ShowsStopsAndLimits(t *testing.T) {
 	v := s.console.snapshot(s.console.frame()).Sites[0]
 	if v.Stop == nil || v.Stop.Reason != hostile || v.Limit == nil || v.Limit.Watts != 5000 {
 		t.Errorf("the page is shown %+v, %+v", v.Stop, v.Limit)
+	}
+}
+
+// Ensure that each worker is offered what may be ordered of it by hand as it is now, and nothing else.
+func TestConsole_OffersWhatAWorkerMayBeTold(t *testing.T) {
+	s := newSite(t, func(f *figures) {
+		f1, f2 := &f.power.Sites[0].Feeders[0], &f.power.Sites[0].Feeders[1]
+		f1.Workers[1].Ceiling = &governor.Ceiling{Mode: fleet.Paused}
+		f1.Workers[2].Isolated, f1.Workers[2].Ceiling = true, &governor.Ceiling{}
+		f1.Workers[3].Pinned = true
+		f1.Workers[4].Kept = true
+		f1.Workers[5].Reachable = false
+		f2.Arm = fleet.Advise
+		f2.Workers[1].Ceiling = &governor.Ceiling{Mode: fleet.Paused}
+	})
+	offers := map[string]string{}
+	for _, row := range s.console.workerRows(s.console.frame()) {
+		offers[row.ID] = row.Offer
+	}
+	for id, want := range map[pool.WorkerID]string{
+		workerID(0, 0): "sleep", workerID(0, 1): "wake", workerID(0, 2): "release", workerID(0, 3): "",
+		workerID(0, 4): "", workerID(0, 5): "", workerID(1, 0): "", workerID(1, 1): "wake",
+		"guest.<b>bold</b>": "",
+	} {
+		if got, known := offers[string(id)]; !known || got != want {
+			t.Errorf("%s is offered %q, want %q", id, got, want)
+		}
 	}
 }

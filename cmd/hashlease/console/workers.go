@@ -52,6 +52,7 @@ type workerRow struct {
 	LastShare  int64   `json:"last_share"`
 	Credited   uint64  `json:"credited"`  // shares, ever
 	Elsewhere  bool    `json:"elsewhere"` // no session here: what it does is its own word
+	Offer      string  `json:"offer"`     // sleep, wake or release: what may be ordered of it by hand
 }
 
 // workers answers ?q=TEXT&feeder=ID&state=CODE&sort=COLUMN&limit=N.
@@ -119,7 +120,9 @@ func (c *Console) workerRows(f *frame) []workerRow {
 			for k := range s.Feeders[i].Workers {
 				w := &s.Feeders[i].Workers[k]
 				at[w.ID] = len(rows)
-				rows = append(rows, fleetRow(w, string(s.Feeders[i].ID), k, f.connected[w.ID] > 0))
+				row := fleetRow(w, string(s.Feeders[i].ID), k, f.connected[w.ID] > 0)
+				row.Offer = offer(w, s.Feeders[i].Arm)
+				rows = append(rows, row)
 			}
 		}
 	}
