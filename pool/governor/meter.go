@@ -25,7 +25,10 @@ type meter struct {
 
 	carriedBy string // guarded by Governor.mu: who counts while it cannot be believed; empty: nobody
 
-	accounted fleet.Reading // guarded by Governor.mu: the last one whose energy was accounted
+	// Guarded by Governor.mu: what it reads, or would read, at the instant up to which energy is accounted,
+	// and when the reading behind that was made.
+	accounted fleet.Reading
+	followed  time.Time
 }
 
 func newMeter(m Meter) *meter { return &meter{Meter: m} }

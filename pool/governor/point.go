@@ -3,6 +3,7 @@ package governor
 import (
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/hashlease/hashlease/pool/fleet"
@@ -152,18 +153,32 @@ func (p *point) account(claims []*claim) {
 	if p.carrier == nil || p.carrier.state != MeterOK {
 		p.choose()
 	}
+	if r, _ := p.carrier.last(); r.At.After(p.carrier.accounted.At) {
+		p.take(claims, p.carrier.accounted, r)
+	}
 	for _, m := range p.meters {
 		r, _ := m.last()
-		last := m.accounted
-		switch {
-		case r.At.IsZero() || !r.At.After(last.At):
-		case m == p.carrier:
-			m.accounted = r
-			p.take(claims, last, r)
-		case last.At.IsZero() || !r.At.After(p.upTo):
-			m.accounted = r // from here on it takes over, if it has to
+		if m == p.carrier || r.At.Equal(m.followed) {
+			continue
+		}
+		apart := r.At.Sub(p.upTo)
+		if apart.Abs() <= joined && (p.carrier.state == MeterOK || m.accounted.At.IsZero()) {
+			m.accounted, m.followed = moved(r, p.upTo), r.At // from here on it takes over, if it has to
 		}
 	}
+}
+
+// joined is how far apart readings of meters that stand in for each other may be and still be of one
+// instant, but for the energy between them.
+const joined = 5 * time.Second
+
+// moved is what a meter would have read at another instant close by.
+func moved(r fleet.Reading, at time.Time) fleet.Reading {
+	if r.Energy > 0 {
+		r.Energy = max(1, r.Energy+unit.Joules(float64(r.Watts)*at.Sub(r.At).Seconds()))
+	}
+	r.At = at
+	return r
 }
 
 // choose finds who carries the energy on.
@@ -175,6 +190,11 @@ func (p *point) choose() {
 				p.upTo = m.accounted.At
 			}
 		}
+		for _, m := range p.meters {
+			if m.accounted.At.Before(p.upTo) { // others have told more since
+				m.accounted = fleet.Reading{}
+			}
+		}
 	}
 	for _, m := range p.meters {
 		if m.state == MeterOK {
@@ -184,30 +204,33 @@ func (p *point) choose() {
 	}
 }
 
-// take accounts what was drawn between two readings of the carrier, less what another has told before.
+// take accounts what was drawn between two readings of the carrier. What the others would read now goes up by
+// as much, so that whoever takes over does not tell it again.
 func (p *point) take(claims []*claim, last, r fleet.Reading) {
+	p.carrier.accounted, p.carrier.followed = r, r.At
 	whole := r.At.Sub(last.At)
-	from := last.At
-	if p.upTo.After(from) {
-		from = p.upTo
-	}
-	if last.At.IsZero() || !r.At.After(from) {
-		if r.At.After(p.upTo) {
-			p.upTo = r.At
-		}
+	p.upTo = r.At
+	if last.At.IsZero() {
 		return
 	}
-	p.upTo = r.At
-	part := float64(r.At.Sub(from)) / float64(whole)
-	byWatts := float64(r.Watts+last.Watts) / 2 * whole.Seconds() * part
+	byWatts := float64(r.Watts+last.Watts) / 2 * whole.Seconds()
+	told := byWatts
 	switch {
 	case r.Energy > 0 && last.Energy > 0 && r.Energy >= last.Energy:
-		counted := float64(r.Energy-last.Energy) * part
-		if whole > longestGap {
-			byWatts = counted
+		if told = float64(r.Energy - last.Energy); whole > longestGap {
+			byWatts = told
 		}
-		divide(claims, p.tenant(), span{from, r.At}, counted, byWatts)
+		divide(claims, p.tenant(), span{last.At, r.At}, told, byWatts)
 	case whole <= longestGap:
-		divide(claims, p.tenant(), span{from, r.At}, byWatts, byWatts)
+		divide(claims, p.tenant(), span{last.At, r.At}, byWatts, byWatts)
+	}
+	for _, m := range p.meters {
+		if m == p.carrier || m.accounted.At.IsZero() {
+			continue
+		}
+		if m.accounted.Energy > 0 {
+			m.accounted.Energy += unit.Joules(math.Round(told))
+		}
+		m.accounted.At, m.accounted.Watts = r.At, r.Watts
 	}
 }

@@ -1,6 +1,7 @@
 package governor_test
 
 import (
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -158,6 +159,112 @@ func TestGovernor_AStandInTellsTheEnergyOnce(t *testing.T) {
 			t.Errorf("%v delivered, %v were drawn", got, want)
 		}
 	})
+}
+
+// outage is when one of the two meters is away.
+type outage struct {
+	second      bool
+	from, until time.Duration
+}
+
+// metered is what a tenant of two meters with these outages is charged for, and what it drew, with watts that
+// change every half minute.
+func metered(t *testing.T, plain bool, draws []unit.Watts, away []outage) (delivered, drawn unit.Joules) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		w, cfg := twinned(t, "A", "tenant", func(s *sim) unit.Watts { return s.drawn })
+		s := w.s
+		w.plain, s.tenant.plain = plain, plain
+		w.energy = 5e6 // counters differ from the start
+		g, stop := s.start(cfg)
+		defer stop()
+		start, truth := time.Now().Add(20*time.Second), 0.0
+		length := time.Duration(len(draws)) * 30 * time.Second
+		l := lease("l1", 20_000, start, length)
+		s.policy = func(now time.Time) unit.Watts {
+			if now.Before(start) || !now.Before(l.Until) {
+				return 0
+			}
+			return draws[now.Sub(start)/(30*time.Second)]
+		}
+		for _, d := range draws {
+			truth += float64(d) * 30
+		}
+		setCaps(t, g, 1, l)
+		for range int((length + time.Minute) / time.Second) {
+			w.run(time.Second)
+			broken := func(second bool) (yes bool) {
+				for _, o := range away {
+					at := time.Since(start)
+					yes = yes || o.second == second && at >= o.from && at < o.until
+				}
+				return yes
+			}
+			s.tenant.change(func() { s.tenant.broken = broken(false) })
+			w.change(func() { w.broken = broken(true) })
+		}
+		s.proofs(g)
+		delivered, drawn = s.proof["l1"].Delivered, unit.Joules(truth)
+	})
+	return delivered, drawn
+}
+
+// Ensure that what one meter of a tenant has told while its stand-in was away is not told again by the
+// other's counter, and that nothing is left out, whatever was drawn meanwhile.
+func TestGovernor_AStandInsCounterIsClippedToWhatIsNotTold(t *testing.T) {
+	m := time.Minute
+	for name, away := range map[string][]outage{
+		"the first dies while the second is away": {{true, m, 5 * m / 2}, {false, 2 * m, 8 * m}},
+		"and comes back first":                    {{true, m, 4 * m}, {false, 2 * m, 3 * m}},
+		"they take turns":                         {{false, m, 3 * m}, {true, 3*m + 10*time.Second, 5 * m}},
+		"both, then the second alone":             {{false, m, 9 * m}, {true, 3 * m, 4 * m}},
+	} {
+		for _, draws := range [][]unit.Watts{
+			{20_000, 20_000, 20_000, 20_000, 20_000, 20_000, 20_000, 20_000, 20_000, 20_000},
+			{18_000, 18_000, 2_000, 2_000, 19_000, 19_000, 1_000, 1_000, 20_000, 20_000},
+			{2_000, 2_000, 19_000, 19_000, 1_000, 1_000, 19_000, 19_000, 2_000, 2_000},
+		} {
+			got, want := metered(t, false, draws, away)
+			if got < want*98/100 || got > want*101/100 {
+				t.Errorf("%s: %v delivered, %v were drawn as %d", name, got, want, draws)
+			}
+		}
+	}
+}
+
+// Ensure the same for outages at random.
+func TestGovernor_AStandInsCounterIsClippedWheneverItWasAway(t *testing.T) {
+	runs := 20
+	if testing.Short() {
+		runs = 4
+	}
+	for seed := range runs {
+		r := rand.New(rand.NewPCG(uint64(seed), 3))
+		var draws []unit.Watts
+		for range 12 {
+			draws = append(draws, unit.Watts(r.IntN(20_000)))
+		}
+		var away []outage
+		for i := range 8 {
+			from := time.Duration(r.IntN(330)) * time.Second
+			away = append(away, outage{i%2 == 0, from, from + time.Duration(r.IntN(90))*time.Second})
+		}
+		got, want := metered(t, false, draws, away)
+		if got < want*97/100 || got > want*102/100 {
+			t.Errorf("seed %d: %v delivered, %v were drawn as %d with %v", seed, got, want, draws, away)
+		}
+	}
+}
+
+// Ensure that without counters a stand-in joins on where the other stopped, not where it was last seen
+// itself.
+func TestGovernor_AStandInWithoutACounterJoinsOn(t *testing.T) {
+	m := time.Minute
+	draws := []unit.Watts{15_000, 15_000, 15_000, 15_000, 15_000, 15_000, 15_000, 15_000}
+	got, want := metered(t, true, draws, []outage{{true, m / 2, 5 * m / 2}, {false, 2 * m, 9 * m}})
+	if got < want*98/100 || got > want*101/100 {
+		t.Errorf("%v delivered, %v were drawn", got, want)
+	}
 }
 
 // Ensure that a group of meters that measure different things is refused by name.
