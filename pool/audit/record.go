@@ -26,6 +26,7 @@ const (
 	Failed     Kind = "failed"     // it could not be told
 	Evidence   Kind = "evidence"   // how far an order is known to have taken effect
 	Reading    Kind = "reading"    // what the meters of a feeder show, and the work done since the last
+	OnBranch   Kind = "branch"     // what the own meter of a PDU, a transformer or an import shows
 	Interval   Kind = "interval"   // a quarter of an hour of a feeder
 	Claim      Kind = "claim"      // watts claimed by a lease or a curtailment
 	Proof      Kind = "proof"      // what meters say of a claim
@@ -46,6 +47,7 @@ type Record struct {
 	Kind   Kind           `json:"kind"`
 	Site   fleet.SiteID   `json:"site"`
 	Feeder fleet.FeederID `json:"feeder"`
+	Branch fleet.BranchID `json:"branch"`
 	Worker pool.WorkerID  `json:"worker"`
 	Claim  string         `json:"claim"`
 	Tenant string         `json:"tenant"`
@@ -125,6 +127,7 @@ func (r *Record) Append(dst []byte) []byte {
 func (r *Record) appendWords(e *encoder) {
 	e.text("site", string(r.Site))
 	e.text("feeder", string(r.Feeder))
+	e.text("branch", string(r.Branch))
 	e.text("worker", string(r.Worker))
 	e.text("claim", r.Claim)
 	e.text("tenant", r.Tenant)

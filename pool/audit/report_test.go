@@ -255,6 +255,40 @@ func TestReport_OfASpan(t *testing.T) {
 	}
 }
 
+// Ensure that what branches' meters showed is in a bundle, under its seal, and changes no figure.
+func TestReport_BringsBranchesAlong(t *testing.T) {
+	var reports [2]Report
+	for i := range reports {
+		l := open(t, t.TempDir(), nil)
+		for k := range 6 {
+			r := reading(k)
+			l.Note(r)
+			r.Kind, r.Branch, r.Feeder, r.Mining, r.Warn = OnBranch, "grid", "", 2*r.Mining, true
+			if i == 1 {
+				l.Note(r)
+			}
+		}
+		var file bytes.Buffer
+		q := Query{Site: "north", From: noon, Until: noon.Add(10 * time.Second)}
+		r, err := l.Report(t.Context(), q, false, &file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		reports[i] = r
+		n := bytes.Count(file.Bytes(), []byte(`"kind":"branch","site":"north","branch":"grid"`))
+		if _, err := Verify(bytes.NewReader(file.Bytes()), Trust{}); err != nil || n != 6*i {
+			t.Errorf("%d records of branches, verified: %v", n, err)
+		}
+		bad := bytes.Replace(file.Bytes(), []byte(`"branch":"grid"`), []byte(`"branch":"gris"`), 1)
+		if _, err := Verify(bytes.NewReader(bad), Trust{}); i == 1 && err == nil {
+			t.Error("a changed record of a branch verifies")
+		}
+	}
+	if a, b := fmt.Sprint(reports[0]), fmt.Sprint(reports[1]); a != b {
+		t.Errorf("without branches:\n%s\nwith them:\n%s", a, b)
+	}
+}
+
 // small is a bundle of a few records.
 func small(t *testing.T) []byte {
 	t.Helper()

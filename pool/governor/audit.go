@@ -64,6 +64,7 @@ func (g *Governor) witness(caps []fleet.Cap, now time.Time) {
 	for _, f := range g.feeders {
 		g.witnessFeeder(f, caps, price, now)
 	}
+	g.witnessBranches(now)
 }
 
 func (g *Governor) witnessFeeder(f *feeder, caps []fleet.Cap, price float64, now time.Time) {

@@ -23,6 +23,7 @@ type branch struct {
 	workers  []*worker // all below
 
 	metering metering
+	witness  branchWitness
 
 	ceiling unit.Watts // by limits from outside; 0: none
 	plan    fleet.BranchPlan

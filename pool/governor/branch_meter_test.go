@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/hashlease/hashlease/pool/audit"
 	"github.com/hashlease/hashlease/pool/fleet"
 	"github.com/hashlease/hashlease/pool/governor"
 	"github.com/hashlease/hashlease/pool/unit"
@@ -199,4 +200,78 @@ func TestConfig_NamesFaultsOfBranchMeters(t *testing.T) {
 			t.Errorf("error %v does not say %q", err, want)
 		}
 	}
+}
+
+// Ensure that what branches' own meters show is noted every second while a claim is in force below them,
+// every minute otherwise, and at once when a meter is lost; and that branches without one add nothing.
+func TestGovernor_NotesWhatBranchMetersShow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMeteredHall(t)
+		m.offices = 3000
+		for i := range m.site.Branches { // room for all to mine in full
+			m.site.Branches[i].Limit *= 2
+		}
+		var n notes
+		cfg := m.config()
+		cfg.Audit = n.take
+		cfg.Meters = cfg.Meters[:len(cfg.Meters)-1] // the PDU has none
+		g, stop := m.start(cfg)
+		defer stop()
+		setCaps(t, g, 1)
+		m.run(10 * time.Minute)
+		quiet := n.of(audit.OnBranch)
+		if len(quiet) < 10 || len(quiet) > 20 {
+			t.Errorf("%d records in ten quiet minutes", len(quiet))
+		}
+		setCaps(t, g, 2, lease("l1", 12_000, time.Now(), 2*time.Minute))
+		m.run(time.Minute)
+		busy := n.of(audit.OnBranch)[len(quiet):]
+		if len(busy) < 55 || len(busy) > 65 {
+			t.Errorf("%d records in a busy minute", len(busy))
+		}
+		_, grid := branches(g)
+		r := busy[len(busy)-1]
+		if r.Site != "s1" || r.Branch != "grid" || r.Feeder != "" || r.State != "ok" || !r.Busy || !r.Fresh ||
+			r.Total != m.taken() || r.Limit != grid.Limit || r.Watts != 12_000 || r.Base < 3000 ||
+			r.Read.IsZero() || r.Ordered != grid.Ordered || r.Bound != grid.Bound {
+			t.Errorf("%+v", r)
+		}
+		before := len(n.of(audit.OnBranch))
+		m.grid.change(func() { m.grid.broken = true })
+		m.run(cfg.Lost + 10*time.Second)
+		states := ""
+		for _, r := range n.of(audit.OnBranch)[before:] {
+			if !strings.HasSuffix(states, r.State+" ") {
+				states += r.State + " "
+			}
+		}
+		if states != "ok stale lost " {
+			t.Errorf("a lost meter is noted as %q", states)
+		}
+	})
+}
+
+// Ensure that a PDU above its limit is not held against a lease of its feeder: the tenant is not on it, and
+// the feeder's meter shows the watts free. Mining below the PDU gives way for it, whatever is leased.
+func TestGovernor_APDUGatesNoClaim(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMeteredHall(t)
+		heater := unit.Watts(0)
+		m.pdu.truth = func() unit.Watts { return m.hall.pdu() + heater }
+		g, stop := m.start(m.config())
+		defer stop()
+		setCaps(t, g, 1)
+		m.run(40 * time.Second)
+		heater = m.site.Branches[0].Limit + 1000 // nothing that mining does brings the PDU below its limit
+		m.run(20 * time.Second)
+		setCaps(t, g, 2, lease("l1", 12_000, time.Now().Add(30*time.Second), 5*time.Minute))
+		m.run(60 * time.Second)
+		pdu, _ := branches(g)
+		if pdu.State != "over its limit" || m.hall.pdu() > 500 {
+			t.Errorf("the PDU is %q with %v of mining on it", pdu.State, m.hall.pdu())
+		}
+		if m.proofs(g); !m.proof["l1"].Free {
+			t.Errorf("not proven: %q", m.proof["l1"].Reason)
+		}
+	})
 }
