@@ -15,8 +15,8 @@ type branchWitness struct {
 }
 
 // witnessBranches notes what branches' own meters show, at the end of each look: every second while anything
-// is in force below them, at once when a meter turns or a limit is passed, and otherwise every minute. Branches
-// without a meter add nothing to what their feeders' records say.
+// is in force below them, at once when a meter turns or a limit is passed, and otherwise every minute.
+// Branches without a meter add nothing to what their feeders' records say.
 func (g *Governor) witnessBranches(now time.Time) {
 	for _, b := range g.branches {
 		if b.own() && (b.metering.state != MeterUnread || !b.witness.at.IsZero()) {
