@@ -86,12 +86,15 @@ func (s *site) commission(feeder string) (code int, out, said string) {
 // on sale, with room for all to return at any time.
 func (s *site) unmeasured() {
 	s.t.Helper()
-	fast := sim.InBand()
-	fast.ReturnDelay, fast.ReturnRamp = time.Second/5, time.Second
+	fast := func(model string) sim.Firmware {
+		f := sim.InBand(model)
+		f.ReturnDelay, f.ReturnRamp = time.Second/5, time.Second
+		return f
+	}
 	meters := s.sim.Addr()
 	err := s.sim.Close()
 	if err == nil {
-		s.sim, err = sim.New(sim.Config{Plan: s.plan, Seed: 1, Meters: meters, Firmware: &fast, Log: s.log})
+		s.sim, err = sim.New(sim.Config{Plan: s.plan, Seed: 1, Meters: meters, Firmware: fast, Log: s.log})
 	}
 	if err != nil {
 		s.t.Fatal(err)

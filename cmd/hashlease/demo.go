@@ -283,7 +283,7 @@ func (d *demo) config() (*config.Config, error) {
 		})
 	}
 	cfg.Sites, cfg.Workers = config.FromFleet(d.plan.Sites, d.plan.Workers, d.meters())
-	if err := d.addDevices(&cfg); err != nil {
+	if err := cfg.AddInterfaces(d.dir, d.sim.Interfaces()); err != nil {
 		return nil, err
 	}
 	tenant := config.Tenant{ID: demoTenant}

@@ -40,11 +40,11 @@ func TestProgram_ObservesAndAdvisesWithoutAnOrder(t *testing.T) {
 	const miners = 8
 	s := newTestSite(t, miners)
 	var orders atomic.Int64
-	meters, fast := s.sim.Addr(), sim.InBand()
+	meters := s.sim.Addr()
 	err := s.sim.Close()
 	if err == nil {
 		s.sim, err = sim.New(sim.Config{
-			Plan: s.plan, Seed: 1, Meters: meters, Firmware: &fast, Log: s.log,
+			Plan: s.plan, Seed: 1, Meters: meters, Firmware: sim.InBand, Log: s.log,
 			Ordered: func(pool.WorkerID) { orders.Add(1) },
 		})
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/hashlease/hashlease/cmd/hashsim/load"
+	"github.com/hashlease/hashlease/cmd/hashsim/shed"
 )
 
 const about = "Simulate what mines at a pool: a whole site over real Stratum."
@@ -79,7 +80,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 func parse(args []string, e *env, options ...kong.Option) (*kong.Context, error) {
 	parser, err := kong.New(&cli{}, append(options,
 		kong.Name("hashsim"), kong.Description(about), kong.Writers(e.stdout, e.stderr), kong.Bind(e),
-		kong.Vars{"measures": strings.Join(load.Measures(), ", ")},
+		kong.Vars{
+			"measures": strings.Join(load.Measures(), ", "),
+			"fleets": "What is curtailed: " + strings.Join(shed.Fleets(), ", ") +
+				" (docs/hashsim.md says what each is made of).",
+		},
 	)...)
 	if err != nil {
 		return nil, err

@@ -18,16 +18,18 @@ import (
 
 // shedCmd measures how fast a server frees power.
 type shedCmd struct {
-	Devices int     `default:"2000" help:"Simulated machines that mine over Stratum V2 and obey in band."`
+	Devices int     `default:"2000" help:"Simulated machines that mine over Stratum."`
 	Shed    percent `default:"20%" help:"What is to be freed, of mining's power."`
-	Fleet   string  `default:"in-band" enum:"in-band,vendor" help:"at once, or as firmware of today does."`
+	Fleet   string  `default:"in-band" help:"${fleets}"`
 	Faulty  percent `default:"0%" help:"Machines that are deaf, mute, lie, or report wrong watts."`
 
 	KillServer bool `help:"kill -9 in the middle, and start again."`
-	NoGovernor bool `help:"Feeders only observe: the check must fail."`
+	NoGovernor bool `help:"Feeders only observe, or the server is gone at a blip: the check must fail."`
+	Blip       bool `help:"In place of an order: a tenant is on, and every machine loses its power at once."`
 
-	Hold   time.Duration `default:"45s" help:"How long the order lasts."`
-	Return time.Duration `default:"3m" help:"Longest wait for the power to be drawn again."`
+	Hold   time.Duration `placeholder:"45s" help:"How long the order lasts; the fleet's own time without."`
+	Return time.Duration `placeholder:"3m" help:"Longest wait for the power to be drawn again; likewise."`
+	Table  bool          `help:"Wait until every machine is back, for the times of each firmware."`
 
 	Server string `type:"existingfile" placeholder:"FILE" help:"hashlease: beside this, in PATH, or built."`
 	Btcd   string `type:"existingfile" placeholder:"FILE" help:"btcd; otherwise that of go.mod is built."`
@@ -52,11 +54,11 @@ func (p *percent) UnmarshalText(b []byte) error {
 
 // Run measures and prints. It fails if a goal is missed.
 func (c *shedCmd) Run(ctx context.Context, e *env) (err error) {
-	cfg := shed.Config{
+	cfg := (shed.Config{
 		Devices: c.Devices, Shed: float64(c.Shed), Fleet: c.Fleet, Faulty: float64(c.Faulty),
 		KillServer: c.KillServer, NoGovernor: c.NoGovernor, Hold: c.Hold, Return: c.Return,
-		Goals: shed.DefaultGoals(), Server: c.Server, Btcd: c.Btcd, Dir: c.Dir, Progress: e.stderr,
-	}
+		Blip: c.Blip, Table: c.Table, Server: c.Server, Btcd: c.Btcd, Dir: c.Dir, Progress: e.stderr,
+	}).WithFleet()
 	if err := cfg.Validate(); err != nil {
 		return &usageError{err}
 	}

@@ -151,9 +151,11 @@ func (p *obedience) command() sv2.PowerCommand {
 	return p.newest.Command
 }
 
-// stop ends the dead man's clock for good.
+// stop ends the dead man's clock. What runs again afterwards has lost its memory with its power: it knows of
+// no order.
 func (p *obedience) stop() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.disarmLocked()
+	p.newest, p.plan, p.lapsed = PowerOrder{}, PowerPlan{}, false
 }

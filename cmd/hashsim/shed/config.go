@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 )
 
@@ -14,12 +15,14 @@ const MaxDevices = 10_000
 type Config struct {
 	Devices    int
 	Shed       float64 // of mining's power, 0 to 1
-	Fleet      string  // InBand or Vendor
+	Fleet      string  // one of Fleets
 	Faulty     float64 // of the devices, 0 to 1: deaf, mute, lying and with wrong watts in turn
 	KillServer bool    // kill -9 in the middle of the shed, and start again
 	NoGovernor bool    // feeders only observe: everything must be missed
 	Hold       time.Duration
 	Return     time.Duration // longest wait for 90 % of what was shed to come back
+	Blip       bool          // in place of an order: a tenant is on, and every machine loses its power at once
+	Table      bool          // wait until every machine is back, for the times of each firmware
 	Goals      Goals
 
 	Server   string // the hashlease program
@@ -28,19 +31,14 @@ type Config struct {
 	Progress io.Writer
 }
 
-// Fleets that Config.Fleet names.
-const (
-	InBand = "in-band" // an upper bound: no such device is on sale
-	Vendor = "vendor"  // machines with the times of today's firmware, over the same wire
-)
-
 // Goals are what a measurement must reach.
 type Goals struct {
-	Half      float64 `json:"half_s"`            // order to 50 % at the truth
-	Most      float64 `json:"most_s"`            // and to 95 %
-	Commands  float64 `json:"commands_s"`        // order to the last command at its device
-	Error     float64 `json:"error_percent"`     // of mining's power, or one device
-	Overshoot float64 `json:"overshoot_percent"` // of what was ordered, or one device
+	Half      float64 `json:"half_s,omitempty"`     // order to 50 % at the truth; 0: no goal
+	Most      float64 `json:"most_s,omitempty"`     // and to 95 %
+	Nearly    float64 `json:"nearly_s,omitempty"`   // and to 99 %
+	Commands  float64 `json:"commands_s,omitempty"` // order to the last command at its device
+	Error     float64 `json:"error_percent"`        // of mining's power, or one device
+	Overshoot float64 `json:"overshoot_percent"`    // of what was ordered, or one device
 }
 
 // DefaultGoals are those of the design, for devices that obey at once.
@@ -56,8 +54,8 @@ func (c *Config) Validate() error {
 	if !(c.Shed > 0 && c.Shed <= 0.9) {
 		fault("shed is %v %%: above 0 to 90 %% is accepted", 100*c.Shed)
 	}
-	if c.Fleet != InBand && c.Fleet != Vendor {
-		fault("fleet %q: %s or %s is accepted", c.Fleet, InBand, Vendor)
+	if _, known := fleetKinds[c.Fleet]; !known {
+		fault("fleet %q: one of %s is accepted", c.Fleet, strings.Join(Fleets(), ", "))
 	}
 	if !(c.Faulty >= 0 && c.Faulty <= 0.5) {
 		fault("faulty is %v %%: 0 to 50 %% is accepted", 100*c.Faulty)
@@ -67,6 +65,9 @@ func (c *Config) Validate() error {
 	}
 	if c.Return < time.Second || c.Return > time.Hour {
 		fault("return is %v: 1s to 1h is accepted", c.Return)
+	}
+	if c.Blip && (c.KillServer || c.Table) {
+		fault("blip: the server is not killed beside it, and there is no table of times")
 	}
 	return errors.Join(errs...)
 }

@@ -47,12 +47,13 @@ type bench struct {
 	server *server
 	began  time.Time
 
-	mu       sync.Mutex
-	ordered  time.Time                       // guarded by mu: when the order was given; zero before
-	commands map[pool.WorkerID]time.Duration // guarded by mu: first command of each device since then
-	preview  []pool.WorkerID                 // guarded by mu: who gives way by the first plan
-	proven   float64                         // guarded by mu: seconds, by the server's word; 0 if never
-	refused  string                          // guarded by mu
+	mu      sync.Mutex
+	ordered time.Time                 // guarded by mu: when the order was given; zero before
+	told    map[pool.WorkerID]*orders // guarded by mu: what each device was told since then
+	over    time.Duration             // guarded by mu: when the order ended, since it was given; 0 before
+	preview []pool.WorkerID           // guarded by mu: who gives way by the first plan
+	proven  float64                   // guarded by mu: seconds, by the server's word; 0 if never
+	refused string                    // guarded by mu
 }
 
 // Run measures. Its error is a failure to measure; what was measured and missed is in the result.
@@ -63,7 +64,7 @@ func Run(ctx context.Context, cfg Config) (res *Result, err error) {
 	if cfg.Progress == nil {
 		cfg.Progress = io.Discard
 	}
-	b := &bench{cfg: &cfg, began: time.Now(), commands: map[pool.WorkerID]time.Duration{}}
+	b := &bench{cfg: &cfg, began: time.Now(), told: map[pool.WorkerID]*orders{}}
 	defer b.stopNodes()
 	if err := b.startNodes(ctx); err != nil {
 		return nil, err
@@ -83,7 +84,11 @@ func Run(ctx context.Context, cfg Config) (res *Result, err error) {
 	var wg sync.WaitGroup
 	failed := make(chan error, 1)
 	wg.Go(func() { failed <- b.sim.Run(mining) }) // ends with mining
-	res, err = b.measure(ctx)
+	if cfg.Blip {
+		res, err = b.blip(mining)
+	} else {
+		res, err = b.measure(ctx)
+	}
 	if err != nil {
 		err = fmt.Errorf("%w\nthe server's last words:\n%s", err, b.server.tail())
 	}
@@ -132,18 +137,24 @@ func (b *bench) stopNodes() {
 
 // makeSite sets the simulated site up, its faulty machines anywhere on it.
 func (b *bench) makeSite() (err error) {
+	kind := fleetKinds[b.cfg.Fleet]
 	b.plan = sim.DemoSite(b.cfg.Devices)
-	if b.cfg.NoGovernor {
+	if kind.models != nil {
+		b.plan = sim.SiteOf(b.cfg.Devices, kind.models)
+	}
+	if b.cfg.Blip {
+		withTenant(&b.plan)
+	} else if b.cfg.NoGovernor {
 		for i := range b.plan.Sites[0].Feeders {
 			b.plan.Sites[0].Feeders[i].Arm = fleet.Observe
 		}
 	}
 	c := sim.Config{
 		Plan: b.plan, Scale: scale, Seed: 1, Faults: b.faults(), Ordered: b.command,
+		Firmware: kind.firmware, Vendor: kind.own,
 	}
-	if b.cfg.Fleet == InBand {
-		f := sim.InBand()
-		c.Firmware = &f
+	if kind.own {
+		c.Dialects = sim.Mixed
 	}
 	b.sim, err = sim.New(c)
 	return err
@@ -153,10 +164,15 @@ func (b *bench) makeSite() (err error) {
 var kinds = [...]sim.Fault{{Ignore: true}, {Silent: true}, {Lie: true}, {Report: 0.9}}
 
 func (b *bench) faults() map[pool.WorkerID]sim.Fault {
-	n := int(b.cfg.Faulty*float64(b.cfg.Devices) + 0.5)
-	faults := make(map[pool.WorkerID]sim.Fault, n)
-	for i, at := range rand.New(rand.NewPCG(1, 2)).Perm(b.cfg.Devices)[:n] {
-		faults[b.plan.Workers[at].ID] = kinds[i%len(kinds)]
+	share := func(of float64) int { return int(of*float64(b.cfg.Devices) + 0.5) }
+	n, dead := share(b.cfg.Faulty), share(fleetKinds[b.cfg.Fleet].dead)
+	faults := make(map[pool.WorkerID]sim.Fault, n+dead)
+	for i, at := range rand.New(rand.NewPCG(1, 2)).Perm(b.cfg.Devices)[:n+dead] {
+		if i < n {
+			faults[b.plan.Workers[at].ID] = kinds[i%len(kinds)]
+		} else {
+			faults[b.plan.Workers[at].ID] = sim.Fault{Dead: true}
+		}
 	}
 	return faults
 }
@@ -168,8 +184,14 @@ func (b *bench) command(w pool.WorkerID) {
 	if b.ordered.IsZero() {
 		return
 	}
-	if _, known := b.commands[w]; !known {
-		b.commands[w] = time.Since(b.ordered)
+	at := time.Since(b.ordered)
+	o := b.told[w]
+	if o == nil {
+		o = &orders{first: at}
+		b.told[w] = o
+	}
+	if b.over > 0 && o.back == 0 {
+		o.back = at
 	}
 }
 
@@ -239,6 +261,9 @@ func (b *bench) measure(ctx context.Context) (*Result, error) {
 		return nil, err
 	}
 	b.say("the order ends")
+	b.mu.Lock()
+	b.over = time.Since(start)
+	b.mu.Unlock()
 	back, err := b.comeBack(ctx, base, held)
 	if err != nil {
 		return nil, err
@@ -285,6 +310,9 @@ func (b *bench) record(
 			told = at
 			b.say("mining draws %v", unit.Watts(w))
 		}
+		if len(s)%5 == 0 {
+			b.look()
+		}
 		if at >= span {
 			return s, nil
 		}
@@ -306,7 +334,7 @@ func (b *bench) comeBack(ctx context.Context, base float64, held series) (series
 	low := held.mean(b.cfg.Hold * 2 / 3)
 	enough := errors.New("enough")
 	s, err := b.record(ctx, time.Now(), b.cfg.Return, func(time.Duration) error {
-		if b.sim.Mining() >= low+comeBackShare*(base-low) {
+		if b.sim.Mining() >= low+comeBackShare*(base-low) && (!b.cfg.Table || b.allBack()) {
 			return enough
 		}
 		return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -38,6 +39,7 @@ const (
 type server struct {
 	program, dir string
 	key          string // the operator's
+	tenantKey    string
 	stratum      string
 	grpc         string
 	authority    noise.PublicKey
@@ -105,7 +107,17 @@ func (v *server) configure(nodes []*node.Child, plan sim.Plan, s *sim.Sim) error
 			Role: m.Role, Tenant: m.Tenant, URL: "http://" + s.Addr() + m.Path,
 		})
 	}
+	for _, name := range plan.Tenants {
+		if v.tenantKey, err = leaserpc.NewKey(name); err != nil {
+			return err
+		}
+		c.Tenants = append(c.Tenants, config.Tenant{ID: name, KeyHash: leaserpc.HashKey(v.tenantKey).String()})
+		c.Lease.Price = unit.Sat // a kWh
+	}
 	c.Sites, c.Workers = config.FromFleet(plan.Sites, plan.Workers, meters)
+	if err := c.AddInterfaces(v.dir, s.Interfaces()); err != nil {
+		return err
+	}
 	out, err := config.Encode(&c)
 	if err != nil {
 		return err
@@ -115,15 +127,19 @@ func (v *server) configure(nodes []*node.Child, plan sim.Plan, s *sim.Sim) error
 
 func (v *server) file() string { return filepath.Join(v.dir, "hashlease.toml") }
 
-// freeAddresses are ports of this machine that nothing uses now.
+// freeAddresses are ports of this machine that nothing uses now. They lie below those that the system gives
+// to outgoing connections, of which a fleet makes thousands before the server has taken its own.
 func freeAddresses(n int) (at []string, err error) {
-	for range n {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
+	const first, last, tries = 16_000, 32_000, 100
+	for try := 0; len(at) < n; try++ {
+		ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", first+rand.IntN(last-first)))
+		switch {
+		case err == nil:
+			defer ln.Close() //nolint:errcheck,revive // all are held until all are known
+			at = append(at, ln.Addr().String())
+		case try == tries:
 			return nil, err
 		}
-		defer ln.Close() //nolint:errcheck,revive // all are held until all are known
-		at = append(at, ln.Addr().String())
 	}
 	return at, nil
 }

@@ -48,7 +48,11 @@ func TestRun_FreesWhatIsOrderedAndFailsUngoverned(t *testing.T) {
 	t.Parallel()
 	server := program(t)
 	for name, change := range map[string]func(*shed.Config){
-		"faulty":     func(c *shed.Config) { c.Faulty = 0.1; c.KillServer = true; c.Hold = 30 * time.Second },
+		"faulty": func(c *shed.Config) { c.Faulty = 0.1; c.KillServer = true; c.Hold = 30 * time.Second },
+		"own interfaces": func(c *shed.Config) {
+			c.Fleet, c.Hold, c.Return = shed.Fast, 40*time.Second, 5*time.Minute
+			c.Goals = shed.Goals{Most: 40, Error: 4, Overshoot: 20}
+		},
 		"ungoverned": func(c *shed.Config) { c.NoGovernor = true; c.Return = time.Second },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -71,6 +75,28 @@ func TestRun_FreesWhatIsOrderedAndFailsUngoverned(t *testing.T) {
 			if len(res.Missed) > 0 {
 				said, _ := os.ReadFile(filepath.Join(cfg.Dir, "server.log"))
 				t.Errorf("missed:\n%s\n%s\nthe server said:\n%s", missed, shed.Text(res), said)
+			}
+		})
+	}
+}
+
+// Ensure that a site whose machines all lose their power while a tenant is on, and all boot into mining,
+// stays within what its feeders bear; and that the same check fails once the server is gone.
+func TestRun_ASiteBootsBesideATenant(t *testing.T) {
+	t.Parallel()
+	server := program(t)
+	for name, gone := range map[string]bool{"governed": false, "server gone": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cfg := small(t, server)
+			cfg.Blip, cfg.NoGovernor, cfg.Hold = true, gone, 75*time.Second
+			res, err := shed.Run(t.Context(), cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if gone != (res.Blip.Outside > 0) {
+				said, _ := os.ReadFile(filepath.Join(cfg.Dir, "server.log"))
+				t.Errorf("missed: %v\n%s\nthe server said:\n%s", res.Missed, shed.Text(res), said)
 			}
 		})
 	}

@@ -28,10 +28,10 @@ type Config struct {
 	// Extended lets every n-th miner open an extended channel instead of a standard one; 0 none.
 	Extended int
 	Dialects Dialects // what the miners speak; empty: all Stratum V2
-	// Firmware is what every machine runs; nil: what is usual for its model.
-	Firmware *Firmware
+	// Firmware is what machines of a model run; nil: what is usual for it, as fast as in the demonstration.
+	Firmware func(model string) Firmware
 	// Vendor lets machines take orders over their own vendors' interfaces, emulated, in place of the in-band
-	// extension; see APIs.
+	// extension; see Interfaces.
 	Vendor bool
 	// Elsewhere lets every n-th of the machines with such an interface mine at another pool; 0 none.
 	Elsewhere int

@@ -38,7 +38,8 @@ type device struct {
 	worker   fleet.Worker
 	firmware Firmware
 	factor   float64 // true watts for a nameplate watt
-	pace     float64 // true seconds for a nominal one
+	sheds    float64 // true seconds for a nominal one, on the way down
+	returns  float64 // and up
 	phase    float64 // of its noise
 	period   float64 // of its noise, seconds
 	fault    Fault
@@ -61,7 +62,11 @@ func newDevice(w fleet.Worker) *device { return newDeviceWith(w, firmwareOf(w.Mo
 func newDeviceWith(w fleet.Worker, f Firmware) *device {
 	d := &device{worker: w, firmware: f}
 	d.factor = 1 + jitterWatts*spread(w, "watts")
-	d.pace = 1 + jitterPace*spread(w, "pace")
+	d.sheds, d.returns = 1+jitterPace*spread(w, "pace"), 1+jitterPace*spread(w, "pace")
+	if f.ShedMost > 0 {
+		d.sheds = tailed(f.ShedDelay+f.ShedRamp, f.ShedMost, spread(w, "shed"))
+		d.returns = tailed(f.ReturnDelay+f.ReturnRamp, f.ReturnMost, spread(w, "return"))
+	}
 	d.phase = math.Pi * spread(w, "phase")
 	d.period = 30 + 25*spread(w, "period")
 	d.from, d.to = d.full(), d.full()
@@ -77,6 +82,14 @@ func spread(w fleet.Worker, purpose string) float64 {
 	x *= 0xff51afd7ed558ccd
 	x ^= x >> 33
 	return float64(x>>11)/(1<<52) - 1
+}
+
+// tailed is the factor on a median of a machine at u, -1 to 1, in the lognormal distribution that has this
+// 95th percentile. Nobody takes longer than twice that.
+func tailed(median, most time.Duration, u float64) float64 {
+	sigma := math.Log(float64(most)/float64(median)) / 1.645
+	x := math.Exp(sigma * math.Sqrt2 * math.Erfinv(u))
+	return min(x, 2*float64(most)/float64(median))
 }
 
 func (d *device) full() float64   { return d.factor * float64(d.worker.Curve.Full().Watts) }
@@ -150,16 +163,16 @@ func (d *device) order(t time.Duration, mode fleet.Mode, watts unit.Watts, wait,
 		d.mode = mode
 		return
 	}
-	delay, own := d.firmware.ReturnDelay, d.firmware.ReturnRamp
+	delay, own := paced(d.firmware.ReturnDelay, d.returns), paced(d.firmware.ReturnRamp, d.returns)
 	if to < from {
-		delay, own = d.firmware.ShedDelay, d.firmware.ShedRamp
+		delay, own = paced(d.firmware.ShedDelay, d.sheds), paced(d.firmware.ShedRamp, d.sheds)
 	}
-	begin := t + wait + d.paced(delay)
+	begin := t + wait + delay
 	if t < d.end && (to < from) == (d.to < d.from) {
 		begin = max(t+wait, min(d.begin, begin))
 	}
 	d.from, d.to, d.mode = from, to, mode
-	d.begin, d.end = begin, begin+max(ramp, d.paced(own))
+	d.begin, d.end = begin, begin+max(ramp, own)
 	if from == to {
 		d.begin, d.end = t, t
 	}
@@ -176,17 +189,21 @@ func (d *device) wakeIfDue(t time.Duration) {
 	}
 }
 
-func (d *device) paced(t time.Duration) time.Duration { return time.Duration(float64(t) * d.pace) }
+func paced(t time.Duration, by float64) time.Duration { return time.Duration(float64(t) * by) }
 
 // capability is what the device declares: the times with the slack that a vendor's data sheet has.
 func (d *device) capability() fleet.Capability {
-	declared := func(t time.Duration) time.Duration {
+	declared := func(t, most time.Duration) time.Duration {
+		if most > 0 {
+			return most
+		}
 		return time.Duration(float64(t) * (1 + jitterPace)).Round(time.Millisecond)
 	}
 	f := d.firmware
 	return fleet.Capability{
 		Min: unit.Watts(math.Round(d.lowest())), Max: unit.Watts(math.Round(d.full())), Step: 1,
 		CanCap: true, CanPause: true, HoldsAlone: true,
-		ShedIn: declared(f.ShedDelay + f.ShedRamp), ReturnIn: declared(f.ReturnDelay + f.ReturnRamp),
+		ShedIn:   declared(f.ShedDelay+f.ShedRamp, f.ShedMost),
+		ReturnIn: declared(f.ReturnDelay+f.ReturnRamp, f.ReturnMost),
 	}
 }

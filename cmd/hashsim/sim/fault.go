@@ -10,6 +10,7 @@ type Fault struct {
 	Ignore   bool    `json:"ignore,omitempty"`   // answers orders and does nothing
 	Lie      bool    `json:"lie,omitempty"`      // as Ignore, and reports what was ordered
 	Silent   bool    `json:"silent,omitempty"`   // neither follows, answers nor reports
+	Dead     bool    `json:"dead,omitempty"`     // its own interface never answers
 	SelfWake Span    `json:"self_wake,omitzero"` // wakes by itself after this much sleep
 	Report   float64 `json:"report,omitempty"`   // factor on reported watts; 0 is 1
 }

@@ -32,6 +32,7 @@ type MeterReading struct {
 type meters struct {
 	site  *site
 	class float64 // largest relative error of a reading of watts
+	fault func(pool.WorkerID, Fault) error
 
 	mu  sync.Mutex
 	rng *rand.Rand // guarded by mu
@@ -116,7 +117,7 @@ func (m *meters) putFault(w http.ResponseWriter, r *http.Request) {
 	var f Fault
 	err := decode(r, &f)
 	if err == nil {
-		err = m.site.setFault(pool.WorkerID(r.PathValue("worker")), f)
+		err = m.fault(pool.WorkerID(r.PathValue("worker")), f)
 	}
 	if err != nil {
 		refuse(w, http.StatusBadRequest, err)

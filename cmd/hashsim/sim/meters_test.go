@@ -16,7 +16,7 @@ import (
 func newTestMeters(t *testing.T, p Plan, class float64) (*site, http.Handler) {
 	t.Helper()
 	s := newTestSite(t, p)
-	m := &meters{site: s, class: class, rng: rand.New(rand.NewPCG(1, 1))}
+	m := &meters{site: s, class: class, fault: s.setFault, rng: rand.New(rand.NewPCG(1, 1))}
 	return s, m.handler()
 }
 

@@ -93,13 +93,16 @@ const (
 
 // DemoSite is a place of n machines of five models over four feeders, with limits
 // that full mining and base load fill to between 98 and 99 %. Each tenant has a meter on every feeder.
-func DemoSite(n int, tenants ...string) Plan {
+func DemoSite(n int, tenants ...string) Plan { return SiteOf(n, demoModels[:], tenants...) }
+
+// SiteOf is a place like DemoSite of other models, by fleet's names.
+func SiteOf(n int, models []string, tenants ...string) Plan {
 	site := fleet.Site{ID: "north", Name: "North yard"}
 	p := Plan{Tenants: tenants}
 	feeders := max(1, min(demoFeeders, n))
 	full := make([]float64, feeders)
 	for i := range n {
-		m, _ := fleet.ModelNamed(demoModels[(i/feeders)%len(demoModels)])
+		m, _ := fleet.ModelNamed(models[(i/feeders)%len(models)])
 		w := fleet.Worker{
 			ID:     pool.WorkerID(fmt.Sprintf("north.asic-%03d", i+1)),
 			Feeder: fleet.FeederID(fmt.Sprintf("f%d", i%feeders+1)),

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/hashlease/hashlease/pool"
+	"github.com/hashlease/hashlease/pool/device/devicetest"
 	"github.com/hashlease/hashlease/pool/fleet"
 	"github.com/hashlease/hashlease/pool/unit"
 	"github.com/hashlease/hashlease/stratum/stratumtest"
@@ -46,6 +47,7 @@ type machine struct {
 	vendor *vendor            // the machine's own interface; nil: it has none
 	speaks Dialects           // V1 or V2
 	away   bool               // it mines at another pool
+	outlet *outlet
 }
 
 // WorkerStats are one worker's shares as its device counts them.
@@ -93,6 +95,7 @@ func New(cfg Config) (*Sim, error) {
 		cfg: cfg, site: place, grinder: stratumtest.NewGrinder(1),
 		meters: &meters{site: place, class: cfg.Class, rng: rand.New(rand.NewPCG(cfg.Seed, 1))},
 	}
+	s.meters.fault = s.SetFault
 	s.SetPool(cfg.Pool)
 	if err := s.addMachines(); err != nil {
 		return nil, errors.Join(err, s.closeVendors())
@@ -131,6 +134,7 @@ func (s *Sim) addMachines() error {
 			}
 		}
 		m := s.newMachine(i, w, p, v != nil)
+		m.outlet = &outlet{}
 		m.vendor, m.away = v, v != nil && s.cfg.Elsewhere > 0 && (i+1)%s.cfg.Elsewhere == 0
 		s.machines = append(s.machines, m)
 	}
@@ -221,13 +225,20 @@ func (s *Sim) Run(ctx context.Context) error {
 	}
 }
 
+// startMiner runs a machine until the context ends, over every loss of power.
 func (s *Sim) startMiner(ctx context.Context, i int) {
-	wait := time.NewTimer(startSpread * time.Duration(i) / time.Duration(len(s.machines)))
-	defer wait.Stop()
-	select {
-	case <-wait.C:
-		s.machines[i].run(ctx)
-	case <-ctx.Done():
+	m := &s.machines[i]
+	for wait := startSpread * time.Duration(i) / time.Duration(len(s.machines)); ; wait = m.outlet.booting() {
+		t := time.NewTimer(wait)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return
+		}
+		powered, cut := m.outlet.plug(ctx)
+		m.run(powered)
+		cut()
 	}
 }
 
@@ -266,7 +277,17 @@ func (s *Sim) SetTenantLoad(feeder fleet.FeederID, tenant string, w unit.Watts) 
 }
 
 // SetFault makes a device fail, or heals it with the zero Fault.
-func (s *Sim) SetFault(worker pool.WorkerID, f Fault) error { return s.site.setFault(worker, f) }
+func (s *Sim) SetFault(worker pool.WorkerID, f Fault) error {
+	if err := s.site.setFault(worker, f); err != nil {
+		return err
+	}
+	for i := range s.machines {
+		if m := &s.machines[i]; m.worker.ID == worker && m.vendor != nil {
+			m.vendor.machine.Fail(devicetest.Defects{Dead: f.Dead})
+		}
+	}
+	return nil
+}
 
 // Devices are all devices as they truly are.
 func (s *Sim) Devices() []DeviceView { return s.site.views() }

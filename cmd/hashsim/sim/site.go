@@ -50,7 +50,7 @@ type site struct {
 
 // newSite sets the place up with every machine at full power and no tenant drawing. Without a firmware each
 // runs its model's.
-func newSite(p Plan, firmware *Firmware, start time.Time) (*site, error) {
+func newSite(p Plan, firmware func(string) Firmware, start time.Time) (*site, error) {
 	if err := p.Validate(); err != nil {
 		return nil, err
 	}
@@ -67,7 +67,7 @@ func newSite(p Plan, firmware *Firmware, start time.Time) (*site, error) {
 	for _, w := range p.Workers {
 		d := newDevice(w)
 		if firmware != nil {
-			d = newDeviceWith(w, *firmware)
+			d = newDeviceWith(w, firmware(w.Model))
 		}
 		s.devices[w.ID] = d
 		byID[w.Feeder].devices = append(byID[w.Feeder].devices, d)

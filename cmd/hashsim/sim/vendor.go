@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hashlease/hashlease/pool"
+	"github.com/hashlease/hashlease/cmd/hashlease/config"
 	drivers "github.com/hashlease/hashlease/pool/device"
 	"github.com/hashlease/hashlease/pool/device/devicetest"
 	"github.com/hashlease/hashlease/pool/fleet"
@@ -22,16 +22,6 @@ import (
 // VendorPassword is what every simulated machine with a login takes, for the user "root" where there are
 // users.
 const VendorPassword = "simulated"
-
-// API is where a machine's own interface answers.
-type API struct {
-	Worker  pool.WorkerID
-	Kind    string // of driver, as drivers.Kinds lists them
-	Address string // host and port
-	Login   drivers.Login
-	// ShedIn and ReturnIn are how long the machine takes, as its owner has measured.
-	ShedIn, ReturnIn time.Duration
-}
 
 // otherPool is where machines mine that do not mine with us.
 var otherPool = devicetest.Pool{URL: "stratum+tcp://other-pool.example:3333", User: "someone", Password: "x"}
@@ -121,6 +111,7 @@ func (s *Sim) newVendor(i int, p *powered, host string) (*vendor, error) {
 		MAC:    fmt.Sprintf("02:00:00:%02x:%02x:%02x", byte((i+1)>>16), byte((i+1)>>8), byte(i+1)),
 		Host:   fmt.Sprintf("asic-%03d", i+1),
 	}, body{p})
+	m.Fail(devicetest.Defects{Dead: p.device.fault.Dead})
 	return &vendor{api: api, machine: m, ln: ln}, nil
 }
 
@@ -133,12 +124,12 @@ func (v *vendor) aim(e stratumtest.Endpoint, user string, elsewhere bool) {
 	v.machine.SetPools([]devicetest.Pool{ours})
 }
 
-// APIs are the interfaces of all machines that have one, if Config.Vendor is set.
-func (s *Sim) APIs() (list []API) {
+// Interfaces are those of all machines that have one, if Config.Vendor is set.
+func (s *Sim) Interfaces() (list []config.Interface) {
 	for i := range s.machines {
 		if v := s.machines[i].vendor; v != nil {
 			can := s.machines[i].power.device.capability()
-			list = append(list, API{
+			list = append(list, config.Interface{
 				Worker: s.machines[i].worker.ID, Kind: v.api.kind,
 				Address: v.ln.Addr().String(), Login: v.api.login, ShedIn: can.ShedIn, ReturnIn: can.ReturnIn,
 			})
@@ -239,6 +230,6 @@ func (d *device) reboot(t time.Duration, keep bool) {
 		mode, to = fleet.Free, d.full()
 	}
 	d.from, d.to, d.mode, d.booted = d.asleep(), to, mode, t
-	d.begin = t + d.paced(d.firmware.ReturnDelay)
-	d.end = d.begin + d.paced(d.firmware.ReturnRamp)
+	d.begin = t + paced(d.firmware.ReturnDelay, d.returns)
+	d.end = d.begin + paced(d.firmware.ReturnRamp, d.returns)
 }

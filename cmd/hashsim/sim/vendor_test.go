@@ -27,7 +27,7 @@ func driversOf(t *testing.T, s *Sim) map[string]drivers.Driver {
 		t.Fatal(err)
 	}
 	all := map[string]drivers.Driver{}
-	for _, a := range s.APIs() {
+	for _, a := range s.Interfaces() {
 		w := s.site.devices[a.Worker].worker
 		d, err := drivers.Open(a.Kind, drivers.Config{
 			Address: a.Address, Login: a.Login, Gate: gate, Curve: w.Curve, Sleep: w.Sleep,
@@ -50,13 +50,13 @@ func TestVendor_TruthFollowsTheInterface(t *testing.T) {
 	}
 	all := driversOf(t, s)
 	kinds := map[string]int{}
-	for _, a := range s.APIs() {
+	for _, a := range s.Interfaces() {
 		kinds[a.Kind]++
 	}
 	if len(all) != 20 || len(kinds) != len(demoModels) {
 		t.Errorf("%d of 20 machines have an interface of their own, of kinds %v", len(all), kinds)
 	}
-	deaf := s.APIs()[0].Worker
+	deaf := s.Interfaces()[0].Worker
 	if err := s.SetFault(deaf, Fault{Ignore: true}); err != nil {
 		t.Fatal(err)
 	}
