@@ -21,7 +21,7 @@ type Config struct {
 	NoGovernor bool    // feeders only observe: everything must be missed
 	Hold       time.Duration
 	Return     time.Duration // longest wait for 90 % of what was shed to come back
-	Blip       bool          // in place of an order: a tenant is on, and every machine loses its power at once
+	Blip       bool          // in place of an order: every machine loses its power beside a tenant
 	Table      bool          // wait until every machine is back, for the times of each firmware
 	Goals      Goals
 

@@ -111,7 +111,8 @@ func (v *server) configure(nodes []*node.Child, plan sim.Plan, s *sim.Sim) error
 		if v.tenantKey, err = leaserpc.NewKey(name); err != nil {
 			return err
 		}
-		c.Tenants = append(c.Tenants, config.Tenant{ID: name, KeyHash: leaserpc.HashKey(v.tenantKey).String()})
+		hash := leaserpc.HashKey(v.tenantKey).String()
+		c.Tenants = append(c.Tenants, config.Tenant{ID: name, KeyHash: hash})
 		c.Lease.Price = unit.Sat // a kWh
 	}
 	c.Sites, c.Workers = config.FromFleet(plan.Sites, plan.Workers, meters)

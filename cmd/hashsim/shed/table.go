@@ -66,8 +66,8 @@ func missedText(missed []string) string {
 // blipText is a blip for people, as Markdown.
 func blipText(r *Result, server string) string {
 	var s strings.Builder
-	fmt.Fprintf(&s, "%d devices (%s) lose their power for an instant while a tenant draws %v beside %v of mining, "+
-		"server %s.\n\n", r.Devices, r.Fleet, unit.Watts(r.Blip.Tenant), unit.Watts(r.Baseline), server)
+	fmt.Fprintf(&s, "%d devices (%s) lose their power for an instant while a tenant draws %v beside %v "+
+		"of mining, server %s.\n\n", r.Devices, r.Fleet, unit.Watts(r.Blip.Tenant), unit.Watts(r.Baseline), server)
 	s.WriteString("| | goal | is |\n|---|---:|---:|\n")
 	fmt.Fprintf(&s, "| seconds outside an overload allowance (%d %% for %v), all feeders | 0 | %.2f |\n",
 		blipOver, blipFor, r.Blip.Outside)
@@ -84,7 +84,8 @@ func blipText(r *Result, server string) string {
 // timesText is the table of times by firmware: medians, 95th percentiles and the slowest.
 func timesText(list []Times) string {
 	var s strings.Builder
-	s.WriteString("| seconds, median / 95 % / slowest | devices | order to told | told to down | told to back |\n")
+	s.WriteString("| seconds, median / 95 % / slowest | devices | order to told " +
+		"| told to down | told to back |\n")
 	s.WriteString("|---|---:|---:|---:|---:|\n")
 	spread := func(d Spread) string {
 		if d.N == 0 {

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// orders is what a device was told and when it had done it, since the order to the site was given. 0: not yet.
+// orders is what a device was told and when it had done it, since the order to the site. 0: not yet.
 type orders struct {
 	first, down time.Duration // told to yield, and done
 	back, up    time.Duration // told to return, and done

@@ -37,17 +37,20 @@ var (
 		"BOS+ 26.04", "Braiins", "", "braiins", second / 2, 2 * second, 2 * second, 6 * second, 0, 0, boot,
 	}
 	bitmain = Firmware{
-		"stock", "Bitmain", "antminer-s21", "antminer", second, 3 * second, 10 * second, 20 * second, 0, 0, boot,
+		"stock", "Bitmain", "antminer-s21", "antminer",
+		second, 3 * second, 10 * second, 20 * second, 0, 0, boot,
 	}
 	luxOS = Firmware{
-		"LuxOS 2026.6", "Luxor", "antminer-s19", "luxos", second, 2 * second, 2 * second, 8 * second, 0, 0, boot,
+		"LuxOS 2026.6", "Luxor", "antminer-s19", "luxos",
+		second, 2 * second, 2 * second, 8 * second, 0, 0, boot,
 	}
 	whatsMiner = Firmware{
 		"btminer 3.0.3", "MicroBT", "whatsminer", "whatsminer-v3",
 		second, 4 * second, 5 * second, 10 * second, 0, 0, boot,
 	}
 	avalon = Firmware{
-		"Avalon 25.05", "Canaan", "avalon", "avalon", 5 * second, second, 30 * second, 60 * second, 0, 0, boot,
+		"Avalon 25.05", "Canaan", "avalon", "avalon",
+		5 * second, second, 30 * second, 60 * second, 0, 0, boot,
 	}
 )
 
