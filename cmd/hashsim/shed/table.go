@@ -67,7 +67,8 @@ func missedText(missed []string) string {
 func blipText(r *Result, server string) string {
 	var s strings.Builder
 	fmt.Fprintf(&s, "%d devices (%s) lose their power for an instant while a tenant draws %v beside %v "+
-		"of mining, server %s.\n\n", r.Devices, r.Fleet, unit.Watts(r.Blip.Tenant), unit.Watts(r.Baseline), server)
+		"of mining, server %s.\n\n",
+		r.Devices, r.Fleet, unit.Watts(r.Blip.Tenant), unit.Watts(r.Baseline), server)
 	s.WriteString("| | goal | is |\n|---|---:|---:|\n")
 	fmt.Fprintf(&s, "| seconds outside an overload allowance (%d %% for %v), all feeders | 0 | %.2f |\n",
 		blipOver, blipFor, r.Blip.Outside)
