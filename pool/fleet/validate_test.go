@@ -1,6 +1,8 @@
 package fleet_test
 
 import (
+	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -56,21 +58,53 @@ func TestValidate_ListsEveryFaultByName(t *testing.T) {
 	}
 }
 
-// Ensure that every model gives a sound curve that ends at its nameplate.
+// Ensure that every model gives a sound curve that ends at its nameplate, in whatever number of points, and
+// says where its figures are from.
 func TestModels_HaveSoundCurves(t *testing.T) {
 	for _, m := range fleet.Models() {
-		for _, n := range []int{0, 2, 9, 1000} {
+		for _, n := range []int{0, 2, 8, 9, 64, 1000} {
 			c := m.Curve(n)
 			if err := c.Validate(); err != nil {
-				t.Errorf("%s: %v", m.Name, err)
+				t.Errorf("%s in %d: %v", m.Name, n, err)
 			}
 			if c.Full() != m.Plate || c[0].Watts < m.Plate.Watts/5 || m.Sleep >= c[0].Watts {
 				t.Errorf("%s: %+v", m.Name, c)
 			}
+			if !slices.Equal(c, m.Curve(len(c))) {
+				t.Errorf("%s: %d points are others than those asked for as %d", m.Name, len(c), n)
+			}
+		}
+		if m.Source == "" || m.From == "" || m.ShedIn <= 0 || m.ReturnIn <= 0 {
+			t.Errorf("%s: source %q, shape from %q, %v, %v", m.Name, m.Source, m.From, m.ShedIn, m.ReturnIn)
 		}
 	}
 	if _, ok := fleet.ModelNamed("Abacus"); ok {
 		t.Error("an unknown model is known")
+	}
+}
+
+// Ensure that the table has the models of the field, each with the joules a terahash that it is sold with.
+func TestModels_HaveTheEfficiencyOfTheirPlates(t *testing.T) {
+	want := map[string]float64{
+		"Antminer S23 Hyd": 9.5, "Antminer S21 XP+ Hyd": 11, "Antminer S21 XP Hyd": 12,
+		"Antminer S21e XP Hyd 3U": 13, "Antminer S21 XP": 13.5, "Antminer S21 Pro": 15,
+		"Antminer S21+ Hyd": 15,
+		"Antminer S21 Hyd":  16, "Antminer S21+": 16.5, "Antminer S21": 17.5, "WhatsMiner M60S+": 18,
+		"WhatsMiner M60S": 18.4, "Avalon A1566": 18.5, "Antminer S21 Imm": 18.5, "Antminer S19 XP+ Hyd": 19,
+		"Antminer S19 XP": 21.5, "Avalon A1466": 22, "WhatsMiner M50S++": 22.3, "Antminer S19k Pro": 23,
+		"WhatsMiner M50S": 26, "Antminer S19j Pro+": 27.5, "Antminer S19j Pro": 29.5,
+		"Antminer S19 Pro":  29.5,
+		"WhatsMiner M30S++": 31, "Antminer S9": 98, "Bitaxe Gamma": 17.7,
+	}
+	ms := fleet.Models()
+	if len(ms) != len(want) {
+		t.Errorf("%d models, want %d", len(ms), len(want))
+	}
+	for _, m := range ms {
+		got := float64(m.Plate.Watts) / float64(m.Plate.Hashrate) * 1e12
+		if math.Abs(got-want[m.Name]) > 0.06 {
+			t.Errorf("%s: %.2f J/TH, want %v", m.Name, got, want[m.Name])
+		}
 	}
 }
 

@@ -177,7 +177,7 @@ func BenchmarkAudit(b *testing.B) {
 		b.Run(fmt.Sprintf("logged=%v", logged), func(b *testing.B) {
 			cfg := governor.DefaultConfig()
 			cfg.Registry = fleet.NewRegistry()
-			m := fleet.Models()[0]
+			m := tenModels()[0]
 			f := fleet.Feeder{
 				ID: "f1", Site: "s1", Limit: 100 * unit.Megawatt, Reserve: unit.Megawatt, Base: unit.Megawatt,
 				Overload: fleet.Overload{Watts: unit.Megawatt, For: time.Minute}, Arm: fleet.Act,

@@ -29,14 +29,14 @@ func (s standIn) Set(_ context.Context, p fleet.Setpoint) (fleet.Ack, error) {
 	return fleet.Ack{Command: p.Command, Planned: p.Watts, Hashrate: p.Hashrate}, nil
 }
 
-// newStill is n machines of all models on feeders of a thousand each.
+// newStill is n machines of ten models on feeders of a thousand each.
 func newStill(tb testing.TB, n int) *still {
 	tb.Helper()
 	cfg := governor.DefaultConfig()
 	cfg.Registry, cfg.Term = fleet.NewRegistry(), 1
 	cfg.MsatPerHash = func() float64 { return 5e-13 }
 	s := &still{now: time.Now()}
-	models := fleet.Models()
+	models := tenModels()
 	site := fleet.Site{ID: "s1"}
 	sums := map[fleet.FeederID]unit.Watts{}
 	for i := range n {

@@ -30,7 +30,7 @@ func realRooms(t *testing.T) Config {
 		}
 	}
 	book, log := mem.New(), slog.New(slog.DiscardHandler)
-	model := fleet.Models()[0]
+	model, _ := fleet.ModelNamed("Antminer S19 XP")
 	sites := []fleet.Site{{ID: "north", Name: "North", Feeders: []fleet.Feeder{
 		{ID: "f1", Site: "north", Limit: 100_000, Overload: fleet.Overload{Watts: 5000, For: 60e9}},
 	}}}
