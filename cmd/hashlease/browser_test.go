@@ -52,6 +52,8 @@ func TestBrowser_ShowsALeaseBecomeActive(t *testing.T) {
 	b.picture("console-390.png", 390, 844)
 	b.wait("nothing is wider than a phone", 5*time.Second, `document.documentElement.scrollWidth <= 390`)
 
+	b.sleepAndWake()
+	b.release()
 	b.stopAndResume()
 
 	b.do("logging out", chromedp.Click(chromedp.CSS("form[action='/logout'] button")),
@@ -213,6 +215,13 @@ func (b *browser) quiet() {
 	b.listening = false
 }
 
+// loud listens again.
+func (b *browser) loud() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.listening = true
+}
+
 func publicKey(t *testing.T, link string) string {
 	t.Helper()
 	u, err := url.Parse(link)
@@ -264,6 +273,71 @@ func (b *browser) search() {
 		const rows = document.querySelectorAll('#worker-rows tbody tr');
 		return rows.length === 1 && rows[0].cells[0].textContent === 'north.asic-007';
 	})()`)
+}
+
+// byHand is the button of the only row of workers.
+const byHand = "#worker-rows tbody .act button"
+
+// press presses that button, whose word it names, and gives the picture of what is asked then a name.
+func (b *browser) press(word, picture string) {
+	b.Helper()
+	b.wait("the worker's button says "+word, 30*time.Second,
+		`document.querySelector('`+byHand+`')?.textContent === '`+word+`'`)
+	b.do("pressing "+word, chromedp.ScrollIntoView(chromedp.CSS(byHand)),
+		chromedp.Click(chromedp.CSS(byHand)),
+		chromedp.WaitVisible(chromedp.CSS("#ask-yes")))
+	b.wait("what is asked names the worker", 5*time.Second,
+		`document.getElementById('ask-title').textContent.includes('north.asic-007')`)
+	b.picture(picture, 390, 844)
+	// The table is asked for only while it is in view.
+	b.do("looking at the worker again", chromedp.ScrollIntoView(chromedp.CSS(byHand)))
+}
+
+// sleepAndWake puts the worker that was searched to sleep, after saying no once, and wakes it.
+func (b *browser) sleepAndWake() {
+	b.Helper()
+	gone := chromedp.WaitNotVisible(chromedp.CSS("#ask-yes"))
+	b.press("Sleep", "sleep-390.png")
+	b.do("saying no", chromedp.Click(chromedp.CSS("#ask-no")), gone)
+	b.press("Sleep", "sleep-390.png")
+	b.do("saying yes", chromedp.Click(chromedp.CSS("#ask-yes")), gone)
+	b.wait("it sleeps by hand", 60*time.Second, `
+		document.querySelector('#worker-rows tbody tr').cells[1].textContent === 'asleep, by hand'`)
+	b.press("Wake", "wake-390.png")
+	b.do("saying yes", chromedp.Click(chromedp.CSS("#ask-yes")), gone)
+	b.wait("nobody holds it down", 60*time.Second, `
+		!document.querySelector('#worker-rows tbody tr').cells[1].textContent.includes('by hand')`)
+}
+
+// quarantined lets the page take every worker for one in quarantine, and quarantinedNoMore ends that: nobody
+// of the demo sets machines by other ways.
+const (
+	quarantined = `window.plainFetch = window.fetch; window.fetch = async (url, o) => {
+		const answer = await window.plainFetch(url, o);
+		if (!String(url).startsWith('/api/workers?')) return answer;
+		const body = await answer.json();
+		for (const row of body.rows) Object.assign(row, { offer: 'release', state: 'QUARANTINED' });
+		return new Response(JSON.stringify(body));
+	}`
+	quarantinedNoMore = `window.fetch = window.plainFetch`
+)
+
+// release asks for the release of a worker that is none of the quarantined any more: the server says so, and
+// what it says is shown.
+func (b *browser) release() {
+	b.Helper()
+	b.quiet()
+	b.do("taking workers for quarantined", chromedp.Evaluate[chromedp.Void](quarantined))
+	b.press("Release", "release-390.png")
+	b.do("saying yes", chromedp.Click(chromedp.CSS("#ask-yes")))
+	b.wait("the refusal is shown", 10*time.Second, `
+		!document.getElementById('ask-fault').hidden &&
+		document.getElementById('ask-fault').textContent.includes('is not quarantined')`)
+	b.picture("released-390.png", 390, 844)
+	b.do("leaving it", chromedp.Click(chromedp.CSS("#ask-no")),
+		chromedp.WaitNotVisible(chromedp.CSS("#ask-yes")),
+		chromedp.Evaluate[chromedp.Void](quarantinedNoMore))
+	b.loud()
 }
 
 // stopAndResume presses the emergency stop, sees the fleet asleep, and lets it mine again.

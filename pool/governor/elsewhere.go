@@ -94,7 +94,11 @@ func (g *Governor) tellBackups(f *feeder, now time.Time) {
 		more = ", ..."
 	}
 	f.backups = nil
+	who := "1 machine has"
+	if n > 1 {
+		who = fmt.Sprintf("%d machines have", n)
+	}
 	g.event(now, Event{Feeder: f.ID, Message: fmt.Sprintf(
-		"%d machines have backup pools, where they go on when theirs does not answer: %s%s",
-		n, strings.Join(named, ", "), more)})
+		"%s backup pools, to go on with when the first does not answer: %s%s", who,
+		strings.Join(named, ", "), more)})
 }

@@ -38,7 +38,7 @@ function row(l) {
 // report is the delivered energy, as a link to the evidence once ordering has begun.
 const links = new Map(); // by uid
 function report(l) {
-  const shown = l.delivered ? energy(l.delivered) : '–';
+  const shown = l.delivered ? energy(l.delivered) : l.ordered ? 'evidence' : '–';
   if (!l.ordered) return shown;
   let a = links.get(l.uid);
   if (!a) {

@@ -1,9 +1,9 @@
 // Sites: the emergency stop and its end, and limits from outside.
+import { ask } from './ask.js';
 import { $, el, text } from './dom.js';
 import { clock, watts } from './format.js';
 
 const known = new Map(); // by site: the nodes of its row
-let asked = null; // what the open dialog is about
 
 export function sites(s) {
   for (const site of s.sites) show(site);
@@ -41,48 +41,20 @@ function make(site) {
   const row = { name: el('b'), state: el('span', 'quiet'), price: el('span', 'quiet'), button: el('button', 'danger') };
   row.button.type = 'button';
   row.item = el('li', '', el('p', '', row.name, ' ', row.state, ' ', row.price), row.button);
-  row.button.addEventListener('click', () => ask(row.site));
+  row.button.addEventListener('click', () => order(row.site));
   $('sites').append(row.item);
   known.set(site.id, row);
   return row;
 }
 
-function ask(site) {
-  asked = { id: site.id, path: site.stop ? 'resume' : 'stop' };
+function order(site) {
   const name = site.name || site.id;
-  text($('ask-title'), site.stop ? `Let ${name} mine again?` : `Stop all mining of ${name}?`);
-  text($('ask-text'), site.stop
-    ? 'Its workers return as slowly as its feeders allow. Make sure that whoever stopped it agrees.'
-    : `Mining draws ${watts(sum(site, 'mining'))}: every worker goes to its minimum at once and stays there, over restarts too, until somebody resumes it. Tenants keep their power.`);
-  $('ask-reason').parentElement.hidden = Boolean(site.stop);
-  $('ask-reason').value = '';
-  text($('ask-yes'), site.stop ? 'Resume mining' : 'Stop now');
-  $('ask-yes').className = site.stop ? '' : 'danger';
-  $('ask-fault').hidden = true;
-  $('ask-site').showModal();
+  const path = `/api/sites/${encodeURIComponent(site.id)}`;
+  ask(site.stop ? {
+    path: `${path}/resume`, title: `Let ${name} mine again?`, yes: 'Resume mining',
+    text: 'Its workers return as slowly as its feeders allow. Make sure that whoever stopped it agrees.',
+  } : {
+    path: `${path}/stop`, title: `Stop all mining of ${name}?`, yes: 'Stop now', danger: true, reason: true,
+    text: `Mining draws ${watts(sum(site, 'mining'))}: every worker goes to its minimum at once and stays there, over restarts too, until somebody resumes it. Tenants keep their power.`,
+  });
 }
-
-async function send() {
-  const { id, path } = asked;
-  const answer = await fetch(`/api/sites/${encodeURIComponent(id)}/${path}`, {
-    method: 'POST',
-    headers: { 'Content-Type': 'application/json' },
-    body: path === 'stop' ? JSON.stringify({ reason: $('ask-reason').value.trim() }) : '',
-  }).catch(() => null);
-  if (answer?.ok) {
-    $('ask-site').close();
-    return;
-  }
-  if (answer?.status === 401) {
-    location.assign('/login');
-    return;
-  }
-  $('ask-fault').hidden = false;
-  text($('ask-fault'), answer ? await answer.text() : 'The server does not answer. Use the machine’s own switch.');
-}
-
-$('ask-form').addEventListener('submit', (e) => {
-  e.preventDefault();
-  send();
-});
-$('ask-no').addEventListener('click', () => $('ask-site').close());

@@ -1,5 +1,6 @@
 // The searchable table of workers: asked for when it is in view.
-import { $, el, load, rows } from './dom.js';
+import { ask as confirm } from './ask.js';
+import { $, el, load, rows, text } from './dom.js';
 import { big, count, hashrate, span, watts } from './format.js';
 import { now } from './stream.js';
 import { words } from './states.js';
@@ -9,6 +10,7 @@ let asked = 0;
 let askedAt = 0;
 let feeders = '';
 const bars = [];
+const buttons = [];
 
 export function workers(s) {
   choices(s);
@@ -58,7 +60,9 @@ function row(w, i) {
   const all = w.accepted + w.rejected;
   return [
     { text: w.id, className: 'cut', title: w.id },
-    { text: word, tone, title: `${w.state}; evidence: ${w.evidence || 'none'}` },
+    named.test(w.state)
+      ? { text: w.state.toLowerCase(), tone: 'bad', title: `evidence: ${w.evidence || 'none'}` }
+      : { text: `${word}${w.offer === 'wake' ? ', by hand' : ''}`, tone, title: `${w.state}; evidence: ${w.evidence || 'none'}` },
     w.feeder || '–',
     { text: w.model || '–', className: 'cut', title: w.model },
     w.full > 0 ? bars[i] : '–',
@@ -69,7 +73,42 @@ function row(w, i) {
     { text: all ? `${count(w.rejected)}` : '–', className: all && w.rejected > Math.max(5, all / 20) ? 'late' : '' },
     w.last_share ? span(now() - w.last_share) : '–',
     { text: [w.elsewhere ? 'elsewhere' : w.dialect, w.device].filter(Boolean).join(' ') || 'not connected', className: 'cut', title: [w.device, w.address].filter(Boolean).join(' from ') },
+    button(w, i) ?? '',
   ];
+}
+
+// named are states that the letter does not tell apart.
+const named = /^(LYING|QUARANTINED|ESCAPED)/;
+
+// What an operator may order of a single machine: the word on the button, and what comes of it.
+const offers = {
+  sleep: ['Sleep', 'Put', 'to sleep', 'It stays asleep, over restarts too, until somebody wakes it. Others may return in its place.'],
+  wake: ['Wake', 'Wake', '', 'What was ordered of it by hand ends. It returns as soon as limits and leases leave room for it.'],
+  release: ['Release', 'Release', 'from quarantine', 'It takes part again, and is told what the plan wants of it. Make sure that nobody else has a hand on it.'],
+};
+
+// button orders what is offered for the worker in a row; undefined if nothing is.
+function button(w, i) {
+  const offer = offers[w.offer];
+  if (!offer) return undefined;
+  if (!buttons[i]) {
+    buttons[i] = el('button', 'plain');
+    buttons[i].type = 'button';
+    buttons[i].addEventListener('click', (e) => order(e.currentTarget.worker));
+  }
+  buttons[i].worker = w;
+  text(buttons[i], offer[0]);
+  buttons[i].ariaLabel = `${offer[0]} ${w.id}`;
+  return buttons[i];
+}
+
+function order(w) {
+  const [yes, verb, how, what] = offers[w.offer];
+  confirm({
+    path: `/api/workers/${encodeURIComponent(w.id)}/${w.offer}`, yes, done: ask, reason: false,
+    title: `${verb} ${w.id}${how ? ` ${how}` : ''}?`,
+    text: w.offer === 'release' ? what : `Now: ${words[w.code]?.[0] ?? w.state}, ordered to ${watts(w.ordered)} of ${watts(w.full)}. ${what}`,
+  });
 }
 
 let typing = 0;
