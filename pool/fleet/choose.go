@@ -80,6 +80,9 @@ func (f *finish) trim(over int64) {
 		o := &p.options[c.chosen]
 		w := p.state(c).Worker
 		up := c.full.Watts - unit.Watts(o.freed-f.spare(i, over))
+		if p.to == nobody || p.to == noneReturns && c.sleepFirst {
+			up = min(up, c.full.Watts-unit.Watts(c.now))
+		}
 		if o.mode != Capped || !p.mayCap(c) || up >= w.Curve.Full().Watts {
 			continue
 		}

@@ -101,7 +101,7 @@ func (p *planner) bar(from int32, to way) {
 	if (to == noFurther || slow) && p.onlyUp(from) && slow {
 		p.passed[relaxSlow] = true
 	}
-	if to == noneReturns && p.f.SleepFirst {
+	if to == nobody || to == noneReturns && p.f.SleepFirst {
 		p.onlyDown(from)
 	}
 	if p.relaxed < relaxMinRun && p.w.young {

@@ -188,6 +188,7 @@ type planner struct {
 	notice  time.Duration        // until the next claim begins that is being ordered for; 0: none
 	tariff  float64              // msat an hour that a watt costs; 0 where the price of a hash is not known
 	dearFor float64              // cycles an hour that the wear of a stop by price is spread over
+	to      way                  // where the pass may move machines
 	relaxed relaxed              // what gives way to the bound, where options are listed
 	passed  [relaxTerms + 1]bool // what would have to give way for options that the last pass left out
 

@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"slices"
 	"time"
 
 	"github.com/hashlease/hashlease/pool/unit"
@@ -26,25 +27,42 @@ const (
 	anyWay      way = iota
 	noFurther       // nobody is told to go further down than now
 	noneReturns     // nobody returns who is down where there is time for sleep only
+	nobody          // ... or anywhere
 )
 
 // hurry has more machines yield, and nobody return for it, where more is to be freed than is, and there is
 // time for sleep only: who yields for another's return frees watts that nobody has asked for until that
-// one is back. Once there is time the exchange is made: see returnsAreBetter.
+// one is back. Once there is time the exchange is made, see returnsAreBetter; unless the return would cost
+// more than it saves while the claims in force last.
 func (p *planner) hurry(top int32) {
 	n := &p.forest.nodes[top]
-	if _, short := p.binding(top); short || !p.exchanges(top) {
+	hurried := slices.ContainsFunc(p.workers, func(c class) bool { return c.sleepFirst })
+	if hurried && p.swaps(top, n.keep == 0) {
+		p.remember()
+		p.pass(top, noneReturns)
+		if _, short := p.binding(top); short {
+			p.pass(top, anyWay)
+			p.recall()
+		}
+	}
+	if !p.swaps(top, n.keep == 0) {
 		return
 	}
-	if p.fits(top, inForce, n.keep == 0) {
-		return
-	}
+	exchange := p.weigh()
 	p.remember()
-	p.pass(top, noneReturns)
-	if _, short := p.binding(top); short {
+	p.pass(top, nobody)
+	only := p.weigh()
+	_, short := p.binding(top)
+	if short || (only.chosenLost-exchange.chosenLost)*p.hours > exchange.change-only.change {
 		p.pass(top, anyWay)
 		p.recall()
 	}
+}
+
+// swaps says whether the choice, which is enough, exchanges machines although what is in force is not enough.
+func (p *planner) swaps(top int32, exactly bool) bool {
+	_, short := p.binding(top)
+	return !short && p.exchanges(top) && !p.fits(top, inForce, exactly)
 }
 
 // horizon finds how long what is decided now will last, from the claims below the top.
@@ -90,7 +108,7 @@ func (p *planner) eachFeeder(at int32, do func(*node)) {
 // pass lists options and chooses among them.
 func (p *planner) pass(top int32, to way) {
 	p.workers, p.options, p.segs = p.workers[:0], p.options[:0], p.segs[:0]
-	p.passed = [relaxTerms + 1]bool{}
+	p.passed, p.to = [relaxTerms + 1]bool{}, to
 	p.list(top, nil, to)
 	p.tally(top)
 	p.searches = searchSteps
