@@ -49,6 +49,7 @@ type feeder struct {
 	rests     bool // see resting
 
 	dispute dispute
+	doubt   doubt
 
 	backups   []*worker // that were found to have backup pools, and people do not know yet
 	backupsAt time.Time // when they were last told
@@ -259,6 +260,7 @@ func (f *feeder) explain(now time.Time) {
 	news := f.now.at.After(f.excessAt)
 	f.excessAt = f.now.at
 	switch {
+	case f.doubt.trial != nil && e < f.excess+f.tolerance(): // who is tried counts in full, and may be it
 	case settled && e < 0 && (f.excess <= 0 || news):
 		f.excess = max(e, -unknown)
 	case !news:

@@ -224,6 +224,7 @@ func (g *Governor) step(now time.Time) {
 		g.compare(f, now)
 		g.verify(f, now)
 		f.explain(now)
+		g.suspect(f, now)
 		f.learn(g, now)
 		g.tellBackups(f, now)
 	}
@@ -304,7 +305,7 @@ func (g *Governor) plan(snap *fleet.Snapshot, caps []fleet.Cap, now time.Time) {
 	plan := g.planner.Plan(snap, caps, now)
 	same := true
 	wish := func(w *worker, sp fleet.Setpoint) {
-		sp = w.underCeiling(sp)
+		sp = w.tried(w.underCeiling(sp))
 		same = same && w.want.Mode == sp.Mode && w.want.Watts == sp.Watts
 		w.want = sp
 	}
@@ -339,10 +340,15 @@ func (g *Governor) snapshot(now time.Time) *fleet.Snapshot {
 			Ceiling:    f.ceiling,
 			Tariff:     f.site.tariff.price,
 			TariffFor:  f.site.tariff.stands,
-			SleepFirst: now.Sub(f.calmSince) < g.cfg.Reoptimise,
+			SleepFirst: g.sleepsFirst(f, now) || f.doubt.trying(now, g.cfg.Reoptimise),
 		})
 	}
 	return snap
+}
+
+// sleepsFirst says that only whole machines give way: claims are new, or not proven.
+func (g *Governor) sleepsFirst(f *feeder, now time.Time) bool {
+	return now.Sub(f.calmSince) < g.cfg.Reoptimise
 }
 
 // states shows the planner all workers.

@@ -304,7 +304,7 @@ func (g *Governor) canYield(w *worker, now time.Time) (least unit.Watts, why str
 		return 0, notPinned
 	case terms.KeepFull:
 		return 0, notByTerms
-	case w.stuck:
+	case w.stuck, w.lies:
 		return 0, notObeying
 	case w.actuator == nil && (w.lostAt.IsZero() || now.Sub(w.lostAt) > outage):
 		return 0, notReached

@@ -173,11 +173,12 @@ func (f *feeder) wordsAlone() bool {
 // dispute is whether two ways of telling a feeder's mining disagree, for how long, and by how much.
 type dispute struct {
 	open     bool
-	turnedAt time.Time // since when the figures say otherwise than open does; zero: they do not
-	ratio    float64   // metered mining a watt of the machines' words while they agree; 0: unknown
-	first    float64   // what it may be, if it stands
-	firstAt  time.Time // since when it does
-	higher   unit.Watts
+	turnedAt time.Time  // since when the figures say otherwise than open does; zero: they do not
+	ratio    float64    // metered mining a watt of the machines' words while they agree; 0: unknown
+	first    float64    // what it may be, if it stands
+	firstAt  time.Time  // since when it does
+	higher   unit.Watts // mining by who shows more, when both could be compared last
+	of       unit.Watts // and by the meter
 	text     string
 }
 
@@ -210,13 +211,27 @@ func (g *Governor) compare(f *feeder, now time.Time) {
 		}
 	}
 	if disputed {
-		d.text, d.higher = text, higher
+		d.text, d.higher, d.of = text, higher, f.now.mining
 	}
 	if d.open {
-		more := max(0, d.higher-f.now.mining)
+		more := max(0, d.instead(f.now.mining, f.full)-f.now.mining)
 		f.now.mining += more
 		f.now.outside += more
 	}
+}
+
+// instead is what counts for metered mining while a dispute is open: by as much more of it as when both could
+// be compared last. What stood then would not fall while machines on their way do, and would have others give
+// way for them as well.
+func (d *dispute) instead(mining, full unit.Watts) unit.Watts {
+	switch {
+	case d.of <= 0:
+		return d.higher
+	case d.higher <= d.of:
+		return mining
+	}
+	as := float64(mining) * float64(d.higher) / float64(d.of)
+	return unit.Watts(min(as, float64(max(d.higher, full))))
 }
 
 // addsUp compares the meter of the whole with those of its parts, if they are there. It gives what mining

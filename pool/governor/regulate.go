@@ -58,7 +58,8 @@ func (g *Governor) calm(r *regulated) (at time.Time, ok bool) {
 		n := &f.now
 		seen := n.fresh && n.at.After(f.reducedAt) && n.at.After(f.settledAt) && n.at.After(r.From)
 		unmade := n.mining - f.tally.model - max(0, f.excess)
-		if !f.still || !seen || unmade > f.tolerance() || f.plan.Planned != f.plan.Present {
+		still := f.still && f.doubt.trial == nil
+		if !still || !seen || unmade > f.tolerance() || f.plan.Planned != f.plan.Present {
 			return at, false
 		}
 		if at.IsZero() || n.at.Before(at) {

@@ -79,7 +79,8 @@ func (st *story) spoil(s *sim, r *rand.Rand) (largest unit.Watts) {
 
 // Ensure that a curtailment is brought to what was wished by the meter, whoever listens and whatever
 // machines draw beside their curves: within 1 % or one machine when it stands, never freed twice by more
-// than 2 % or one machine on the way, with a bounded number of orders.
+// than 2 % or one machine on the way, with a bounded number of orders. One machine more gives way for
+// a moment where the meter is asked which of them lies.
 func TestGovernor_BringsCurtailmentsToTheirWish(t *testing.T) {
 	for _, st := range stories {
 		for seed := range uint64(testSeeds(4)) {
@@ -121,8 +122,11 @@ func (st *story) curtail(t *testing.T, r *rand.Rand) {
 		if i > 2 && i < 12 {
 			continue // the exchange
 		}
-		freed := base - s.miningTruth()
-		if off := freed - wish; off < -wish/100 || off > max(wish/100, largest) {
+		freed, most := base-s.miningTruth(), max(wish/100, largest)
+		if eventWith(g, "wake for a moment") { // one of the faulty is tried, and another gives way meanwhile
+			most += largest
+		}
+		if off := freed - wish; off < -wish/100 || off > most {
 			t.Errorf("%v of %v are freed, off by %v; a machine is %v", freed, wish, off, largest)
 		}
 	}

@@ -288,7 +288,7 @@ func (f *feeder) learn(g *Governor, now time.Time) {
 		}
 		f.readAt = f.now.at
 	}
-	if !f.now.fresh || f.commission != nil {
+	if !f.now.fresh || f.commission != nil || f.doubt.trial != nil {
 		f.bulk, f.judged = nil, now
 		return
 	}

@@ -327,6 +327,8 @@ func (w *worker) words(now time.Time) string {
 		return "LYING"
 	case w.stuck:
 		return "stuck"
+	case w.doubt.told != nil:
+		return "on trial"
 	case w.actuator == nil && w.unsure(now):
 		return "out of reach, counted in full"
 	case w.actuator == nil:

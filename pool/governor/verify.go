@@ -161,26 +161,25 @@ func (g *Governor) watch(w *worker, shown func(*worker) bool, now time.Time) {
 	}
 	g.hear(w, now)
 	switch {
-	case w.lies && w.hashDown():
+	case w.lies && !w.doubt.named && w.hashDown():
 		w.lies = false
 		g.event(now, Event{Feeder: w.feeder.ID, Worker: w.ID, Message: "its shares say that it is down now"})
 	case w.lies:
 	case w.caughtLying():
-		g.nameLiar(w, now)
+		g.nameLiar(w, "its shares come as before", now)
 	case shown(w) && w.evidence != fleet.NoOrder:
 		w.evidence = fleet.MeterConfirmed
 	}
 }
 
-// nameLiar names a worker that says it is down while its shares come as before. What it draws shows at
-// the meter as excess, for which others have given way already: counted in full too, it would be freed
+// nameLiar names a worker that says it is down while something else says that it is not. What it draws shows
+// at the meter as excess, for which others have given way already: counted in full too, it would be freed
 // twice. It is not chosen again for a while.
-func (g *Governor) nameLiar(w *worker, now time.Time) {
+func (g *Governor) nameLiar(w *worker, why string, now time.Time) {
 	w.lies, w.liesUntil = true, now.Add(10*g.cfg.RetryStuck)
-	w.evidence = fleet.Acknowledged
+	w.evidence = min(w.evidence, fleet.Acknowledged)
 	w.mark(now, lieSpan)
 	g.event(now, Event{Level: Warn, Feeder: w.feeder.ID, Worker: w.ID, Message: fmt.Sprintf(
-		"LYING: says it draws %v, and its shares come as before it was ordered to %v; others give "+
-			"way instead",
-		w.reported, w.order.Watts)})
+		"LYING: says it draws %v, is ordered to %v, and %s; others give way instead",
+		w.reported, w.order.Watts, why)})
 }

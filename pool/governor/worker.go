@@ -69,6 +69,7 @@ type worker struct {
 	quarantine *quarantine // somebody else has a hand on it: left alone; nil: not so
 	lies       bool        // it says that it is down, and its shares say that it is not
 	liesUntil  time.Time   // that it is not chosen once it is free
+	doubt      suspicion   // what meters say of its word
 	stuckUntil time.Time
 	asserts    int
 	measured   measured
@@ -96,6 +97,7 @@ func newWorker(w fleet.Worker, a fleet.Actuator) *worker {
 	n.confirmed = n.full()
 	n.order = fleet.Setpoint{Worker: w.ID, Watts: n.full(), Hashrate: w.Curve.Full().Hashrate}
 	n.want, n.advised = n.order, n.order
+	n.doubt.odds = doubtPrior
 	return n
 }
 
@@ -152,9 +154,9 @@ func (w *worker) worst(now time.Time) unit.Watts {
 func (w *worker) state(now time.Time) fleet.WorkerState {
 	return fleet.WorkerState{
 		Worker: &w.Worker, Capability: w.capability,
-		Reachable: w.reachable(now),
+		Reachable: w.reachable(now) && w.doubt.told == nil,
 		Mode:      w.order.Mode, Watts: w.order.Watts,
-		Draw: w.worst(now), Since: w.since,
+		Draw: w.triedDraw(w.worst(now)), Since: w.since,
 	}
 }
 
