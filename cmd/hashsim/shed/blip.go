@@ -25,7 +25,11 @@ const (
 
 const (
 	blipNotice = 15 * time.Second
-	blipMeet   = 5 * time.Minute // for the tenant to draw on all feeders
+	// ownNotice is the same where machines take orders over their own interfaces, and ownLull how long it
+	// takes until all of them have been asked and what they can free has stood for a while.
+	ownNotice = 4 * time.Minute
+	ownLull   = time.Minute
+	blipMeet  = 10 * time.Minute // for the tenant to draw on all feeders
 	// blipBack is the share of mining before that must be drawn again.
 	blipBack = 0.98
 )
@@ -59,11 +63,15 @@ func (b *bench) lease(ctx context.Context) (watts float64, err error) {
 		Name: tenantName, Target: b.server.grpc, Key: b.server.tenantKey,
 		CA: filepath.Join(c.Path(c.TLS.Dir), "ca.pem"),
 	}
+	notice := 2 * blipNotice
+	if fleetKinds[b.cfg.Fleet].own {
+		notice = ownNotice
+	}
 	for _, f := range b.plan.Sites[0].Feeders {
 		w := unit.Watts(b.cfg.Shed*float64(f.Limit)) / unit.Kilowatt * unit.Kilowatt
 		watts += float64(w)
 		cfg.Demands = append(cfg.Demands, sim.Demand{
-			Site: siteName, Feeder: string(f.ID), Watts: w, Notice: 2 * blipNotice, For: time.Hour,
+			Site: siteName, Feeder: string(f.ID), Watts: w, Notice: notice, For: time.Hour,
 		})
 	}
 	tenant, err := b.sim.AddTenant(cfg)
@@ -126,7 +134,11 @@ func (b *bench) blip(ctx context.Context) (*Result, error) {
 	if err := b.gather(ctx); err != nil {
 		return nil, err
 	}
-	if err := wait(ctx, lull); err != nil { // what can be leased must have stood for a while
+	still := lull // what can be leased must have stood for a while
+	if fleetKinds[b.cfg.Fleet].own {
+		still = ownLull
+	}
+	if err := wait(ctx, still); err != nil {
 		return nil, err
 	}
 	tenant, err := b.lease(ctx)
