@@ -23,10 +23,7 @@ func (w *world) domains(s *site) {
 		w.trip(f, f.pdu())
 	case 2:
 		w.result.Faults["meter lost"]++
-		m := f.meters[r.IntN(len(f.meters))]
-		span := time.Duration(5+r.IntN(280)) * time.Second
-		m.lost = true
-		w.in(span, func() { m.lost = false })
+		f.meters[r.IntN(len(f.meters))].lose(time.Duration(5+r.IntN(280)) * time.Second)
 	case 3:
 		w.crash()
 	default:
@@ -116,9 +113,7 @@ func (w *world) wide(s *site) {
 		w.trip(f, f.pdu())
 	case 3:
 		w.because(f, "tenant overruns while a meter is lost")
-		m := f.meters[r.IntN(len(f.meters))]
-		m.lost = true
-		w.in(3*time.Minute, func() { m.lost = false })
+		f.meters[r.IntN(len(f.meters))].lose(3 * time.Minute)
 		w.overrun(f)
 	}
 }

@@ -136,6 +136,13 @@ type meter struct {
 	bias   float64
 	rng    *rand.Rand
 	lost   bool
+	lostAt time.Time
+}
+
+// lose lets the meter be silent for a while.
+func (m *meter) lose(span time.Duration) {
+	m.lost, m.lostAt = true, time.Now()
+	m.f.w.in(span, func() { m.lost = false })
 }
 
 var errMeter = errors.New("meter does not answer")

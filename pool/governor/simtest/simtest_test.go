@@ -65,6 +65,11 @@ func TestSim_ManyWorkers(t *testing.T) {
 	}
 }
 
+// governors changes how the governor is configured.
+func governors(change func(*governor.Config)) func(*simtest.Config) {
+	return func(c *simtest.Config) { c.Defect = change }
+}
+
 // feeders changes what the governor is told of every feeder.
 func feeders(change func(*fleet.Feeder)) func(*simtest.Config) {
 	return func(c *simtest.Config) {
@@ -87,6 +92,10 @@ var defects = []struct {
 	{"ignores the reserve", "proof", feeders(func(f *fleet.Feeder) { f.Reserve = 0 })},
 	{"holds nothing", "outside", func(c *simtest.Config) { c.NoHold, c.ValidFor = true, 20*time.Second }},
 	{"only observes", "outside", feeders(func(f *fleet.Feeder) { f.Arm = fleet.Observe })},
+	{"believes meters for ten minutes", "blind", governors(func(g *governor.Config) {
+		g.Stale, g.Lost = 10*time.Minute, 10*time.Minute
+	})},
+	{"takes no machine for stuck", "late", governors(func(g *governor.Config) { g.ShedGrace = time.Hour })},
 }
 
 // Ensure that the simulation finds seeded defects: what cannot fail shows nothing.

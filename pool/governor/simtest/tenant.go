@@ -16,7 +16,8 @@ type lease struct {
 	tenant  int
 	cap     fleet.Cap
 	free    bool
-	freeAt  time.Time
+	proven  bool   // free once at least
+	reason  string // why it is not, by the newest proof
 	drawing bool
 }
 
@@ -50,6 +51,9 @@ func (w *world) book(f *feeder) {
 		late = time.Duration(30+r.IntN(270)) * time.Second
 	}
 	w.at(from, func() { w.serve(l) })
+	if span > patience {
+		w.at(from.Add(patience), func() { w.awaited(l) })
+	}
 	w.at(l.cap.Until.Add(late), func() {
 		l.drawing = false
 		f.draws(t, 0)
@@ -120,10 +124,11 @@ func (w *world) judgeProof(p fleet.Proof) {
 	}
 	l := f.leases[i]
 	fresh := p.Free && !l.free
-	l.free = p.Free
+	l.free, l.reason = p.Free, p.Reason
 	if fresh {
-		l.freeAt = time.Now()
+		l.proven = true
 		w.result.Proofs++
+		w.judgeAge(&p)
 		most := math.Inf(1)
 		for _, s := range f.past {
 			if d := s.at.Sub(p.At); d > -3*time.Second && d < 3*time.Second {
