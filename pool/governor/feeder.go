@@ -268,6 +268,9 @@ func (f *feeder) explain(now time.Time) {
 		f.excess = e
 	case settled:
 		f.excess += (e - f.excess) / 3
+	case !f.tally.falling && f.now.mining > f.tally.counted+max(0, f.excess):
+		// Some return for half an hour. Once they are back the meter shows more, not less.
+		f.excess = max(0, f.excess) + (f.now.mining-f.tally.counted-max(0, f.excess))/3
 	case f.now.mining > worst+f.tolerance():
 		f.excess = max(f.excess, f.now.mining-worst)
 	}

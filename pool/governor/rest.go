@@ -20,6 +20,7 @@ type tally struct {
 	words   unit.Watts // what they say that they draw; believed of those that are silent
 	spoken  unit.Watts // full power of those that say it
 	settled bool       // no order is on its way
+	falling bool       // a reduction is
 	at      time.Time
 }
 
@@ -41,7 +42,9 @@ func (f *feeder) sum(now time.Time) {
 		} else {
 			t.words += believed
 		}
-		t.settled = t.settled && w.settled && !w.moving
+		waits := !w.settled || w.moving
+		t.settled = t.settled && !waits
+		t.falling = t.falling || waits && (w.reduced() || w.order.Watts < w.from)
 	}
 	f.tally = t
 }

@@ -32,6 +32,9 @@ type Config struct {
 	// NoHold strips every order of its being held without the governor, as a defect would.
 	NoHold bool
 
+	// Audit is a directory for the evidence log, one for all processes of the story; empty: there is none.
+	Audit string
+
 	// Progress is called every simulated Every; false ends the run early.
 	Progress func(at time.Duration, r *Result) bool
 	Every    time.Duration

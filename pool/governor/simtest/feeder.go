@@ -23,6 +23,7 @@ type feeder struct {
 	mining, base float64
 	drawn        [tenants]float64
 	leases       []*lease
+	turned       time.Time // when what is to be free here last changed, by a lease or a limit
 	firm         unit.Watts
 	cause        string // of the wide fault behind it; it counts until causeUntil
 	causeUntil   time.Time

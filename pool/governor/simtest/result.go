@@ -28,7 +28,11 @@ type Result struct {
 	Served       int            `json:"leases_served"`
 	Proofs       int            `json:"proofs"`
 	Orders       int            `json:"orders"`
-	Story        uint64         `json:"story"` // digest of all orders as they were obeyed, in order
+	Story        uint64         `json:"story"`         // digest of all orders as they were obeyed, in order
+	Records      int            `json:"audit_records"` // verified at the end
+	Curtailments int            `json:"curtailments"`
+	Curtailed    int            `json:"curtailments_proven"`
+	Stopped      int            `json:"stopped_by_price"` // workers, at most at a time
 	Limits       int            `json:"limits"`
 	LimitSeconds int            `json:"limit_s"`      // under limits from outside, beyond their grace
 	LimitOver    int            `json:"limit_over_s"` // of these above the limit
@@ -79,6 +83,8 @@ func (r *Result) Add(o *Result) {
 	r.Joules += o.Joules
 	r.Leases, r.Served, r.Proofs = r.Leases+o.Leases, r.Served+o.Served, r.Proofs+o.Proofs
 	r.Orders, r.Limits = r.Orders+o.Orders, r.Limits+o.Limits
+	r.Records, r.Stopped = r.Records+o.Records, max(r.Stopped, o.Stopped)
+	r.Curtailments, r.Curtailed = r.Curtailments+o.Curtailments, r.Curtailed+o.Curtailed
 	r.LimitSeconds, r.LimitOver = r.LimitSeconds+o.LimitSeconds, r.LimitOver+o.LimitOver
 	for k, v := range o.Wide {
 		r.Wide[k] += v
@@ -112,6 +118,9 @@ func (r *Result) Text() string {
 	line("proofs of freed watts held against the truth, denied by it (goal 0)", "%d, %d",
 		r.Proofs, r.Failed["proof"])
 	line("limits from outside", "%d", r.Limits)
+	line("operators' curtailments, proven", "%d, %d", r.Curtailments, r.Curtailed)
+	line("workers stopped by price, at most at a time", "%d", r.Stopped)
+	line("records of the evidence log, verified", "%d", r.Records)
 	line("orders obeyed", "%d", r.Orders)
 	for _, k := range slices.Sorted(maps.Keys(r.Faults)) {
 		line("faults: "+k, "%d", r.Faults[k])

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hashlease/hashlease/pool"
+	"github.com/hashlease/hashlease/pool/audit"
 	"github.com/hashlease/hashlease/pool/fleet"
 	"github.com/hashlease/hashlease/pool/governor"
 	"github.com/hashlease/hashlease/pool/unit"
@@ -22,7 +23,9 @@ type server struct {
 	ended    chan error
 	dead     bool // guarded by the world's mu: killed, nothing leaves it any more
 	journal  *journal
-	proofs   uint64 // newest taken
+	audit    *audit.Log // nil: there is none
+	written  chan error // of its Run
+	proofs   uint64     // newest taken
 	capacity uint64
 }
 
@@ -56,16 +59,19 @@ func (w *world) start(ctx context.Context) error {
 	s := &server{
 		registry: fleet.NewRegistry(), ended: make(chan error, 1), journal: &journal{Journal: w.journal},
 	}
+	run, cancel := context.WithCancel(ctx)
+	s.cancel = cancel
+	if err := w.openAudit(run, s); err != nil {
+		return err
+	}
 	g, err := governor.New(ctx, w.config(s))
 	if err != nil {
 		return err
 	}
 	s.g = g
-	run, cancel := context.WithCancel(ctx)
-	s.cancel = cancel
 	go func() { s.ended <- g.Run(run) }() // ends with run; awaited by kill
 	w.mu.Lock()
-	w.server = s
+	w.server, w.crashed = s, time.Now()
 	for _, d := range w.devices {
 		w.in(time.Duration(w.rng.IntN(2e10)), d.connect)
 	}
@@ -85,7 +91,7 @@ func (w *world) kill() error {
 	}
 	w.mu.Unlock()
 	s.cancel()
-	return <-s.ended
+	return errors.Join(<-s.ended, s.closeAudit())
 }
 
 // config is what the governor is told, defects included.
@@ -97,6 +103,7 @@ func (w *world) config(s *server) governor.Config {
 	cfg.SendTimeout, cfg.Spread = 4987*time.Millisecond+1234, 297*time.Millisecond+567
 	cfg.ValidFor = w.cfg.ValidFor
 	cfg.History = 60
+	cfg.Tariffs = w.tariffs()
 	cfg.MsatPerHash = func() float64 { return math.Float64frombits(w.price.Load()) }
 	cfg.Actuators = map[pool.WorkerID]fleet.Actuator{}
 	for _, site := range w.sites {
@@ -121,6 +128,9 @@ func (w *world) config(s *server) governor.Config {
 			}
 			cfg.Meters = append(cfg.Meters, gm)
 		}
+	}
+	if s.audit != nil {
+		cfg.Audit = s.audit.Note
 	}
 	if w.cfg.Defect != nil {
 		w.cfg.Defect(&cfg)
@@ -154,6 +164,12 @@ func (w *world) hear(ctx context.Context) {
 	for _, c := range caps {
 		s.capacity = max(s.capacity, c.Seq)
 		w.byFeeder[c.Feeder].firm = c.Firm
+	}
+	if time.Since(w.priced) > time.Minute {
+		w.priced = time.Now()
+		w.mu.Unlock()
+		w.stoppedByPrice(s.g)
+		w.mu.Lock()
 	}
 	orders := w.orders
 	w.orders = nil
@@ -193,9 +209,9 @@ func (w *world) limit(f *feeder) {
 	shed := f.mining * (0.1 + 0.3*r.Float64())
 	span := time.Duration(10+r.IntN(30)) * time.Minute
 	watts := f.total() - shed
-	f.ceiling, f.ceilingFrom = watts, time.Now()
+	f.ceiling, f.ceilingFrom, f.turned = watts, time.Now(), time.Now()
 	w.result.Limits++
-	w.in(span, func() { f.ceiling = 0 })
+	w.in(span, func() { f.ceiling, f.turned = 0, time.Now() })
 	until := time.Now().Add(span)
 	w.orders = append(w.orders, func(g *governor.Governor) {
 		_, err := g.SetLimit(context.Background(), governor.Limit{

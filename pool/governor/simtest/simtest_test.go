@@ -42,7 +42,9 @@ func TestSim_ShortStories(t *testing.T) {
 	}
 	for _, s := range seeds {
 		t.Run(fmt.Sprint(s), func(t *testing.T) {
-			res := simulate(t, simtest.Short(s, 300, span))
+			cfg := simtest.Short(s, 300, span)
+			cfg.Audit = t.TempDir()
+			res := simulate(t, cfg)
 			t.Log("\n" + res.Text())
 			if err := res.Err(); err != nil {
 				t.Errorf("%v\nagain: go test ./pool/governor/simtest -run ShortStories -sim.seed %d", err, s)

@@ -50,12 +50,13 @@ func (w *world) book(f *feeder) {
 		w.result.Faults["tenant stays"]++
 		late = time.Duration(30+r.IntN(270)) * time.Second
 	}
+	w.at(l.cap.Order, func() { f.turned = time.Now() })
 	w.at(from, func() { w.serve(l) })
 	if span > patience {
 		w.at(from.Add(patience), func() { w.awaited(l) })
 	}
 	w.at(l.cap.Until.Add(late), func() {
-		l.drawing = false
+		l.drawing, f.turned = false, time.Now()
 		f.draws(t, 0)
 	})
 }
@@ -144,7 +145,7 @@ func (w *world) judgeProof(p fleet.Proof) {
 		if f.drawn[l.tenant] > float64(l.cap.Watts)/50+100 {
 			w.fault("gone", "feeder %s: %s is called gone and draws %.0f W", f.ID, p.Claim, f.drawn[l.tenant])
 		}
-		f.leases = slices.Delete(f.leases, i, i+1)
+		f.leases, f.turned = slices.Delete(f.leases, i, i+1), time.Now()
 		w.capsDirty = true
 	}
 }

@@ -25,6 +25,7 @@ type site struct {
 	fleet.Site
 	rng     *rand.Rand
 	feeders []*feeder
+	feed    *feed
 	failing time.Time // until when one of its control domains is
 }
 
@@ -48,6 +49,8 @@ type world struct {
 	killing   bool // the server is to be killed now
 	starting  bool // another one is to be started now
 	orders    []func(*governor.Governor)
+	crashed   time.Time // when a server was last started
+	priced    time.Time // when it was last asked whom the price stops
 	capsDirty bool
 	revision  fleet.Revision
 	result    *Result
@@ -68,10 +71,12 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 	if err := w.loop(ctx); err != nil {
 		return nil, err
 	}
-	if w.server.dead {
-		return w.result, nil
+	if !w.server.dead {
+		if err := w.kill(); err != nil {
+			return nil, err
+		}
 	}
-	return w.result, w.kill()
+	return w.result, w.judgeAudit(context.WithoutCancel(ctx))
 }
 
 // newWorld builds the sites.
@@ -89,6 +94,9 @@ func newWorld(cfg Config) *world {
 		w.sites = append(w.sites, &site{
 			Site: fleet.Site{ID: fleet.SiteID(fmt.Sprintf("s%d", i)), Name: "site"},
 			rng:  rand.New(rand.NewPCG(cfg.Seed, uint64(1+i))),
+			feed: &feed{
+				w: w, rng: rand.New(rand.NewPCG(cfg.Seed, uint64(500+i))), price: float64(middling),
+			},
 		})
 	}
 	for i := range cfg.Feeders {
@@ -171,6 +179,10 @@ func (w *world) schedule() {
 	w.reboots()
 	w.movePrice()
 	for _, s := range w.sites {
+		if s.fed() {
+			w.in(time.Minute+time.Duration(s.feed.rng.IntN(1e9)), s.feed.move)
+		}
+		w.curtails(s)
 		if w.cfg.FaultEvery > 0 {
 			w.in(time.Duration(s.rng.ExpFloat64()*float64(w.cfg.FaultEvery)), func() { w.domains(s) })
 		}
