@@ -27,6 +27,7 @@ type cli struct {
 	Load  loadCmd  `cmd:"" help:"Measure a pool: shares, tips, memory, storms of reconnects."`
 	Chaos chaosCmd `cmd:"" help:"Let peers of many kinds misbehave beside honest miners."`
 	Shed  shedCmd  `cmd:"" help:"Measure how fast and how exactly a server frees power."`
+	Poll  pollCmd  `cmd:"" help:"Measure what it costs a server to ask machines on their own interfaces."`
 
 	LoadTarget loadTargetCmd `cmd:"" hidden:"" help:"The server that load measures."`
 	ChaosHorde chaosHordeCmd `cmd:"" hidden:"" help:"The peers beside the honest ones of chaos."`

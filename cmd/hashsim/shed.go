@@ -68,7 +68,7 @@ func (c *shedCmd) Run(ctx context.Context, e *env) (err error) {
 		}
 		defer os.RemoveAll(cfg.Dir) //nolint:errcheck // a temporary directory
 	}
-	if err := c.programs(ctx, e, &cfg); err != nil {
+	if err := programs(ctx, e, &cfg); err != nil {
 		return err
 	}
 	res, err := shed.Run(ctx, cfg)
@@ -87,7 +87,7 @@ func (c *shedCmd) Run(ctx context.Context, e *env) (err error) {
 }
 
 // programs finds or builds what is measured and what it needs.
-func (c *shedCmd) programs(ctx context.Context, e *env, cfg *shed.Config) (err error) {
+func programs(ctx context.Context, e *env, cfg *shed.Config) (err error) {
 	progress := &printer{w: e.stderr}
 	if cfg.Btcd == "" {
 		if cfg.Btcd, err = node.BuildBtcd(ctx, func(s string) { progress.line("%s", s) }); err != nil {

@@ -250,28 +250,34 @@ func (f *feeder) explain(now time.Time) {
 	if !f.resting(now) {
 		f.sum(now) // orders may have been found to work since
 	}
-	model, worst, unknown, settled := f.tally.model, f.tally.worst, f.tally.unknown, f.tally.settled
-	f.still = settled
-	f.excess = max(f.excess, -unknown)
+	f.still = f.tally.settled
+	f.excess = max(f.excess, -f.tally.unknown)
 	if !f.now.fresh || !f.now.at.After(f.settledAt) {
 		return // a reading from before a change explains nothing
 	}
-	e := f.now.mining - model
 	news := f.now.at.After(f.excessAt)
 	f.excessAt = f.now.at
+	f.learnExcess(f.now.mining-f.tally.model, news)
+}
+
+// learnExcess takes in that mining is metered e above what workers are believed to draw; news: by a
+// reading that was not taken in before.
+func (f *feeder) learnExcess(e unit.Watts, news bool) {
+	t, mining, beyond := &f.tally, f.now.mining, max(0, f.excess)
+	settled := t.settled
 	switch {
 	case f.doubt.trial != nil && e < f.excess+f.tolerance(): // who is tried counts in full, and may be it
 	case settled && e < 0 && (f.excess <= 0 || news):
-		f.excess = max(e, -unknown)
+		f.excess = max(e, -t.unknown)
 	case !news:
 	case settled && f.excess < 0:
 		f.excess = e
 	case settled:
 		f.excess += (e - f.excess) / 3
-	case !f.tally.falling && f.now.mining > f.tally.counted+max(0, f.excess):
+	case !t.falling && mining > t.counted+beyond:
 		// Some return for half an hour. Once they are back the meter shows more, not less.
-		f.excess = max(0, f.excess) + (f.now.mining-f.tally.counted-max(0, f.excess))/3
-	case f.now.mining > worst+f.tolerance():
-		f.excess = max(f.excess, f.now.mining-worst)
+		f.excess = beyond + (mining-t.counted-beyond)/3
+	case mining > t.worst+f.tolerance():
+		f.excess = max(f.excess, mining-t.worst)
 	}
 }

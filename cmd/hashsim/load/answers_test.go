@@ -79,7 +79,7 @@ func TestProc_IsRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	for now := w.server; now < w.server+tick; {
-		if now, err = cpuOf(os.Getpid()); err != nil {
+		if now, err = CPUOf(os.Getpid()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -92,7 +92,7 @@ func TestProc_IsRead(t *testing.T) {
 	if n, err := residentOf(os.Getpid()); err != nil || n < 1<<20 {
 		t.Errorf("resident memory is %d, %v", n, err)
 	}
-	if _, err := cpuOf(1 << 30); err == nil || !strings.Contains(err.Error(), "reading CPU time") {
+	if _, err := CPUOf(1 << 30); err == nil || !strings.Contains(err.Error(), "reading CPU time") {
 		t.Errorf("a process that is not there: %v", err)
 	}
 	if m := describe(); m.Cores < 1 || m.Memory < 1<<20 || m.Kernel == "" {

@@ -15,8 +15,8 @@ import (
 // tick is what /proc counts CPU time in: USER_HZ, which is 100 on every Linux that Go runs on.
 const tick = 10 * time.Millisecond
 
-// cpuOf is the CPU time that a process has used, in user and kernel mode.
-func cpuOf(pid int) (time.Duration, error) {
+// CPUOf is the CPU time that a process has used, in user and kernel mode, to 10 ms.
+func CPUOf(pid int) (time.Duration, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0, fmt.Errorf("reading CPU time: %w", err)
@@ -107,12 +107,12 @@ type window struct {
 func openWindow(pid int) (w window, err error) {
 	w = window{pid: pid, at: time.Now()}
 	if pid != 0 {
-		if w.server, err = cpuOf(pid); err != nil {
+		if w.server, err = CPUOf(pid); err != nil {
 			return w, err
 		}
 		w.waited = waitedOf(pid)
 	}
-	if w.load, err = cpuOf(os.Getpid()); err != nil {
+	if w.load, err = CPUOf(os.Getpid()); err != nil {
 		return w, err
 	}
 	w.busy, err = busy()

@@ -39,7 +39,7 @@ func (r *run) tip(ctx context.Context, tips int) (t Tip, err error) {
 	}
 	for range tips {
 		k.collect()
-		before, err := cpuOf(r.pid())
+		before, err := CPUOf(r.pid())
 		if err != nil {
 			return t, err
 		}
@@ -48,7 +48,7 @@ func (r *run) tip(ctx context.Context, tips int) (t Tip, err error) {
 			return t, err
 		}
 		first, middle, last = append(first, s.Min), append(middle, s.P50), append(last, s.Max)
-		after, err := cpuOf(r.pid())
+		after, err := CPUOf(r.pid())
 		if err != nil {
 			return t, err
 		}

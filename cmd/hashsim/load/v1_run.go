@@ -213,7 +213,7 @@ func (r *v1Run) tip(ctx context.Context, n int) (t V1Tip, err error) {
 	var cpu time.Duration
 	for range r.cfg.Tips {
 		r.loop.collect()
-		before, err := cpuOf(r.pid())
+		before, err := CPUOf(r.pid())
 		if err != nil {
 			return t, err
 		}
@@ -225,7 +225,7 @@ func (r *v1Run) tip(ctx context.Context, n int) (t V1Tip, err error) {
 		if err := pause(ctx, time.Second); err != nil {
 			return t, err
 		}
-		after, err := cpuOf(r.pid())
+		after, err := CPUOf(r.pid())
 		if err != nil {
 			return t, err
 		}

@@ -129,19 +129,24 @@ func (a *allowance) judge(f *sim.FeederTruth, o fleet.Overload, now time.Time, s
 	}
 }
 
-// blip is the measurement: a tenant on, every machine without power for an instant, and what follows.
-func (b *bench) blip(ctx context.Context) (*Result, error) {
+// settle waits until all mine and the tenant draws.
+func (b *bench) settle(ctx context.Context) (tenant float64, err error) {
 	if err := b.gather(ctx); err != nil {
-		return nil, err
+		return 0, err
 	}
 	still := lull // what can be leased must have stood for a while
 	if fleetKinds[b.cfg.Fleet].own {
 		still = ownLull
 	}
 	if err := wait(ctx, still); err != nil {
-		return nil, err
+		return 0, err
 	}
-	tenant, err := b.lease(ctx)
+	return b.lease(ctx)
+}
+
+// blip is the measurement: a tenant on, every machine without power for an instant, and what follows.
+func (b *bench) blip(ctx context.Context) (*Result, error) {
+	tenant, err := b.settle(ctx)
 	if err != nil {
 		return nil, err
 	}

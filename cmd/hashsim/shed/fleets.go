@@ -54,6 +54,14 @@ var fleetKinds = map[string]fleetKind{
 	},
 }
 
+// site is a place of n such machines.
+func (k *fleetKind) site(n int) sim.Plan {
+	if k.models == nil {
+		return sim.DemoSite(n)
+	}
+	return sim.SiteOf(n, k.models)
+}
+
 // Fleets are the names of all fleets.
 func Fleets() []string { return slices.Sorted(maps.Keys(fleetKinds)) }
 

@@ -138,10 +138,7 @@ func (b *bench) stopNodes() {
 // makeSite sets the simulated site up, its faulty machines anywhere on it.
 func (b *bench) makeSite() (err error) {
 	kind := fleetKinds[b.cfg.Fleet]
-	b.plan = sim.DemoSite(b.cfg.Devices)
-	if kind.models != nil {
-		b.plan = sim.SiteOf(b.cfg.Devices, kind.models)
-	}
+	b.plan = kind.site(b.cfg.Devices)
 	if b.cfg.Blip {
 		withTenant(&b.plan)
 	} else if b.cfg.NoGovernor {

@@ -35,6 +35,9 @@ type Config struct {
 	Vendor bool
 	// Elsewhere lets every n-th of the machines with such an interface mine at another pool; 0 none.
 	Elsewhere int
+	// OnePort lets all those interfaces listen on one port, on addresses of their own from 127.1.0.1 on: a
+	// site with more machines than a process may open files.
+	OnePort bool
 	// Ordered is told of every new order as it reaches a machine, obeyed or not. It must not block,
 	// nor call the simulation.
 	Ordered func(pool.WorkerID)

@@ -30,6 +30,7 @@ type Sim struct {
 	meters   *meters
 	listener net.Listener
 	modbus   net.Listener
+	exchange *exchange // nil: every interface has a port of its own
 	grinder  *stratumtest.Grinder
 	machines []machine // immutable
 	endpoint atomic.Pointer[stratumtest.Endpoint]
@@ -124,6 +125,11 @@ func (s *Sim) addMachines() error {
 	host, _, err := net.SplitHostPort(s.cfg.Meters)
 	if err != nil {
 		return fmt.Errorf("address of the meters %q: HOST:PORT is accepted: %w", s.cfg.Meters, err)
+	}
+	if s.cfg.OnePort {
+		if s.exchange, err = newExchange(); err != nil {
+			return err
+		}
 	}
 	for i, w := range s.cfg.Plan.Workers {
 		p := &powered{site: s.site, device: s.site.devices[w.ID], scale: s.cfg.Scale, ordered: s.cfg.Ordered}

@@ -100,7 +100,13 @@ type vendor struct {
 // known.
 func (s *Sim) newVendor(i int, p *powered, host string) (*vendor, error) {
 	api := vendorAPIs[p.device.firmware.API]
-	ln, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
+	var ln net.Listener
+	var err error
+	if s.exchange != nil {
+		ln, err = s.exchange.listen(i)
+	} else {
+		ln, err = net.Listen("tcp", net.JoinHostPort(host, "0"))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("listening for the interface of %s: %w", p.device.worker.ID, err)
 	}
@@ -153,6 +159,9 @@ func (s *Sim) closeVendors() (err error) {
 		if v := s.machines[i].vendor; v != nil {
 			err = errors.Join(err, v.ln.Close())
 		}
+	}
+	if s.exchange != nil {
+		err = errors.Join(err, s.exchange.ln.Close())
 	}
 	return err
 }

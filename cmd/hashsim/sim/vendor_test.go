@@ -2,7 +2,12 @@ package sim
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -105,5 +110,45 @@ func TestVendor_TruthFollowsTheInterface(t *testing.T) {
 		} else if v.State != Sleep.String() {
 			t.Errorf("%s is %s, want asleep", v.Worker, v.State)
 		}
+	}
+}
+
+// Ensure that machines on addresses of their own and one port are told apart, and that their lines close.
+func TestExchange_TellsMachinesApart(t *testing.T) {
+	x, err := newExchange()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer x.ln.Close()
+	for _, n := range []int{0, 1, 300, 70_000} {
+		l, err := x.listen(n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() { // ends with the line
+			for {
+				c, err := l.Accept()
+				if err != nil {
+					return
+				}
+				_, _ = fmt.Fprint(c, n)
+				_ = c.Close()
+			}
+		}()
+		c, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatalf("machine %d at %v: %v", n, l.Addr(), err)
+		}
+		if said, err := io.ReadAll(c); err != nil || string(said) != fmt.Sprint(n) {
+			t.Errorf("machine %d answers %q, %v", n, said, err)
+		}
+		_ = c.Close()
+		_ = l.Close()
+		if _, err := l.Accept(); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("a closed line: %v", err)
+		}
+	}
+	if _, err := x.listen(1 << 22); err == nil || !strings.Contains(err.Error(), "have addresses") {
+		t.Errorf("more machines than addresses: %v", err)
 	}
 }

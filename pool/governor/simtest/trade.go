@@ -135,8 +135,8 @@ func (w *world) judgeCurtailment(s *site, since time.Time, before, wish float64)
 		return
 	}
 	if freed := before - s.mining(); freed < wish-tolerance {
-		w.fault("curtailed", "site %s: %.0f W of %.0f W are freed %v after the order: %.0f W less are accepted",
-			s.ID, freed, wish, provenIn, tolerance)
+		w.fault("curtailed", "site %s: %.0f W of %.0f W are freed %v after the order: %.0f W less are "+
+			"accepted", s.ID, freed, wish, provenIn, tolerance)
 		return
 	}
 	w.result.Curtailed++
