@@ -201,7 +201,7 @@ func (f *feeder) awaits() string {
 		switch {
 		case !b.declared || !b.own() || b.lost():
 		case !b.sees():
-			return fmt.Sprintf("waiting for the meter of %v %s: %s", b.Kind, b.ID, m.detail)
+			return fmt.Sprintf("waiting for a fresh reading of %v %s", b.Kind, b.ID)
 		case !m.at.After(f.reducedAt):
 			return fmt.Sprintf("waiting for a reading of %v %s that is newer than the last order",
 				b.Kind, b.ID)

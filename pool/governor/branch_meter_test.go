@@ -120,7 +120,7 @@ func TestGovernor_WaitsForABranchsMeterUntilItIsLost(t *testing.T) {
 		m.proofs(g)
 		_, grid := branches(g)
 		if m.taken() > before || m.proof["l2"].Free || !strings.Contains(grid.State, "last reading is") ||
-			!strings.Contains(m.proof["l2"].Reason, "waiting for the meter of import grid") {
+			!strings.Contains(m.proof["l2"].Reason, "waiting for a fresh reading of import grid") {
 			t.Errorf("stale: %v taken, %v before; %q; %q",
 				m.taken(), before, grid.State, m.proof["l2"].Reason)
 		}

@@ -134,7 +134,8 @@ func (g *Governor) proveFeeder(f *feeder, claims []*claim, now time.Time) {
 // readings in a row must stand against it.
 func (g *Governor) proveFree(f *feeder, c *claim, r *room, now time.Time) {
 	if !f.now.fresh {
-		c.free, c.proof.Reason = false, f.now.trouble
+		// Which meter, where and why is the operator's to know: tenants read this.
+		c.free, c.proof.Reason = false, "the feeder's meters show nothing fresh"
 		return
 	}
 	over, tight := f.outsideNow(!c.free, now)+r.with(&c.cap)-(f.Limit-f.Reserve), (*branch)(nil)
