@@ -42,8 +42,11 @@ const (
 // judge says what a step showed, keeps what it proved, and splits a group that does not add up.
 func (r *commissionRun) judge(ctx context.Context, v *verdict) error {
 	words, proven := r.adds(v)
+	r.g.mu.Lock()
+	kind := v.workers[0].kind() // its firmware may be heard of only now
+	r.g.mu.Unlock()
 	u := CommissionGroup{
-		Number: r.number, Left: len(r.queue), Kind: v.workers[0].kind(), Workers: names(v.workers),
+		Number: r.number, Left: len(r.queue), Kind: kind, Workers: names(v.workers),
 		Ordered: v.ordered, Metered: unit.Watts(v.metered), Shed: seconds(v.shed), Return: seconds(v.back),
 		Proven: proven, Verdict: words, Duration: time.Since(v.began),
 	}

@@ -42,7 +42,7 @@ func small(t *testing.T) load.Config {
 		t.Fatal(err)
 	}
 	cfg := load.DefaultConfig()
-	cfg.Connections, cfg.Rate, cfg.For, cfg.Idle, cfg.Tips = []int{20}, 400, 300*time.Millisecond, 0, 1
+	cfg.Connections, cfg.Rate, cfg.For, cfg.Idle, cfg.Tips = []int{20}, 400, time.Second, 0, 1
 	cfg.Stock, cfg.Ladder, cfg.Dir, cfg.Profile = 20, []float64{200}, t.TempDir(), true
 	cfg.Command, cfg.Proxies = "test", []load.Proxies{{Connections: 2, Channels: 5}}
 	cfg.Spawn = func(ctx context.Context, c load.TargetConfig) *exec.Cmd {

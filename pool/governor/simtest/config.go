@@ -32,6 +32,10 @@ type Config struct {
 	// NoHold strips every order of its being held without the governor, as a defect would.
 	NoHold bool
 
+	// Branches puts PDUs below the feeders and a transformer above them. Plans are then made for whole sites:
+	// such a story takes several times as long.
+	Branches bool
+
 	// Audit is a directory for the evidence log, one for all processes of the story; empty: there is none.
 	Audit string
 

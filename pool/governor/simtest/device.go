@@ -17,6 +17,7 @@ type device struct {
 	worker     fleet.Worker
 	profile    *profile
 	feeder     *feeder
+	pdu        *branch // with a limit; nil: there is none above it
 	capability fleet.Capability
 	rng        *rand.Rand
 	factor     float64 // true watts for one of its curve
@@ -143,8 +144,13 @@ func (d *device) turn(goal float64) {
 // draw changes the present watts: whole ones, so that their sum does not depend on the order of changes.
 func (d *device) draw(watts float64) {
 	watts = math.Round(watts)
-	d.feeder.settle(time.Now())
+	now := time.Now()
+	d.feeder.settle(now)
 	d.feeder.mining += watts - d.watts
+	if d.pdu != nil {
+		d.pdu.settle(now)
+		d.pdu.mining += watts - d.watts
+	}
 	d.watts = watts
 }
 

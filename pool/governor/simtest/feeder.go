@@ -19,6 +19,7 @@ type feeder struct {
 	devices []*device
 	largest float64
 	meters  []*meter
+	top     *branch // the transformer; nil: there is none
 
 	mining, base float64
 	drawn        [tenants]float64
@@ -68,6 +69,9 @@ func (f *feeder) blame(now time.Time) string {
 
 // settle judges the time since the last change: the draw was the same all the while.
 func (f *feeder) settle(now time.Time) {
+	if f.top != nil {
+		f.top.settle(now)
+	}
 	from := f.settled
 	f.settled = now
 	total, limit := f.total(), float64(f.Limit)

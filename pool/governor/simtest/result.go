@@ -24,6 +24,8 @@ type Result struct {
 	Wide    map[string]float64 `json:"outside_by_cause_s"` // the same under wider faults
 	Joules  float64            `json:"joules"`
 
+	BranchOver float64 `json:"branches_over_limit_s"` // PDUs and transformers, within the allowance or not
+
 	Leases       int            `json:"leases"`
 	Served       int            `json:"leases_served"`
 	Proofs       int            `json:"proofs"`
@@ -81,6 +83,7 @@ func (r *Result) Add(o *Result) {
 	r.Most = max(r.Most, o.Most)
 	r.Outside += o.Outside
 	r.Joules += o.Joules
+	r.BranchOver += o.BranchOver
 	r.Leases, r.Served, r.Proofs = r.Leases+o.Leases, r.Served+o.Served, r.Proofs+o.Proofs
 	r.Orders, r.Limits = r.Orders+o.Orders, r.Limits+o.Limits
 	r.Records, r.Stopped = r.Records+o.Records, max(r.Stopped, o.Stopped)
@@ -114,6 +117,7 @@ func (r *Result) Text() string {
 	for _, k := range slices.Sorted(maps.Keys(r.Wide)) {
 		line("seconds outside under: "+k, "%.1f", r.Wide[k])
 	}
+	line("seconds of PDUs and transformers above a limit, within the allowance", "%.1f", r.BranchOver)
 	line("leases, served", "%d, %d", r.Leases, r.Served)
 	line("proofs of freed watts held against the truth, denied by it (goal 0)", "%d, %d",
 		r.Proofs, r.Failed["proof"])

@@ -129,6 +129,7 @@ func (w *world) config(s *server) governor.Config {
 			cfg.Meters = append(cfg.Meters, gm)
 		}
 	}
+	cfg.Meters = append(cfg.Meters, w.branchMeters()...)
 	if s.audit != nil {
 		cfg.Audit = s.audit.Note
 	}

@@ -25,8 +25,10 @@ type site struct {
 	fleet.Site
 	rng     *rand.Rand
 	feeders []*feeder
-	feed    *feed
-	failing time.Time // until when one of its control domains is
+
+	branches []*branch
+	feed     *feed
+	failing  time.Time // until when one of its control domains is
 }
 
 // world is everything that is simulated. The governor's goroutines come in through meters and machines;
@@ -105,6 +107,15 @@ func newWorld(cfg Config) *world {
 	for _, s := range w.sites {
 		for _, f := range s.feeders {
 			s.Feeders = append(s.Feeders, f.Feeder)
+			if cfg.Branches {
+				w.addPDUs(s, f)
+			}
+		}
+		if cfg.Branches {
+			w.addTransformer(s)
+		}
+		for _, b := range s.branches {
+			s.Branches = append(s.Branches, b.Branch)
 		}
 	}
 	return w
