@@ -45,7 +45,7 @@ func TestSim_ShortStories(t *testing.T) {
 			cfg := simtest.Short(s, 300, span)
 			cfg.Audit = t.TempDir()
 			if s == 4 {
-				cfg.Branches, cfg.Span = true, span/2
+				cfg.Branches, cfg.Span, cfg.Tick = true, span/4, 2*time.Second
 			}
 			res := simulate(t, cfg)
 			t.Log("\n" + res.Text())
@@ -96,16 +96,6 @@ var defects = []struct {
 	{"restores ten times as fast", "ramp", feeders(func(f *fleet.Feeder) { f.Restore *= 10 })},
 	{"ignores the reserve", "proof", feeders(func(f *fleet.Feeder) { f.Reserve = 0 })},
 	{"holds nothing", "outside", func(c *simtest.Config) { c.NoHold, c.ValidFor = true, 20*time.Second }},
-	{"knows no transformer", "branch", func(c *simtest.Config) {
-		c.Branches = true
-		c.Defect = func(g *governor.Config) {
-			for i := range g.Sites {
-				for j := range g.Sites[i].Branches {
-					g.Sites[i].Branches[j].Limit *= 2
-				}
-			}
-		}
-	}},
 	{"only observes", "outside", feeders(func(f *fleet.Feeder) { f.Arm = fleet.Observe })},
 	{"believes meters for ten minutes", "blind", governors(func(g *governor.Config) {
 		g.Stale, g.Lost = 10*time.Minute, 10*time.Minute
