@@ -12,6 +12,7 @@ import (
 
 	"github.com/hashlease/hashlease/pool"
 	"github.com/hashlease/hashlease/pool/fleet"
+	"github.com/hashlease/hashlease/pool/fleet/fleettest"
 	"github.com/hashlease/hashlease/pool/unit"
 )
 
@@ -265,25 +266,13 @@ func TestFeederState_CountsEndedClaimUntilTenantIsOff(t *testing.T) {
 	}
 }
 
-// tenModels are ten that tests draw from, whatever else the table has.
-func tenModels() (ms []fleet.Model) {
-	for _, name := range []string{
-		"Antminer S19 XP", "Antminer S19j Pro", "Antminer S19k Pro", "Antminer S21", "Antminer S21 Pro",
-		"Antminer S21 XP", "Avalon A1466", "Avalon A1566", "WhatsMiner M50S", "WhatsMiner M60S",
-	} {
-		m, _ := fleet.ModelNamed(name)
-		ms = append(ms, m)
-	}
-	return ms
-}
-
 // jittered is a fleet of n workers of ten models, each with its own curve and its own timers.
 func jittered(n, feeders int) (*fleet.Snapshot, []fleet.Cap) {
 	r := rand.New(rand.NewPCG(1, 2))
 	s := &fleet.Snapshot{MsatPerHash: price}
 	var caps []fleet.Cap
 	full := make([]unit.Watts, feeders)
-	ms := tenModels()
+	ms := fleettest.Models()
 	for i := range n {
 		m := ms[i%len(ms)]
 		c := m.Curve(9)

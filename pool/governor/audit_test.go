@@ -12,6 +12,7 @@ import (
 	"github.com/hashlease/hashlease/pool"
 	"github.com/hashlease/hashlease/pool/audit"
 	"github.com/hashlease/hashlease/pool/fleet"
+	"github.com/hashlease/hashlease/pool/fleet/fleettest"
 	"github.com/hashlease/hashlease/pool/governor"
 	"github.com/hashlease/hashlease/pool/unit"
 )
@@ -177,7 +178,7 @@ func BenchmarkAudit(b *testing.B) {
 		b.Run(fmt.Sprintf("logged=%v", logged), func(b *testing.B) {
 			cfg := governor.DefaultConfig()
 			cfg.Registry = fleet.NewRegistry()
-			m := tenModels()[0]
+			m := fleettest.Models()[0]
 			f := fleet.Feeder{
 				ID: "f1", Site: "s1", Limit: 100 * unit.Megawatt, Reserve: unit.Megawatt, Base: unit.Megawatt,
 				Overload: fleet.Overload{Watts: unit.Megawatt, For: time.Minute}, Arm: fleet.Act,

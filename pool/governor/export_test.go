@@ -30,7 +30,7 @@ func Asker(ctx context.Context, g *Governor) (look, end func()) {
 	for _, p := range g.probes {
 		p.dueAt = start.Add(time.Duration(p.place * float64(g.cfg.ProbeEvery)))
 	}
-	return func() { from = g.askDue(ctx, from, places, &wg) }, wg.Wait
+	return func() { from, _ = g.askDue(ctx, from, places, &wg) }, wg.Wait
 }
 
 // Ordered is what the orders on a feeder lead to.

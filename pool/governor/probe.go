@@ -23,6 +23,8 @@ const (
 	// probeSoonest is how long after an order its machine is asked at the earliest: what it said before is
 	// no news.
 	probeSoonest = time.Second
+	// probeBehind is the part of a Tick after which places are looked for again that were missing.
+	probeBehind = 10
 )
 
 // Seen is what a machine last said of itself on its own interface. It is never changed.
@@ -54,8 +56,8 @@ func newProbed(p fleet.Probe, place float64) *probed {
 }
 
 // ask questions all machines that have an interface of their own, each in its turn, until ctx ends. Few
-// questions are on their way at a time; one that finds no place waits for the next look. A quarter of the
-// places is for machines in a dispatch alone.
+// questions are on their way at a time; one that finds no place keeps its turn, and is looked for again soon.
+// A quarter of the places is for machines in a dispatch alone.
 func (g *Governor) ask(ctx context.Context) {
 	if len(g.probes) == 0 {
 		return
@@ -63,25 +65,33 @@ func (g *Governor) ask(ctx context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	places := make(chan struct{}, g.cfg.ProbesAtOnce) // one a question on its way
-	tick := time.NewTicker(g.cfg.Tick)
-	defer tick.Stop()
 	start := time.Now()
 	for _, p := range g.probes {
 		p.dueAt = start.Add(time.Duration(p.place * float64(g.cfg.ProbeEvery/probeFirst)))
 	}
-	for from := 0; ; {
-		from = g.askDue(ctx, from, places, &wg)
+	look := time.NewTimer(0)
+	defer look.Stop()
+	for from, behind := 0, false; ; {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-look.C:
+		}
+		from, behind = g.askDue(ctx, from, places, &wg)
+		if behind {
+			look.Reset(g.cfg.Tick / probeBehind)
+		} else {
+			look.Reset(g.cfg.Tick)
 		}
 	}
 }
 
-// askDue starts the questions that are due, from one on, and says where to go on.
-func (g *Governor) askDue(ctx context.Context, from int, places chan struct{}, wg *sync.WaitGroup) int {
-	now := time.Now()
+// askDue starts the questions that are due, from one on. It says where to go on, which is where one found no
+// place, so that under lasting load everybody waits equally long, and whether there was one.
+func (g *Governor) askDue(
+	ctx context.Context, from int, places chan struct{}, wg *sync.WaitGroup,
+) (next int, behind bool) {
+	now, next := time.Now(), from
 	for i := range g.probes {
 		at := (from + i) % len(g.probes)
 		p := g.probes[at]
@@ -89,14 +99,17 @@ func (g *Governor) askDue(ctx context.Context, from int, places chan struct{}, w
 			continue
 		}
 		if !p.wasEager && len(places) >= cap(places)-cap(places)/4 {
-			p.dueAt = now // a hall that does not answer leaves room for those in a dispatch
+			if !behind { // a hall that does not answer leaves room for those in a dispatch
+				next, behind = at, true
+			}
 			continue
 		}
 		select {
 		case places <- struct{}{}:
 		default:
-			return at
+			return at, true
 		}
+		p.turn(now, &g.cfg)
 		p.busy.Store(true)
 		wg.Go(func() { // ends within ProbeTimeout
 			p.question(ctx, g.cfg.ProbeTimeout)
@@ -104,25 +117,34 @@ func (g *Governor) askDue(ctx context.Context, from int, places chan struct{}, w
 			<-places
 		})
 	}
-	return from
+	return next, behind
 }
 
-// due says whether the machine is to be asked now, and when next.
-func (p *probed) due(now time.Time, cfg *Config) bool {
-	every := cfg.ProbeEvery
-	eager := p.eager.Load()
-	if eager {
-		every = min(every, cfg.ProbeFast)
+// every is how often the machine is asked.
+func (p *probed) every(cfg *Config) time.Duration {
+	if p.wasEager {
+		return min(cfg.ProbeEvery, cfg.ProbeFast)
 	}
-	if eager && !p.wasEager {
-		if soon := now.Add(max(probeSoonest, time.Duration(p.place*float64(every)))); soon.Before(p.dueAt) {
+	return cfg.ProbeEvery
+}
+
+// due says whether the machine is to be asked now.
+func (p *probed) due(now time.Time, cfg *Config) bool {
+	eager := p.eager.Load()
+	rose := eager && !p.wasEager
+	p.wasEager = eager
+	if rose {
+		soon := now.Add(max(probeSoonest, time.Duration(p.place*float64(p.every(cfg)))))
+		if soon.Before(p.dueAt) {
 			p.dueAt = soon
 		}
 	}
-	p.wasEager = eager
-	if now.Before(p.dueAt) || p.busy.Load() {
-		return false
-	}
+	return !now.Before(p.dueAt) && !p.busy.Load()
+}
+
+// turn is over for the machine: it says when the next one comes.
+func (p *probed) turn(now time.Time, cfg *Config) {
+	every := p.every(cfg)
 	if more := p.seen.Load().Failures - probeBackoff; more > 0 {
 		every = max(every, min(every<<min(more, 10), probeRarest))
 	}
@@ -130,7 +152,6 @@ func (p *probed) due(now time.Time, cfg *Config) bool {
 	if p.dueAt.Before(now) {
 		p.dueAt = now.Add(every)
 	}
-	return true
 }
 
 // question asks once and keeps what comes of it.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/hashlease/hashlease/pool"
 	"github.com/hashlease/hashlease/pool/fleet"
+	"github.com/hashlease/hashlease/pool/fleet/fleettest"
 	"github.com/hashlease/hashlease/pool/governor"
 	"github.com/hashlease/hashlease/pool/unit"
 )
@@ -232,18 +233,6 @@ type sim struct {
 	after  uint64
 }
 
-// tenModels are ten that tests draw from, whatever else the table has.
-func tenModels() (ms []fleet.Model) {
-	for _, name := range []string{
-		"Antminer S19 XP", "Antminer S19j Pro", "Antminer S19k Pro", "Antminer S21", "Antminer S21 Pro",
-		"Antminer S21 XP", "Avalon A1466", "Avalon A1566", "WhatsMiner M50S", "WhatsMiner M60S",
-	} {
-		m, _ := fleet.ModelNamed(name)
-		ms = append(ms, m)
-	}
-	return ms
-}
-
 // newSim is a feeder at 98 % of its limit with n machines.
 func newSim(t *testing.T, n int) *sim {
 	t.Helper()
@@ -251,7 +240,7 @@ func newSim(t *testing.T, n int) *sim {
 		t: t, registry: fleet.NewRegistry(),
 		links: map[pool.WorkerID]*fleet.Link{}, proof: map[string]fleet.Proof{},
 	}
-	ms := tenModels()
+	ms := fleettest.Models()
 	var full unit.Watts
 	for i := range n {
 		m := ms[i%len(ms)]

@@ -8,6 +8,7 @@ import (
 
 	"github.com/hashlease/hashlease/pool"
 	"github.com/hashlease/hashlease/pool/fleet"
+	"github.com/hashlease/hashlease/pool/fleet/fleettest"
 	"github.com/hashlease/hashlease/pool/governor"
 	"github.com/hashlease/hashlease/pool/unit"
 )
@@ -36,7 +37,7 @@ func newStill(tb testing.TB, n int) *still {
 	cfg.Registry, cfg.Term = fleet.NewRegistry(), 1
 	cfg.MsatPerHash = func() float64 { return 5e-13 }
 	s := &still{now: time.Now()}
-	models := tenModels()
+	models := fleettest.Models()
 	site := fleet.Site{ID: "s1"}
 	sums := map[fleet.FeederID]unit.Watts{}
 	for i := range n {

@@ -10,24 +10,13 @@ import (
 
 	"github.com/hashlease/hashlease/pool"
 	"github.com/hashlease/hashlease/pool/fleet"
+	"github.com/hashlease/hashlease/pool/fleet/fleettest"
 	"github.com/hashlease/hashlease/pool/unit"
 )
 
-// tenModels are ten that tests draw from, whatever else the table has.
-func tenModels() (ms []fleet.Model) {
-	for _, name := range []string{
-		"Antminer S19 XP", "Antminer S19j Pro", "Antminer S19k Pro", "Antminer S21", "Antminer S21 Pro",
-		"Antminer S21 XP", "Avalon A1466", "Avalon A1566", "WhatsMiner M50S", "WhatsMiner M60S",
-	} {
-		m, _ := fleet.ModelNamed(name)
-		ms = append(ms, m)
-	}
-	return ms
-}
-
 // drawDevice is a machine of one of ten models that has had some orders; t is when the last was given.
 func drawDevice(r *rapid.T) (d *device, t time.Duration) {
-	ms := tenModels()
+	ms := fleettest.Models()
 	m := ms[rapid.IntRange(0, len(ms)-1).Draw(r, "model")]
 	d = newDevice(fleet.Worker{
 		ID:     pool.WorkerID(fmt.Sprintf("a.%d", rapid.IntRange(0, 1000).Draw(r, "worker"))),
@@ -166,7 +155,7 @@ func TestDevice_JitterIsFixedByName(t *testing.T) {
 
 // Ensure that the self-waking fault ends a sleep after its time and not before.
 func TestDevice_WakesItselfWhenFaulty(t *testing.T) {
-	m := tenModels()[0]
+	m := fleettest.Models()[0]
 	d := newDevice(fleet.Worker{ID: "a.b", Model: m.Name, Curve: m.Curve(curvePoints), Sleep: m.Sleep})
 	d.fault.SelfWake = Span(time.Minute)
 	d.order(0, fleet.Paused, 0, 0, 0)

@@ -1,7 +1,6 @@
 package simtest
 
 import (
-	"context"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -28,9 +27,7 @@ type branch struct {
 	feeders []*feeder // a transformer's, or the one that a PDU hangs on
 	mining  float64   // of a PDU's machines
 	unsure  float64   // share of what it draws that nobody can know: meters' class, or curves without one
-
-	settled   time.Time
-	overSince time.Time
+	breaker
 }
 
 func (b *branch) total() float64 {
@@ -46,26 +43,11 @@ func (b *branch) total() float64 {
 
 // settle judges the time since the last change, as a feeder's does.
 func (b *branch) settle(now time.Time) {
-	from := b.settled
-	b.settled = now
-	total, limit := b.total()*(1-b.unsure), float64(b.Limit)
-	if total <= limit {
-		b.overSince = time.Time{}
+	total := b.total() * (1 - b.unsure)
+	over, outside := b.pass(now, total, b.Limit, b.Overload)
+	b.w.result.BranchOver += over.Seconds()
+	if outside == 0 {
 		return
-	}
-	if b.overSince.IsZero() {
-		b.overSince = from
-	}
-	b.w.result.BranchOver += now.Sub(from).Seconds()
-	outside := now.Sub(from)
-	if total <= limit+float64(b.Overload.Watts) {
-		allowed := b.overSince.Add(b.Overload.For)
-		if !now.After(allowed) {
-			return
-		}
-		if allowed.After(from) {
-			outside = now.Sub(allowed)
-		}
 	}
 	for _, f := range b.feeders {
 		if cause := f.blame(now); cause != "" {
@@ -85,7 +67,7 @@ func (w *world) addPDUs(s *site, f *feeder) {
 		return
 	}
 	for at := 0; at+n <= len(f.devices); at += pduEach * n {
-		b := &branch{w: w, feeders: []*feeder{f}, settled: time.Now()}
+		b := &branch{w: w, feeders: []*feeder{f}, breaker: breaker{settled: time.Now()}}
 		b.ID, b.Kind = fleet.BranchID(fmt.Sprintf("%s-pdu%d", f.ID, at/n)), fleet.PDU
 		var full float64
 		for _, d := range f.devices[at : at+n] {
@@ -104,7 +86,7 @@ func (w *world) addPDUs(s *site, f *feeder) {
 
 // addTransformer lets a site's feeders share less than what they bear together.
 func (w *world) addTransformer(s *site) {
-	t := &branch{w: w, feeders: s.feeders, settled: time.Now(), unsure: 0.005}
+	t := &branch{w: w, feeders: s.feeders, unsure: 0.005, breaker: breaker{settled: time.Now()}}
 	t.ID, t.Kind = fleet.BranchID(string(s.ID)+"-t"), fleet.Transformer
 	var limit, largest unit.Watts
 	for i, f := range s.feeders {
@@ -132,39 +114,9 @@ func (w *world) branchMeters() (list []governor.Meter) {
 			}
 			list = append(list, governor.Meter{
 				Name: string(b.ID) + "-total", Branch: b.ID, Role: fleet.Total,
-				Meter: &branchMeter{b: b, rng: rand.New(rand.NewPCG(w.cfg.Seed, uint64(5000+i)))},
+				Meter: &meter{w: w, truth: b.total, rng: rand.New(rand.NewPCG(w.cfg.Seed, uint64(5000+i)))},
 			})
 		}
 	}
 	return list
-}
-
-// branchMeter reads a branch with some noise and gaps.
-type branchMeter struct {
-	b   *branch
-	rng *rand.Rand
-}
-
-var _ fleet.Meter = (*branchMeter)(nil)
-
-// Read implements fleet.Meter.
-func (m *branchMeter) Read(ctx context.Context) (fleet.Reading, error) {
-	w := m.b.w
-	w.mu.Lock()
-	wait := time.Duration(10+m.rng.IntN(50))*time.Millisecond + time.Duration(m.rng.IntN(1e6))
-	gone, noise := m.rng.Float64() < 0.001, 0.0005*m.rng.NormFloat64()
-	w.mu.Unlock()
-	t := time.NewTimer(wait)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return fleet.Reading{}, ctx.Err()
-	case <-t.C:
-	}
-	if gone {
-		return fleet.Reading{}, errMeter
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return fleet.Reading{Watts: unit.Watts(m.b.total() * (1 + noise)), At: time.Now()}, nil
 }

@@ -229,3 +229,14 @@ func (d *device) report(now time.Time) {
 		d.link.Count(n, n*d.shareWork())
 	}
 }
+
+// poisson draws a count.
+func poisson(r *rand.Rand, mean float64) uint64 {
+	limit, p := math.Exp(-mean), r.Float64()
+	n := uint64(0)
+	for p > limit {
+		p *= r.Float64()
+		n++
+	}
+	return n
+}

@@ -1,9 +1,6 @@
 package simtest
 
 import (
-	"context"
-	"errors"
-	"math"
 	"math/rand/v2"
 	"time"
 
@@ -31,11 +28,10 @@ type feeder struct {
 	ceiling      float64 // limit from outside; 0: none
 	ceilingFrom  time.Time
 
-	settled   time.Time
-	overSince time.Time // zero: within the limit
-	rises     []rise    // ordered returns of the last minute
-	risen     float64   // sum of them
-	past      []sight   // of the last seconds
+	breaker
+	rises []rise  // ordered returns of the last minute
+	risen float64 // sum of them
+	past  []sight // of the last seconds
 }
 
 type rise struct {
@@ -72,31 +68,17 @@ func (f *feeder) settle(now time.Time) {
 	if f.top != nil {
 		f.top.settle(now)
 	}
-	from := f.settled
-	f.settled = now
-	total, limit := f.total(), float64(f.Limit)
 	r := f.w.result
-	r.Joules += total * now.Sub(from).Seconds()
-	if total <= limit {
-		f.overSince = time.Time{}
-		return
+	total := f.total()
+	r.Joules += total * now.Sub(f.settled).Seconds()
+	over, outside := f.pass(now, total, f.Limit, f.Overload)
+	if over > 0 {
+		r.Over += over.Seconds()
+		r.Most = max(r.Most, total/float64(f.Limit)-1)
 	}
-	if f.overSince.IsZero() {
-		f.overSince = from
+	if outside > 0 {
+		f.w.outside(f, outside)
 	}
-	r.Over += now.Sub(from).Seconds()
-	r.Most = max(r.Most, total/limit-1)
-	outside := now.Sub(from)
-	if total <= limit+float64(f.Overload.Watts) {
-		allowed := f.overSince.Add(f.Overload.For)
-		if !now.After(allowed) {
-			return
-		}
-		if allowed.After(from) {
-			outside = now.Sub(allowed)
-		}
-	}
-	f.w.outside(f, outside)
 }
 
 // returned notes an ordered return, and judges the ramp.
@@ -132,68 +114,3 @@ func (f *feeder) look(now time.Time) {
 
 // tolerance is the class of a meter, and a machine.
 func (f *feeder) tolerance() float64 { return 0.005*float64(f.Limit) + f.largest }
-
-// meter reads a branch with a constant error, some noise, and gaps.
-type meter struct {
-	f      *feeder
-	role   fleet.Role
-	tenant int
-	bias   float64
-	rng    *rand.Rand
-	lost   bool
-	lostAt time.Time
-}
-
-// lose lets the meter be silent for a while.
-func (m *meter) lose(span time.Duration) {
-	m.lost, m.lostAt = true, time.Now()
-	m.f.w.in(span, func() { m.lost = false })
-}
-
-var errMeter = errors.New("meter does not answer")
-
-var _ fleet.Meter = (*meter)(nil)
-
-// Read implements fleet.Meter.
-func (m *meter) Read(ctx context.Context) (fleet.Reading, error) {
-	m.f.w.mu.Lock()
-	wait := time.Duration(10+m.rng.IntN(50))*time.Millisecond + time.Duration(m.rng.IntN(1e6))
-	gone := m.lost || m.rng.Float64() < 0.001
-	noise := 0.0005 * m.rng.NormFloat64()
-	m.f.w.mu.Unlock()
-	t := time.NewTimer(wait)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return fleet.Reading{}, ctx.Err()
-	case <-t.C:
-	}
-	if gone {
-		return fleet.Reading{}, errMeter
-	}
-	m.f.w.mu.Lock()
-	defer m.f.w.mu.Unlock()
-	var truth float64
-	switch m.role {
-	case fleet.Total:
-		truth = m.f.total()
-	case fleet.Mining:
-		truth = m.f.mining
-	case fleet.Base:
-		truth = m.f.base
-	case fleet.Tenant:
-		truth = m.f.drawn[m.tenant]
-	}
-	return fleet.Reading{Watts: unit.Watts(max(0, truth*(1+m.bias+noise))), At: time.Now()}, nil
-}
-
-// poisson draws a count.
-func poisson(r *rand.Rand, mean float64) uint64 {
-	limit, p := math.Exp(-mean), r.Float64()
-	n := uint64(0)
-	for p > limit {
-		p *= r.Float64()
-		n++
-	}
-	return n
-}

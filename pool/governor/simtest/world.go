@@ -124,7 +124,7 @@ func newWorld(cfg Config) *world {
 func (w *world) addFeeder(i int) {
 	s := w.sites[i%len(w.sites)]
 	f := &feeder{
-		w: w, rng: rand.New(rand.NewPCG(w.cfg.Seed, uint64(1000+i))), settled: time.Now(),
+		w: w, rng: rand.New(rand.NewPCG(w.cfg.Seed, uint64(1000+i))), breaker: breaker{settled: time.Now()},
 	}
 	f.ID, f.Site, f.Arm = fleet.FeederID(fmt.Sprintf("f%d", i)), s.ID, fleet.Act
 	var curve float64
@@ -154,8 +154,13 @@ func (w *world) addFeeder(i int) {
 }
 
 func (w *world) newMeter(f *feeder, role fleet.Role, tenant int) *meter {
+	truth := map[fleet.Role]func() float64{
+		fleet.Total:  f.total,
+		fleet.Mining: func() float64 { return f.mining },
+		fleet.Tenant: func() float64 { return f.drawn[tenant] },
+	}[role]
 	return &meter{
-		f: f, role: role, tenant: tenant, bias: 0.008*f.rng.Float64() - 0.004,
+		w: w, role: role, tenant: tenant, truth: truth, bias: 0.008*f.rng.Float64() - 0.004,
 		rng: rand.New(rand.NewPCG(f.rng.Uint64(), 5)),
 	}
 }
