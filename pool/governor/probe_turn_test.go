@@ -43,8 +43,8 @@ func TestProbe_GivesEveryMachineItsTurn(t *testing.T) {
 				s.run(span)
 				for i, n := range count() {
 					n -= before[i]
-					if d := s.devices[i]; !d.mute && (n < tt.least || n > tt.most) {
-						t.Errorf("machine %d was asked %d times in %v, want %d to %d", i, n, span, tt.least, tt.most)
+					if !s.devices[i].mute && (n < tt.least || n > tt.most) {
+						t.Errorf("machine %d was asked %d times, want %d to %d", i, n, tt.least, tt.most)
 					}
 				}
 			})
