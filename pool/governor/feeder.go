@@ -32,6 +32,8 @@ type feeder struct {
 	recent    window     // of base loads
 	excess    unit.Watts // see fleet.FeederState
 	excessAt  time.Time  // reading behind excess
+	unseen    unit.Watts // see lookAhead
+	lacks     bool       // a claim has begun, and the meters leave no room for it
 	plan      fleet.FeederPlan
 	short     bool
 	tokens    float64   // watts that may be restored now
@@ -258,6 +260,20 @@ func (f *feeder) explain(now time.Time) {
 	news := f.now.at.After(f.excessAt)
 	f.excessAt = f.now.at
 	f.learnExcess(f.now.mining-f.tally.model, news)
+	f.lookAhead()
+}
+
+// lookAhead has the plan make room for all that a first proof counts. A return on its way counts there beside
+// what the meter shows, which may show it already: of machines that say nothing, that is known only when
+// three times their return has passed, and no claim should wait for it. The plan counts each machine once,
+// and would leave the claim without room until then. Once it is proven, returns find no room (restore).
+func (f *feeder) lookAhead() {
+	switch {
+	case !f.lacks:
+		f.unseen = 0
+	case !f.tally.first && f.now.at.After(f.reducedAt):
+		f.unseen = max(0, f.now.mining+f.tally.rising-f.tally.counted-max(0, f.excess))
+	}
 }
 
 // learnExcess takes in that mining is metered e above what workers are believed to draw; news: by a

@@ -336,7 +336,7 @@ func (g *Governor) snapshot(now time.Time) *fleet.Snapshot {
 	for _, f := range g.feeders {
 		snap.Feeders = append(snap.Feeders, fleet.FeederState{
 			Feeder: &f.Feeder, Base: f.base, Tenants: f.now.tenants,
-			Margin: f.margin(&g.cfg), Keep: f.permille(g.cfg.KeepPermille), Excess: f.excess,
+			Margin: f.margin(&g.cfg), Keep: f.permille(g.cfg.KeepPermille), Excess: f.excess + f.unseen,
 			Ceiling:    f.ceiling,
 			Tariff:     f.site.tariff.price,
 			TariffFor:  f.site.tariff.stands,

@@ -99,6 +99,7 @@ func (r *room) grant(c *fleet.Cap) {
 func (g *Governor) proveFeeder(f *feeder, claims []*claim, now time.Time) {
 	r := f.room()
 	calm := true
+	f.lacks = false
 	for _, c := range claims {
 		ended := !now.Before(c.cap.Until)
 		was := c.proof
@@ -153,8 +154,12 @@ func (g *Governor) proveFree(f *feeder, c *claim, r *room, now time.Time) {
 	case c.free && !f.now.at.After(c.judgedAt):
 	default:
 		c.free, c.failed, c.proof.Reason = false, 0, f.missing(over, r.with(&c.cap), tight)
+		f.lack(tight == nil && newer)
 	}
 }
+
+// lack notes that a claim lacks room here and nowhere above, by readings that show all that was ordered.
+func (f *feeder) lack(here bool) { f.lacks = f.lacks || here }
 
 // missing says for people what stands against a proof.
 func (f *feeder) missing(over, held unit.Watts, tight *branch) string {

@@ -21,6 +21,8 @@ type tally struct {
 	spoken  unit.Watts // full power of those that say it
 	settled bool       // no order is on its way
 	falling bool       // a reduction is
+	first   bool       // ... for the first time: who was told before and did nothing may never fall
+	rising  unit.Watts // what returns on their way may still add to what the meter shows
 	at      time.Time
 }
 
@@ -44,7 +46,12 @@ func (f *feeder) sum(now time.Time) {
 		}
 		waits := !w.settled || w.moving
 		t.settled = t.settled && !waits
-		t.falling = t.falling || waits && (w.reduced() || w.order.Watts < w.from)
+		falls := waits && (w.reduced() || w.order.Watts < w.from)
+		t.falling = t.falling || falls
+		t.first = t.first || falls && !w.assertedAt.Equal(w.orderedAt)
+		if !w.settled {
+			t.rising += w.rising()
+		}
 	}
 	f.tally = t
 }
