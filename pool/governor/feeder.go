@@ -272,7 +272,7 @@ func (f *feeder) lookAhead() {
 	case !f.lacks:
 		f.unseen = 0
 	case !f.tally.first && f.now.at.After(f.reducedAt):
-		f.unseen = max(0, f.now.mining+f.tally.rising-f.tally.counted-max(0, f.excess))
+		f.unseen = max(0, f.now.mining+f.tally.rising-f.tally.counted-f.excess)
 	}
 }
 

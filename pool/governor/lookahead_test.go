@@ -41,7 +41,7 @@ func TestGovernor_MakesRoomForReturnsThatCannotBeSeen(t *testing.T) {
 		if !s.proof["l1"].Free {
 			t.Errorf("no longer proven: %s", s.proof["l1"].Reason)
 		}
-		if now := one(g).Mining; now < mined+15_000 {
+		if now := one(g).Mining; now < mined+8_000 {
 			t.Errorf("%v is mined, little more than while the returns counted: %v", now, mined)
 		}
 		s.neverOver()

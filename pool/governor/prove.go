@@ -154,11 +154,11 @@ func (g *Governor) proveFree(f *feeder, c *claim, r *room, now time.Time) {
 	case c.free && !f.now.at.After(c.judgedAt):
 	default:
 		c.free, c.failed, c.proof.Reason = false, 0, f.missing(over, r.with(&c.cap), tight)
-		f.lack(tight == nil && newer)
+		f.lack(tight == nil)
 	}
 }
 
-// lack notes that a claim lacks room here and nowhere above, by readings that show all that was ordered.
+// lack notes that a claim lacks room, here or above.
 func (f *feeder) lack(here bool) { f.lacks = f.lacks || here }
 
 // missing says for people what stands against a proof.

@@ -23,8 +23,8 @@ type Config struct {
 	// ValidFor is the dead man of orders; long runs take a long one, or refreshes are most of the work.
 	ValidFor time.Duration
 
-	// Tick is how often the governor looks at everything; long runs take a longer one, as it is most of
-	// the work.
+	// Tick is how often the governor looks at everything. Long runs take a longer one, as it is most of the
+	// work; a slower governor keeps to the same rules or not at all.
 	Tick time.Duration
 
 	// Defect changes what the governor is told, but not what is true: a check that cannot fail is none.

@@ -42,7 +42,7 @@ func TestSim_LongStory(t *testing.T) {
 	for i := range halves {
 		cfg := simtest.Short(uint64(101+i)+*seed, *workers, time.Duration(*seconds/2)*time.Second)
 		cfg.Sites, cfg.FaultEvery, cfg.WideEvery = 4, 30*time.Minute, 12*time.Hour
-		cfg.ValidFor, cfg.Every, cfg.Tick = 20*time.Minute, time.Minute, 2*time.Second
+		cfg.ValidFor, cfg.Every, cfg.Tick = 20*time.Minute, time.Minute, 4*time.Second
 		told := began
 		cfg.Progress = func(at time.Duration, r *simtest.Result) bool {
 			now := wall()
