@@ -12,12 +12,12 @@ import (
 
 // Shape of branches, in thousandths.
 const (
-	pduPermille         = 1010 // limit of a PDU, of its machines' full power by their curves
-	pduOverPermille     = 250  // its overload allowance, of its limit
-	transformerPermille = 950  // limit of a transformer, of those of its feeders: leases make it bind
-	transformerReserve  = 10   // of its limit
-	pduEach             = 3    // every third group of machines is behind a PDU that has a limit
-	pduMost             = 24   // machines
+	pduPermille         = 980 // limit of a PDU, of its machines' full power by their curves
+	pduOverPermille     = 250 // its overload allowance, of its limit
+	transformerPermille = 940 // limit of a transformer, of those of its feeders: leases make it bind
+	transformerReserve  = 10  // of its limit
+	pduEach             = 3   // every third group of machines is behind a PDU that has a limit
+	pduMost             = 24  // machines
 )
 
 // branch is a PDU or a transformer as it truly is, and the judge of it. It is guarded by its world's mu.

@@ -110,6 +110,7 @@ func (w *world) config(s *server) governor.Config {
 		cfg.Sites = append(cfg.Sites, site.Site)
 		copied := &cfg.Sites[len(cfg.Sites)-1]
 		copied.Feeders = append([]fleet.Feeder(nil), copied.Feeders...)
+		copied.Branches = append([]fleet.Branch(nil), copied.Branches...)
 	}
 	for _, d := range w.devices {
 		cfg.Workers = append(cfg.Workers, d.worker)
