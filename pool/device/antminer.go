@@ -3,9 +3,9 @@ package device
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
-	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -26,6 +26,11 @@ type antminer struct {
 	cfg   Config
 	chal  *digest.Challenge
 	count int // of uses of the challenge
+
+	before antConf   // configuration before a write that was not compared yet, or did not compare; nil: none
+	told   time.Time // of the newest write, until it has been silent since; zero: it has
+	faults []string  // that it complains of
+	every  time.Time // of faults
 }
 
 func openAntminer(cfg Config) (Driver, error) {
@@ -127,7 +132,7 @@ func (n *number) UnmarshalJSON(b []byte) error {
 	}
 	f, err := strconv.ParseFloat(text, 64)
 	if err != nil {
-		return fmt.Errorf("%.40q: a number is accepted", b)
+		return fmt.Errorf("%s: a number is accepted", quote(b))
 	}
 	*n = number(f)
 	return nil
@@ -160,7 +165,14 @@ func (a *antminer) see(ctx context.Context) (fleet.Sighting, error) {
 	if err != nil {
 		return fleet.Sighting{}, err
 	}
-	s := fleet.Sighting{Wattage: fleet.WattsEstimated, Pool: pools.pool, Backups: pools.backups}
+	if a.cfg.Now().Sub(a.every) >= slowEvery {
+		if err := a.readFaults(ctx); err != nil {
+			return fleet.Sighting{}, err
+		}
+	}
+	s := fleet.Sighting{
+		Wattage: fleet.WattsEstimated, Pool: pools.pool, Backups: pools.backups, Errors: a.errors(ctx),
+	}
 	if len(st.Stats) == 0 {
 		return a.seeSilent(ctx, s)
 	}
@@ -182,12 +194,63 @@ func (a *antminer) see(ctx context.Context) (fleet.Sighting, error) {
 	return s, nil
 }
 
+// readFaults reads its checks of itself. Builds without the program have no word for them.
+func (a *antminer) readFaults(ctx context.Context) error {
+	var sum struct {
+		Summary []struct {
+			Checks []struct {
+				Type   string `json:"type"`
+				Status string `json:"status"` // s: sound
+				Code   number `json:"code"`
+				Text   string `json:"msg"`
+			} `json:"status"`
+		} `json:"SUMMARY"`
+	}
+	if err := a.get(ctx, "summary", &sum); err != nil && !errors.Is(err, ErrRefused) {
+		return err
+	}
+	a.faults, a.every = nil, a.cfg.Now()
+	for _, part := range sum.Summary[:min(len(sum.Summary), 1)] {
+		for _, c := range part.Checks {
+			if c.Status != "" && c.Status != "s" && len(a.faults) < fleet.MaxErrors {
+				text := fmt.Sprintf("%s: code %v %s", c.Type, c.Code, c.Text)
+				a.faults = append(a.faults, strings.TrimSpace(text))
+			}
+		}
+	}
+	return nil
+}
+
+// errors are its own, and what a write of ours has changed besides the mode: it is looked for as soon as the
+// machine is back from its reload.
+func (a *antminer) errors(ctx context.Context) []string {
+	if a.before == nil {
+		return a.faults
+	}
+	after, err := a.conf(ctx)
+	if err != nil {
+		return a.faults
+	}
+	lost := a.before.changes(after)
+	if len(lost) == 0 {
+		a.before = nil
+		return a.faults
+	}
+	return append([]string{changedBy(lost)}, a.faults...)
+}
+
+// changedBy names settings that are not what they were before a write.
+func changedBy(lost []string) string {
+	return "its configuration is not what it was before our write: look at " + strings.Join(lost, ", ")
+}
+
 // seeSilent tells sleep from a start: both have no figures.
 func (a *antminer) seeSilent(ctx context.Context, s fleet.Sighting) (fleet.Sighting, error) {
 	conf, err := a.conf(ctx)
 	if err != nil {
 		return s, err
 	}
+	a.told = time.Time{}
 	s.Activity, s.Watts = fleet.ActivityMoving, estimate(a.cfg.Curve, 0)
 	if conf.mode() == antSleep {
 		s.Activity, s.Watts = fleet.ActivityAsleep, a.cfg.Sleep
@@ -251,20 +314,19 @@ func (c antConf) mode() int {
 	return -1
 }
 
-// order is the configuration with another mode, under the names that a write takes. Everything else goes
-// back byte for byte: what a write leaves out is lost, pools above all.
+// order is the configuration with another mode, under the names that a write takes beside those of a read.
+// Everything else goes back byte for byte: what a write leaves out is lost, pools above all.
 func (c antConf) order(mode int) map[string]any {
-	out := map[string]any{"miner-mode": mode}
-	for _, key := range []string{"pools", "bitmain-fan-ctrl", "bitmain-fan-pwm", "freq-level"} {
-		if len(c[key]) > 0 {
-			out[key] = c[key]
-		}
+	out := make(map[string]any, len(c)+2)
+	for key, value := range c {
+		out[key] = value
+	}
+	out["miner-mode"] = mode
+	if len(c["bitmain-work-mode"]) > 0 {
+		out["bitmain-work-mode"] = mode
 	}
 	if level := c["bitmain-freq-level"]; len(level) > 0 && len(c["freq-level"]) == 0 {
 		out["freq-level"] = level
-	}
-	if len(c["bitmain-work-mode"]) > 0 {
-		out["bitmain-work-mode"] = mode
 	}
 	return out
 }
@@ -284,13 +346,18 @@ func (a *antminer) set(ctx context.Context, s fleet.Setpoint) error {
 	}
 	if before.mode() == mode { // a write restarts the miner: not without need
 		var st antStats
-		if err := a.get(ctx, "stats", &st); err != nil || mode == antNormal || len(st.Stats) == 0 {
+		err := a.get(ctx, "stats", &st)
+		if err != nil || mode == antNormal || len(st.Stats) == 0 || a.goes() {
 			return err
 		}
 	}
 	if before.mode() < 0 {
 		return fmt.Errorf("%w: its configuration has no miner-mode", ErrCannot)
 	}
+	if a.before == nil { // otherwise what an earlier write changed is still to be told
+		a.before = before
+	}
+	a.told = a.cfg.Now()
 	var answer struct {
 		Stats string `json:"stats"`
 		Msg   string `json:"msg"`
@@ -300,35 +367,37 @@ func (a *antminer) set(ctx context.Context, s fleet.Setpoint) error {
 		return err
 	}
 	if answer.Stats != "success" {
-		return fmt.Errorf("%w: %.100q", ErrRefused, answer.Msg)
+		return fmt.Errorf("%w: %s", ErrRefused, quote(answer.Msg))
 	}
-	return a.compare(ctx, before, mode)
+	return a.compare(ctx, mode)
 }
+
+// goes says that it may not have begun with what was written: another write would make it begin anew.
+func (a *antminer) goes() bool { return a.cfg.Now().Sub(a.told) < antShed }
+
+// antShed is how long it takes to reload into its sleep, assumed (power.md, 6).
+const antShed = time.Minute
 
 // compare reads the configuration back. A machine that is gone for its reload is compared when it is seen
 // again.
-func (a *antminer) compare(ctx context.Context, before antConf, mode int) error {
+func (a *antminer) compare(ctx context.Context, mode int) error {
 	after, err := a.conf(ctx)
 	if err != nil {
-		return nil //nolint:nilerr // it reloads; the next look finds what it does
+		return nil //nolint:nilerr // it reloads; the next look compares
 	}
-	if !samePools(before["pools"], after["pools"]) {
-		return fmt.Errorf("%w: its pools changed with the write: look at its configuration", ErrAnswer)
+	if lost := a.before.changes(after); len(lost) > 0 {
+		return fmt.Errorf("%w: %s", ErrAnswer, changedBy(lost))
 	}
+	a.before = nil
 	if after.mode() != mode {
 		return fmt.Errorf("%w: miner-mode is %d after it was set to %d", ErrRefused, after.mode(), mode)
 	}
 	return nil
 }
 
-func samePools(a, b json.RawMessage) bool {
-	var x, y any
-	return json.Unmarshal(a, &x) == nil && json.Unmarshal(b, &y) == nil && reflect.DeepEqual(x, y)
-}
-
 // capability: times are assumed (power.md, 6): a reload to sleep, an initialization to return.
 func (a *antminer) capability() fleet.Capability {
-	c := fleet.Capability{CanPause: true, HoldsAlone: true, ShedIn: time.Minute, ReturnIn: 7 * time.Minute}
+	c := fleet.Capability{CanPause: true, HoldsAlone: true, ShedIn: antShed, ReturnIn: 7 * time.Minute}
 	if len(a.cfg.Curve) > 0 {
 		c.Max = a.cfg.Curve.Full().Watts
 	}

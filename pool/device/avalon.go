@@ -244,7 +244,7 @@ func (a *avalon) order(ctx context.Context, command string, at int64) error {
 	case err != nil:
 		return err
 	case !strings.Contains(said.Msg, "success") && !strings.Contains(said.Msg, "OK"):
-		return fmt.Errorf("%w: %.100q", ErrRefused, said.Msg)
+		return fmt.Errorf("%w: %s", ErrRefused, quote(said.Msg))
 	}
 	a.asked, a.pending = command, a.cfg.Now().Add(avalonLead+time.Second)
 	return nil

@@ -72,7 +72,7 @@ func (t *truth) UnmarshalJSON(b []byte) error {
 	default:
 		n, err := strconv.ParseFloat(s, 64)
 		if err != nil {
-			return fmt.Errorf("%.40q: true, false or a number is accepted", s)
+			return fmt.Errorf("%s: true, false or a number is accepted", quote(s))
 		}
 		*t = n != 0
 	}

@@ -83,6 +83,7 @@ func (b *braiins) logIn(ctx context.Context, _ http.Header) error {
 		return fmt.Errorf("logging in: %w: no token", ErrAnswer)
 	}
 	b.token = answer.Token
+	b.cfg.veil.hide(b.token)
 	return nil
 }
 
@@ -339,11 +340,11 @@ func (b *braiins) full() unit.Watts {
 }
 
 // capability: with quick ramping, as its documentation shows it, a pause takes 2 s and a return 5 s;
-// without, a return is a start with tuning. The longer counts.
+// without, a return is a start with tuning. The longer counts. A pause is forgotten at a reboot.
 func (b *braiins) capability() fleet.Capability {
 	return fleet.Capability{
-		Min: b.limits.least, Max: b.full(), Step: 1, CanPause: true, CanCap: b.caps(), HoldsAlone: true,
-		ShedIn: 6 * time.Second, ReturnIn: 5 * time.Minute,
+		Min: b.limits.least, Max: b.full(), Step: 1, CanPause: true, CanCap: b.caps(),
+		HoldsAlone: true, Forgets: true, ShedIn: 6 * time.Second, ReturnIn: 5 * time.Minute,
 	}
 }
 

@@ -151,9 +151,9 @@ func cgStatus(b []byte) (cgSaid, error) {
 	case "S", "I", "W":
 		return s, nil
 	case "E", "F":
-		return s, fmt.Errorf("%w: %.100q", ErrRefused, s.Msg)
+		return s, fmt.Errorf("%w: %s", ErrRefused, quote(s.Msg))
 	default:
-		return s, fmt.Errorf("%w: status %.10q, S, I, W, E or F is accepted", ErrAnswer, s.Status)
+		return s, fmt.Errorf("%w: status is none of S, I, W, E and F: %s", ErrAnswer, quote(s.Status))
 	}
 }
 
@@ -229,11 +229,13 @@ type cgVersion struct {
 // a driver of their own. It knows no watts and is only read.
 type cgminer struct {
 	api   cgAPI
-	curve fleet.Curve
+	cfg   Config
+	slow  slowFacts // faults and temperature alone
+	every time.Time // of slow
 }
 
 func openCGMiner(cfg Config) (Driver, error) {
-	return newMachine("cgminer", cfg, &cgminer{api: newCGAPI(cfg), curve: cfg.Curve}), nil
+	return newMachine("cgminer", cfg, &cgminer{api: newCGAPI(cfg), cfg: cfg}), nil
 }
 
 // isCGMiner leaves machines to the drivers of their own that they have.
@@ -322,18 +324,47 @@ func (c *cgminer) see(ctx context.Context) (fleet.Sighting, error) {
 	if err != nil {
 		return fleet.Sighting{}, err
 	}
+	if c.cfg.Now().Sub(c.every) >= slowEvery {
+		if err := c.readDevices(ctx); err != nil {
+			return fleet.Sighting{}, err
+		}
+	}
 	h, average, up := sum.hashrate()
 	s := fleet.Sighting{
 		Hashrate: h, Uptime: up, Pool: pools.pool, Backups: pools.backups,
-		Activity: fleet.ActivityMining, Wattage: fleet.WattsEstimated, Watts: estimate(c.curve, h),
+		Chip: c.slow.chip, Errors: c.slow.errors,
+		Activity: fleet.ActivityMining, Wattage: fleet.WattsEstimated, Watts: estimate(c.cfg.Curve, h),
 	}
-	if len(c.curve) == 0 {
+	if len(c.cfg.Curve) == 0 {
 		s.Wattage = fleet.WattsUnknown
 	}
 	if h <= 0 || h < average/2 {
 		s.Activity = fleet.ActivityMoving
 	}
 	return s, nil
+}
+
+// readDevices reads how hot and how well its boards are. Forks that do not list them leave that unknown.
+func (c *cgminer) readDevices(ctx context.Context) error {
+	var d struct {
+		Devices []struct {
+			ID     number `json:"ID"`
+			Name   string `json:"Name"`
+			Status string `json:"Status"` // Alive, Sick, Dead, NoStart, Initialising
+			Heat   number `json:"Temperature"`
+		} `json:"DEVS"`
+	}
+	if err := c.api.ask(ctx, "devs", "", &d); err != nil && !errors.Is(err, ErrRefused) {
+		return err
+	}
+	c.slow, c.every = slowFacts{}, c.cfg.Now()
+	for _, one := range d.Devices {
+		c.slow.chip = max(c.slow.chip, degrees(float64(one.Heat)))
+		if one.Status != "" && one.Status != "Alive" && len(c.slow.errors) < fleet.MaxErrors {
+			c.slow.errors = append(c.slow.errors, fmt.Sprintf("%s %v is %s", one.Name, one.ID, one.Status))
+		}
+	}
+	return nil
 }
 
 // estimate is what a curve draws at a hashrate. Who hashes nothing may draw anything: full power is
@@ -354,8 +385,8 @@ func (c *cgminer) set(context.Context, fleet.Setpoint) error {
 
 func (c *cgminer) capability() fleet.Capability {
 	var k fleet.Capability
-	if len(c.curve) > 0 {
-		k.Max = c.curve.Full().Watts
+	if len(c.cfg.Curve) > 0 {
+		k.Max = c.cfg.Curve.Full().Watts
 	}
 	return k
 }

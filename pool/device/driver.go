@@ -75,6 +75,8 @@ type Config struct {
 	// ShedIn and ReturnIn are the times that the owner knows of the machine; 0: what its kind is known for.
 	ShedIn, ReturnIn time.Duration
 	Now              func() time.Time
+
+	veil *veil // of the machine that Open makes
 }
 
 // Socket says how a machine's power is switched.
@@ -109,11 +111,24 @@ var openers = map[string]opener{}
 // Kinds lists the kinds of drivers that Open knows.
 func Kinds() []string { return slices.Sorted(maps.Keys(openers)) }
 
+// Address is where a driver of a kind finds its machine: an address with a port, spelled in one way.
+func Address(kind, address string) (string, error) {
+	o, ok := openers[kind]
+	if !ok {
+		return "", unknownKind(kind)
+	}
+	return withPort(address, o.port)
+}
+
+func unknownKind(kind string) error {
+	return fmt.Errorf("kind of machine %q: one of %s is accepted", kind, strings.Join(Kinds(), ", "))
+}
+
 // Open makes a driver of a kind. It checks the configuration and does not connect.
 func Open(kind string, cfg Config) (Driver, error) {
 	o, ok := openers[kind]
 	if !ok {
-		return nil, fmt.Errorf("kind of machine %q: one of %s is accepted", kind, strings.Join(Kinds(), ", "))
+		return nil, unknownKind(kind)
 	}
 	if cfg.Gate == nil {
 		return nil, errors.New("a driver needs a gate: subnets that it may contact")
@@ -131,6 +146,6 @@ func Open(kind string, cfg Config) (Driver, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg.Address = address
+	cfg.Address, cfg.veil = address, newVeil(cfg.Login)
 	return o.open(cfg)
 }

@@ -220,7 +220,7 @@ func (e *epic) post(ctx context.Context, path string, param any) error {
 	if answer.Result {
 		return nil
 	}
-	said := fmt.Sprintf("%.100v", answer.Error)
+	said := quote(fmt.Sprint(answer.Error))
 	if strings.Contains(strings.ToLower(said), "password") {
 		return fmt.Errorf("%w: %s", ErrLogin, said)
 	}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"strings"
 	"sync"
 )
 
@@ -27,6 +28,7 @@ const MaxPerSubnet = 256
 type Gate struct {
 	allow []netip.Prefix
 	most  int // connections to one subnet
+	dial  func(ctx context.Context, network, address string) (net.Conn, error)
 
 	mu    sync.Mutex
 	slots map[netip.Prefix]chan struct{} // guarded by mu; one a subnet dialled
@@ -42,7 +44,10 @@ func NewGate(allow []netip.Prefix, perSubnet int) (*Gate, error) {
 			return nil, fmt.Errorf("subnet %q: 10.0.0.0/16, for example, is accepted", p)
 		}
 	}
-	return &Gate{allow: allow, most: perSubnet, slots: map[netip.Prefix]chan struct{}{}}, nil
+	return &Gate{
+		allow: allow, most: perSubnet, dial: (&net.Dialer{}).DialContext,
+		slots: map[netip.Prefix]chan struct{}{},
+	}, nil
 }
 
 // Allows says whether an address may be contacted.
@@ -69,8 +74,7 @@ func (g *Gate) DialContext(ctx context.Context, network, address string) (net.Co
 	case <-ctx.Done():
 		return nil, fmt.Errorf("waiting for one of %d places in its subnet: %w", g.most, ctx.Err())
 	}
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, network, at.String())
+	conn, err := g.dial(ctx, network, at.String())
 	if err != nil {
 		<-slots
 		return nil, fmt.Errorf("dialling a machine: %w", err)
@@ -130,15 +134,20 @@ func (c *gated) Close() error {
 	return err
 }
 
-// withPort is an address with a port, the interface's own if it has none.
+// withPort is an address with a port, the interface's own if it has none. The same host and port are always
+// the same text.
 func withPort(address string, port int) (string, error) {
-	if _, _, err := net.SplitHostPort(address); err != nil {
-		address = net.JoinHostPort(address, strconv.Itoa(port))
+	with := address
+	if _, _, err := net.SplitHostPort(with); err != nil {
+		with = net.JoinHostPort(strings.Trim(with, "[]"), strconv.Itoa(port))
 	}
-	host, p, err := net.SplitHostPort(address)
-	n, bad := strconv.Atoi(p)
-	if err != nil || bad != nil || host == "" || n < 1 || n > 65535 {
+	host, p, err := net.SplitHostPort(with)
+	n, bad := strconv.ParseUint(p, 10, 16)
+	if err != nil || bad != nil || n == 0 || host == "" || strings.ContainsAny(host, " /@?#\\\t\r\n") {
 		return "", fmt.Errorf("address %q: HOST or HOST:PORT is accepted", address)
 	}
-	return address, nil
+	if a, err := netip.ParseAddr(host); err == nil {
+		host = a.Unmap().String()
+	}
+	return net.JoinHostPort(strings.ToLower(host), strconv.FormatUint(n, 10)), nil
 }

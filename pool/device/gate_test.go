@@ -10,15 +10,15 @@ import (
 	"testing"
 )
 
-func gateTo(t *testing.T, most int, subnets ...string) *Gate {
-	t.Helper()
+func gateTo(tb testing.TB, most int, subnets ...string) *Gate {
+	tb.Helper()
 	var allow []netip.Prefix
 	for _, s := range subnets {
 		allow = append(allow, netip.MustParsePrefix(s))
 	}
 	g, err := NewGate(allow, most)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return g
 }

@@ -325,6 +325,7 @@ func (l *luxos) logon(ctx context.Context) error {
 		return fmt.Errorf("%w: logon without a session", ErrAnswer)
 	}
 	l.session = s.Session[0].ID
+	l.cfg.veil.hide(l.session)
 	return nil
 }
 

@@ -32,6 +32,7 @@ type dialect interface {
 type machine struct {
 	dialect
 	kind    string
+	veil    *veil
 	shed    time.Duration // that the owner knows; 0: the dialect's
 	back    time.Duration // likewise of a return
 	timeout time.Duration
@@ -51,8 +52,8 @@ var _ Driver = (*machine)(nil)
 // newMachine makes a Driver of a dialect.
 func newMachine(kind string, cfg Config, d dialect) *machine {
 	m := &machine{
-		dialect: d, kind: kind, timeout: cfg.Timeout, now: cfg.Now, shed: cfg.ShedIn, back: cfg.ReturnIn,
-		turn: make(chan struct{}, 1),
+		dialect: d, kind: kind, veil: cfg.veil, timeout: cfg.Timeout, now: cfg.Now,
+		shed: cfg.ShedIn, back: cfg.ReturnIn, turn: make(chan struct{}, 1),
 	}
 	m.turn <- struct{}{}
 	m.learn()
@@ -104,6 +105,9 @@ func (m *machine) seeNow(ctx context.Context) (fleet.Sighting, error) {
 	}
 	s.At = m.now()
 	m.learn()
+	for i := range s.Errors {
+		s.Errors[i] = m.veil.text(s.Errors[i])
+	}
 	return s.Bounded(), nil
 }
 
@@ -195,7 +199,7 @@ func (m *machine) take(ctx context.Context, f func(context.Context) error) error
 		return fmt.Errorf("%s: waiting for an earlier call: %w", m.kind, ctx.Err())
 	}
 	defer func() { m.turn <- struct{}{} }()
-	return f(ctx)
+	return m.veil.error(f(ctx))
 }
 
 // learn publishes what the machine can do: nothing before it was seen.

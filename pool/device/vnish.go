@@ -64,6 +64,7 @@ func (v *vnish) unlock(ctx context.Context, _ http.Header) error {
 		return fmt.Errorf("unlocking: %w", err)
 	}
 	v.token = answer.Token
+	v.cfg.veil.hide(v.token)
 	return nil
 }
 

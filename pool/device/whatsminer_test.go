@@ -14,7 +14,7 @@ import (
 func TestWhatsMinerV3_DoesWhatItsFirmwareCan(t *testing.T) {
 	emulate := func(w *devicetest.WhatsMinerV3) func(*devicetest.Machine) server {
 		return func(m *devicetest.Machine) server {
-			w.Machine, w.User, w.Password = m, "super", "hunter2"
+			w.Machine, w.User, w.Password = m, "super", secret
 			return w
 		}
 	}
@@ -38,7 +38,7 @@ func TestWhatsMinerV3_DoesWhatItsFirmwareCan(t *testing.T) {
 // Watts that are not kept are an error, not a reduction that nobody sees.
 func TestWhatsMinerV3_ReadsBack(t *testing.T) {
 	b := newBench(t, standOf(t, "whatsminer-v3", func(m *devicetest.Machine) server {
-		return &devicetest.WhatsMinerV3{Machine: m, User: "super", Password: "hunter2", Beats: true}
+		return &devicetest.WhatsMinerV3{Machine: m, User: "super", Password: secret, Beats: true}
 	}))
 	b.until("mining", mining)
 	b.machine.Fail(devicetest.Defects{Deaf: true})
@@ -51,7 +51,7 @@ func TestWhatsMinerV3_ReadsBack(t *testing.T) {
 // A wrong password, and an API that is switched to reading, are refused logins; passwords are not named.
 func TestWhatsMinerV2_SaysWhatItWants(t *testing.T) {
 	for name, w := range map[string]*devicetest.WhatsMinerV2{
-		"wrong password": {Password: "another"}, "switched off": {Password: "hunter2", Locked: true},
+		"wrong password": {Password: "another"}, "switched off": {Password: secret, Locked: true},
 	} {
 		b := newBench(t, standOf(t, "whatsminer-v2", func(m *devicetest.Machine) server {
 			w.Machine = m

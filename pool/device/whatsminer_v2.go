@@ -146,9 +146,9 @@ func wm2Refusal(code int, msg json.RawMessage) error {
 	case wm2BadToken:
 		return errToken
 	case wm2Permission:
-		return fmt.Errorf("%w: code %d %.100q; %s", ErrLogin, code, msg, whatsMinerWrites)
+		return fmt.Errorf("%w: code %d: %s: %s", ErrLogin, code, whatsMinerWrites, quote(msg))
 	}
-	return fmt.Errorf("%w: code %d %.100q", ErrRefused, code, msg)
+	return fmt.Errorf("%w: code %d: %s", ErrRefused, code, quote(msg))
 }
 
 // write sends an encrypted command. A token that has ended is asked for anew, once.
@@ -220,6 +220,8 @@ func (w *whatsMinerV2) logIn(ctx context.Context) error {
 	}
 	w.key = md5crypt.Sum(w.cfg.Login.Password, t.Salt)
 	w.token = md5crypt.Sum(w.key+t.Time[max(0, len(t.Time)-4):], t.New)
+	w.cfg.veil.hide(w.key)
+	w.cfg.veil.hide(w.token)
 	return nil
 }
 

@@ -141,6 +141,7 @@ func (w *whatsMinerV3) write(conn net.Conn, command string, param any) error {
 	ts := w.cfg.Now().Unix()
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s%s%s%d", command, w.cfg.Login.Password, w.info.Salt, ts))
 	token := base64.StdEncoding.EncodeToString(sum[:])[:8]
+	w.cfg.veil.hide(token)
 	return wm3Exchange(conn, wm3Ask{command, param, ts, token, w.cfg.Login.User}, nil)
 }
 
@@ -220,9 +221,9 @@ func wm3Code(code int, msg json.RawMessage) error {
 	case code == 0:
 		return nil
 	case code == -4, code == -1 && (strings.Contains(said, "token") || strings.Contains(said, "password")):
-		return fmt.Errorf("%w: code %d %.100q; %s", ErrLogin, code, msg, whatsMinerWrites)
+		return fmt.Errorf("%w: code %d: %s: %s", ErrLogin, code, whatsMinerWrites, quote(msg))
 	}
-	return fmt.Errorf("%w: code %d %.100q", ErrRefused, code, msg)
+	return fmt.Errorf("%w: code %d: %s", ErrRefused, code, quote(msg))
 }
 
 // whatsMinerWrites is what WhatsMiners want before they are told anything.

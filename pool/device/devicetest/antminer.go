@@ -5,8 +5,11 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io"
+	"maps"
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -24,20 +27,27 @@ import (
 //	POST /cgi-bin/set_miner_conf.cgi   the whole configuration, under names of its own
 //	                                   -> {"stats": "success"}
 //
-// A write replaces the configuration: pools that it leaves out are gone. Asleep, STATS, SUMMARY and POOLS
-// are empty. It answers before it reloads; sleep is kept over a reboot.
+// A write replaces the configuration: what it leaves out is gone. Asleep, STATS, SUMMARY and POOLS are
+// empty. It answers before it reloads; sleep is kept over a reboot.
 type Antminer struct {
 	Machine        *Machine
 	User, Password string
+	Loses          []string      // settings that a write loses, whatever it holds; pools: all but the first
+	Reload         time.Duration // after a write nobody answers for so long
 
-	mu    sync.Mutex
-	nonce int
+	mu       sync.Mutex
+	nonce    int
+	settings map[string]any // besides pools and the mode
+	until    time.Time      // it reloads
 }
 
 var _ http.Handler = (*Antminer)(nil)
 
 // ServeHTTP answers one request.
 func (a *Antminer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if a.reloads() {
+		panic(http.ErrAbortHandler) // the connection ends without a word
+	}
 	if !a.Machine.Answers(w, r) {
 		return
 	}
@@ -61,6 +71,8 @@ func (a *Antminer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		})
 	case "GET stats":
 		writeJSON(w, map[string]any{"STATUS": map[string]any{"STATUS": "S"}, "STATS": a.stats(s)})
+	case "GET summary":
+		writeJSON(w, map[string]any{"STATUS": map[string]any{"STATUS": "S"}, "SUMMARY": a.summary(s)})
 	case "GET pools":
 		writeJSON(w, map[string]any{"STATUS": map[string]any{"STATUS": "S"}, "POOLS": a.pools()})
 	case "GET get_miner_conf":
@@ -128,19 +140,47 @@ func (a *Antminer) pools() []any {
 	return list
 }
 
+// summary has the firmware's checks of itself: s is sound, e an error.
+func (a *Antminer) summary(s BodyState) []any {
+	if s.Mode == fleet.Paused && !s.Moving {
+		return []any{}
+	}
+	fan := map[string]any{"type": "fans", "status": "s", "code": 0, "msg": ""}
+	if code, err := strconv.Atoi(a.Machine.Defects().Fault); err == nil {
+		fan["status"], fan["code"], fan["msg"] = "e", code, "fan speed"
+	}
+	return []any{map[string]any{
+		"elapsed": int64(s.Uptime / time.Second), "rate_5s": float64(s.Hashrate) / 1e9, "rate_unit": "GH/s",
+		"status": []any{map[string]any{"type": "rate", "status": "s", "code": 0, "msg": ""}, fan},
+	}}
+}
+
+// reloads says that it does not answer, as for a while after a write.
+func (a *Antminer) reloads() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return time.Now().Before(a.until)
+}
+
 // conf has the mode as a string, as a read shows it.
 func (a *Antminer) conf() map[string]any {
-	mode := strconv.Itoa(int(a.Machine.Setting("miner-mode")))
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	pools, _ := a.Machine.Pools()
 	list := []any{}
 	for _, p := range pools {
 		list = append(list, map[string]any{"url": p.URL, "user": p.User, "pass": p.Password})
 	}
-	return map[string]any{
-		"pools": list, "api-listen": true, "api-network": true,
-		"bitmain-fan-ctrl": true, "bitmain-fan-pwm": "70",
-		"bitmain-work-mode": mode, "bitmain-freq-level": "100",
+	if a.settings == nil {
+		a.settings = map[string]any{
+			"api-listen": true, "api-network": true, "api-allow": "W:0/0", "bitmain-fan-ctrl": true,
+			"bitmain-fan-pwm": "70", "bitmain-freq": "500", "bitmain-voltage": "1300",
+			"bitmain-freq-level": "100",
+		}
 	}
+	out := maps.Clone(a.settings)
+	out["pools"], out["bitmain-work-mode"] = list, strconv.Itoa(int(a.Machine.Setting("miner-mode")))
+	return out
 }
 
 func (a *Antminer) set(w http.ResponseWriter, r *http.Request) {
@@ -148,7 +188,9 @@ func (a *Antminer) set(w http.ResponseWriter, r *http.Request) {
 		Pools []struct{ URL, User, Pass string }
 		Mode  *int `json:"miner-mode"`
 	}
-	if json.NewDecoder(http.MaxBytesReader(w, r.Body, 64<<10)).Decode(&conf) != nil || conf.Mode == nil {
+	var all map[string]any
+	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 64<<10))
+	if err != nil || json.Unmarshal(b, &all) != nil || json.Unmarshal(b, &conf) != nil || conf.Mode == nil {
 		writeJSON(w, map[string]any{"stats": "error", "code": "M001", "msg": "Illegal request!"})
 		return
 	}
@@ -156,9 +198,13 @@ func (a *Antminer) set(w http.ResponseWriter, r *http.Request) {
 	for _, p := range conf.Pools {
 		pools = append(pools, Pool{URL: p.URL, User: p.User, Password: p.Pass})
 	}
+	if slices.Contains(a.Loses, "pools") {
+		pools = pools[:min(1, len(pools))]
+	}
 	if _, active := a.Machine.Pools(); active == 0 {
 		a.Machine.SetPools(pools)
 	}
+	a.keep(all)
 	a.Machine.SetSetting("miner-mode", float64(*conf.Mode))
 	switch *conf.Mode {
 	case 1:
@@ -167,4 +213,22 @@ func (a *Antminer) set(w http.ResponseWriter, r *http.Request) {
 		a.Machine.Order(fleet.Free, 0)
 	}
 	writeJSON(w, map[string]any{"stats": "success", "code": "M000", "msg": "OK!"})
+}
+
+// keep replaces the settings, under the names that a read shows, and begins to reload.
+func (a *Antminer) keep(all map[string]any) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.settings, a.until = map[string]any{}, time.Now().Add(a.Reload)
+	for key, value := range all {
+		switch key {
+		case "pools", "miner-mode", "bitmain-work-mode":
+			continue
+		case "freq-level":
+			key = "bitmain-freq-level"
+		}
+		if !slices.Contains(a.Loses, key) {
+			a.settings[key] = value
+		}
+	}
 }

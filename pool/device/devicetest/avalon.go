@@ -1,6 +1,7 @@
 package devicetest
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"strconv"
@@ -99,9 +100,9 @@ func (a *Avalon) figures(s BodyState) string {
 	gh := float64(s.Hashrate) / 1e9
 	return fmt.Sprintf("Ver[%s] DNA[%s] SYSTEMSTATU[Work: %s, Hash Board: 3 ] Elapsed[%d] Temp[30] "+
 		"TMax[77] TAvg[65] Fan1[5344] FanR[72%%] PS[%s] GHSspd[%.2f] GHSmm[%.2f] GHSavg[%.2f] "+
-		"SoftOFF[%d] ECHU[0 0 0] ECMM[0] PVT_T0[ 63  70  70]",
+		"SoftOFF[%d] ECHU[0 %s 0] ECMM[0] PVT_T0[ 63  70  70]",
 		a.Machine.Facts.Version, a.Machine.Facts.Serial, work, int64(s.Uptime/time.Second), ps, gh,
-		float64(s.Curve.At(s.Target))/1e9, gh, off)
+		float64(s.Curve.At(s.Target))/1e9, gh, off, cmp.Or(a.Machine.Defects().Fault, "0"))
 }
 
 // order takes a moment to sleep or to wake. A newer one replaces an older.

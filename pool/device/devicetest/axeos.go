@@ -111,7 +111,8 @@ func (a *AxeOS) info(state BodyState) map[string]any {
 		"frequency":        clock, "actualFrequency": clock, "coreVoltage": 1150,
 		"miningPaused": state.Mode == fleet.Paused, "isUsingFallbackStratum": btoi(active > 0),
 		"macAddr": f.MAC, "hostname": f.Host, "version": f.Version, "ASICModel": "BM1370",
-		"uptimeSeconds": int64(state.Uptime / time.Second), "overheat_mode": 0,
+		"uptimeSeconds":  int64(state.Uptime / time.Second),
+		"overheat_mode":  btoi(a.Machine.Defects().Fault != ""),
 		"sharesAccepted": 100, "sharesRejected": 0,
 	}
 	for n, prefix := range []string{"stratum", "fallbackStratum"} {

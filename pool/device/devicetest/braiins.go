@@ -167,7 +167,11 @@ func (b *Braiins) get(w http.ResponseWriter, r *http.Request, path string) {
 			"default": watt(full.Watts), "min": watt(s.Curve[0].Watts), "max": watt(full.Watts),
 		}}})
 	case "miner/errors":
-		writeJSON(w, map[string]any{"errors": []any{}})
+		list := []any{}
+		if code := b.Machine.Defects().Fault; code != "" {
+			list = append(list, map[string]any{"message": "Fan speed, " + code})
+		}
+		writeJSON(w, map[string]any{"errors": list})
 	case "cooling/state":
 		writeJSON(w, map[string]any{"highest_temperature": map[string]any{
 			"location": 1, "temperature": map[string]any{"degree_c": 65.375},

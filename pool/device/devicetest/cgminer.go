@@ -40,6 +40,15 @@ func (c *CGMiner) answer(ask cgAsk) map[string]any {
 		})
 	case "pools":
 		return cgReply("cgminer "+f.Version, 7, "Pool(s)", "POOLS", c.Machine.cgPools(true)...)
+	case "devs":
+		status := "Alive"
+		if c.Machine.Defects().Fault != "" {
+			status = "Sick"
+		}
+		return cgReply("cgminer "+f.Version, 9, "1 ASC(s)", "DEVS", map[string]any{
+			"ASC": 0, "Name": "BMM", "ID": 0, "Enabled": "Y", "Status": status, "Temperature": 71.5,
+			"MHS 5s": float64(s.Hashrate) / 1e6, "MHS av": float64(s.Hashrate) / 1e6,
+		})
 	}
 	return cgRefusal("cgminer "+f.Version, 14, "Invalid command")
 }
@@ -148,11 +157,23 @@ func talkOnce(conn net.Conn, m *Machine, answer func([]byte) []byte) {
 	if json.NewDecoder(io.LimitReader(conn, 64<<10)).Decode(&request) != nil {
 		return
 	}
+	if m.Defects().Flood {
+		flood(conn)
+		return
+	}
 	if reply, ok := m.plays(answer, request); ok {
 		_, _ = conn.Write(reply) // who does not listen gets nothing
 		return
 	}
 	_, _ = io.Copy(io.Discard, conn) // until the other side has had enough
+}
+
+// echoed refuses in every way that an interface over TCP has, with the whole request as the reason.
+func echoed(request []byte) []byte {
+	text := string(request)
+	return asJSON(map[string]any{
+		"STATUS": []any{map[string]any{"STATUS": "E", "Code": 14, "Msg": text}}, "code": -1, "msg": text,
+	})
 }
 
 // plays answers as the machine's defects have it, and says whether there is an answer.
@@ -164,6 +185,8 @@ func (m *Machine) plays(answer func([]byte) []byte, request []byte) ([]byte, boo
 		return nil, false
 	case d.Broken:
 		return []byte(`{"STATUS": [`), true
+	case d.Echo:
+		return echoed(request), true
 	}
 	return answer(request), true
 }

@@ -147,9 +147,13 @@ func (e *EPIC) summary() map[string]any {
 		"Target": e.target(s), "Unit": "TH/s", "Optimized": false,
 		"Min Throttle Target": 50, "Throttle Step": 5,
 	}}
+	var fault any
+	if code := e.Machine.Defects().Fault; code != "" {
+		fault = "Fan, " + code
+	}
 	return map[string]any{
 		"Hostname": f.Host, "Software": f.Version, "IdleOnConnectionLost": true,
-		"Status":             map[string]any{"Operating State": state, "Last Error": nil},
+		"Status":             map[string]any{"Operating State": state, "Last Error": fault},
 		"Power Supply Stats": map[string]any{"Input Power": float64(e.Machine.Reported()) + 0.3},
 		"Session":            map[string]any{"Uptime": int64(s.Uptime / time.Second)},
 		"Stratum": map[string]any{

@@ -86,6 +86,9 @@ func (l *LuxOS) read(command string) map[string]any {
 		if !s.awake() {
 			list = append(list, map[string]any{"Code": "SLEEP", "Description": "Miner is in Sleep mode."})
 		}
+		if code := l.Machine.Defects().Fault; code != "" {
+			list = append(list, map[string]any{"Code": "FAN_" + code, "Description": "Fan speed."})
+		}
 		return cgReply(l.by(), 357, "Miner Events", "EVENTS", list...)
 	case "profiles":
 		return l.profiles(s)

@@ -1,8 +1,11 @@
 package devicetest
 
 import (
+	"bytes"
+	"io"
 	"math"
 	"net/http"
+	"net/http/httputil"
 	"sync"
 	"time"
 
@@ -55,6 +58,10 @@ type Defects struct {
 	Login  bool          // refuses every login
 	Expire bool          // forgets its sessions and tokens after one use
 	Broken bool          // answers with bytes that are no answer
+	Echo   bool          // refuses what it is asked, and repeats all of it in the refusal
+	Flood  bool          // answers without an end
+	Away   string        // sends everybody to this URL; over HTTP only
+	Fault  string        // a code of digits that it complains of, in whatever way its interface does
 }
 
 // Machine is what all emulated interfaces stand in front of: facts, pools, defects and a body. An
@@ -170,13 +177,45 @@ func (m *Machine) Answers(w http.ResponseWriter, r *http.Request) bool {
 	}
 	switch {
 	case d.Dead:
+		_, _ = io.Copy(io.Discard, r.Body) // the context ends with the connection once the body is read
 		<-r.Context().Done()
 		return false
 	case d.Broken:
 		_, _ = w.Write([]byte(`{"power": [`)) // who does not listen gets nothing
 		return false
+	case d.Away != "":
+		http.Redirect(w, r, d.Away, http.StatusTemporaryRedirect)
+		return false
+	case d.Flood:
+		flood(w)
+		return false
+	case d.Echo:
+		echo(w, r)
+		return false
 	}
 	return true
+}
+
+// flood writes the beginning of an object and then nothing but blanks, until nobody listens.
+func flood(w io.Writer) {
+	blanks := bytes.Repeat([]byte(" "), 64<<10)
+	_, err := w.Write([]byte(`{"power": 1,`))
+	for err == nil {
+		_, err = w.Write(blanks)
+	}
+}
+
+// echo refuses in every way that an interface over HTTP has, with the whole request as the reason.
+func echo(w http.ResponseWriter, r *http.Request) {
+	whole, _ := httputil.DumpRequest(r, true) // what cannot be read is not repeated
+	if r.Method == http.MethodGet && r.Header.Get("Authorization") == "" {
+		w.Header().Set("WWW-Authenticate", `Digest realm="antMiner", nonce="1", qop="auth"`)
+		w.WriteHeader(http.StatusUnauthorized)
+	}
+	text := string(whole)
+	writeJSON(w, map[string]any{
+		"result": false, "error": text, "stats": "error", "msg": text, "token": text, "power": text,
+	})
 }
 
 // Reported is the watts that the machine says it draws.

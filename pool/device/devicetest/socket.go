@@ -49,6 +49,12 @@ func (s *ModbusSocket) talk(conn net.Conn) {
 		case d.Broken:
 			_, _ = conn.Write([]byte("HTTP/1.1 400 Bad Request\r\n\r\n"))
 			return
+		case d.Flood:
+			flood(conn)
+			return
+		case d.Echo:
+			_, _ = conn.Write(req[:])
+			return
 		}
 		if _, err := conn.Write(s.answer(&req)); err != nil {
 			return

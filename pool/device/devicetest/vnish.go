@@ -150,6 +150,7 @@ func (v *VNish) status(s BodyState) map[string]any {
 		state = "starting"
 	}
 	return map[string]any{
+		"description": v.Machine.Defects().Fault,
 		"miner_state": state, "throttled": v.percent(), "miner_state_time": int64(s.Uptime / time.Second),
 	}
 }

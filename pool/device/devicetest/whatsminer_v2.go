@@ -102,8 +102,11 @@ func (w *WhatsMinerV2) read(command string) []byte {
 	case "get_miner_info":
 		return wm2Reply("S", 131, map[string]any{"mac": f.MAC, "hostname": f.Host, "ledstat": "auto"})
 	case "get_error_code":
-		code := map[string]any{"218": "2024-06-15 10:30:00"}
-		return wm2Reply("S", 131, map[string]any{"error_code": []any{code}})
+		list := []any{map[string]any{"218": "2024-06-15 10:30:00"}}
+		if code := w.Machine.Defects().Fault; code != "" {
+			list = append(list, map[string]any{code: "2024-06-15 10:31:00"})
+		}
+		return wm2Reply("S", 131, map[string]any{"error_code": list})
 	case "devdetails":
 		return asJSON(cgReply("cgminer 4.9.2", 69, "Device Details", "DEVDETAILS", map[string]any{
 			"DEVDETAILS": 0, "ID": 0, "Name": "SM", "Driver": "bitmicro", "Model": f.Model,

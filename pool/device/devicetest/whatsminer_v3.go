@@ -68,6 +68,11 @@ func (w *WhatsMinerV3) talk(conn net.Conn) {
 		if n == 0 {
 			continue
 		}
+		if w.Machine.Defects().Flood {
+			_, _ = conn.Write([]byte{0xff, 0xff, 0xff, 0x7f})
+			flood(conn)
+			return
+		}
 		reply, ok := w.Machine.plays(w.answer, body)
 		if !ok {
 			continue
@@ -146,8 +151,17 @@ func (w *WhatsMinerV3) info(s BodyState) map[string]any {
 		"network":    map[string]any{"mac": f.MAC, "hostname": f.Host, "proto": "dhcp"},
 		"system":     map[string]any{"api": api, "apiswitch": writes, "fwversion": f.Version},
 		"salt":       w.salt(),
-		"error-code": []any{},
+		"error-code": w.faults(),
 	}
+}
+
+// faults are codes with the time when each began, and a reason.
+func (w *WhatsMinerV3) faults() []any {
+	list := []any{}
+	if code := w.Machine.Defects().Fault; code != "" {
+		list = append(list, map[string]string{code: "2025-06-15 10:30:00", "reason": "fan speed"})
+	}
+	return list
 }
 
 func (w *WhatsMinerV3) boot() string {
