@@ -235,7 +235,7 @@ func (v *validation) devices(c *Config) {
 	if t := time.Duration(c.Device.Timeout); t < 100*time.Millisecond || t > time.Minute {
 		v.faultf("device.timeout is %v: 100ms to 1m is accepted", t)
 	}
-	used := map[string]string{}
+	used := map[string]string{} // worker by the machine or outlet that it is
 	for i := range c.Workers {
 		w := &c.Workers[i]
 		switch {
@@ -265,11 +265,7 @@ func (v *validation) device(w *Worker, gate *device.Gate, used map[string]string
 		return
 	}
 	d.Close()
-	if other := used[w.Address]; other != "" && !w.isSocket() {
-		v.faultf("worker %q: address: %s is worker %q already: two would write to one machine",
-			w.ID, w.Address, other)
-	}
-	used[w.Address] = w.ID
+	v.one(w, used)
 	if at, ok := addressOf(w.Address); ok && gated && !gate.Allows(at) {
 		v.faultf("worker %q: address: %s is in none of device.subnets: nothing outside of them is contacted",
 			w.ID, at)
@@ -280,6 +276,38 @@ func (v *validation) device(w *Worker, gate *device.Gate, used map[string]string
 		}
 	}
 	v.switched(w, gate, gated)
+}
+
+// one checks that no machine and no outlet is another worker's already, however its address is spelled.
+func (v *validation) one(w *Worker, used map[string]string) {
+	take := func(name, kind, address, rest, what string) {
+		at, err := device.Address(kind, address)
+		if err != nil {
+			return // named with the machine
+		}
+		if other := used[at+rest]; other != "" {
+			v.faultf("worker %q: %s: %s is worker %q already: two would write to one %s",
+				w.ID, name, address+rest, other, what)
+			return
+		}
+		used[at+rest] = w.ID
+	}
+	outlet := func(s *Socket, kind string) string {
+		if kind == "socket-modbus" {
+			return fmt.Sprintf(" unit %d coil %d", s.Unit, s.Coil)
+		}
+		return " " + s.Off
+	}
+	switch s := w.Socket; {
+	case s != nil && w.isSocket():
+		take("address", w.Device, w.Address, outlet(s, w.Device), "outlet")
+	case w.isSocket(): // its socket is missing, which is a fault of its own
+	default:
+		take("address", w.Device, w.Address, "", "machine")
+		if s != nil && isSocket(s.Device) {
+			take("socket", s.Device, s.Address, outlet(s, s.Device), "outlet")
+		}
+	}
 }
 
 // switched checks the terms on which a machine's power is cut.

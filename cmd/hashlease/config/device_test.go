@@ -131,7 +131,7 @@ func TestValidate_NamesFaultsOfDevices(t *testing.T) {
 		`device.timeout is 1ns: 100ms to 1m`,
 		`worker "a.x4": address, login, cut, socket, shed_in and return_in are accepted only with `,
 		`worker "a.x5": device: "toaster": one of `,
-		`worker "a.x6": address ":80": HOST or HOST:PORT`,
+		`worker "a.x6": address "": HOST or HOST:PORT`,
 		`worker "a.x7": address: 10.0.3.7:8080 is worker "a.w2" already`,
 		`worker "a.x8": cut needs a socket`,
 		`worker "a.x8": cut needs wear_msat above 0`,
@@ -140,7 +140,7 @@ func TestValidate_NamesFaultsOfDevices(t *testing.T) {
 		`worker "a.x11": `,
 		`worker "a.x12": socket: device: "axeos": socket-modbus or socket-http is accepted`,
 		`worker "a.x13": socket: after: 1ns: 5s to 1h is accepted`,
-		`worker "a.x14": socket: address ":502": HOST`,
+		`worker "a.x14": socket: address "": HOST`,
 		`worker "a.x15": socket: device, address and after are accepted only behind`,
 	})
 	c = full()
@@ -150,5 +150,38 @@ func TestValidate_NamesFaultsOfDevices(t *testing.T) {
 	wantLines(t, c.Validate(), []string{
 		`worker "a.w2": address: 192.0.2.1 is in none of device.subnets`,
 		`worker "a.w2": socket: address: 192.0.2.2 is in none of device.subnets`,
+	})
+}
+
+// Ensure that no two workers are one machine or one outlet, however their addresses are spelled, and that
+// outlets of one address are told apart.
+func TestValidate_OneWriterADevice(t *testing.T) {
+	c := full()
+	w := c.Workers[0]
+	w.Cut, w.Socket, w.Login = false, nil, ""
+	add := func(kind, address string, s *config.Socket) {
+		n := w
+		n.ID, n.Device, n.Address, n.Socket = fmt.Sprintf("a.x%d", len(c.Workers)), kind, address, s
+		c.Workers = append(c.Workers, n)
+	}
+	add("braiins", "Rig-7.example", nil)      // a.x4
+	add("antminer", "rig-7.example:80", nil)  // the same
+	add("braiins", "rig-7.example:8080", nil) // another behind the same router
+	add("axeos", "::ffff:10.0.4.1", nil)
+	add("axeos", "10.0.4.1:080", nil) // the same as a.x7
+	behind := func(address string, unit uint8, coil uint16) {
+		add("luxos", fmt.Sprintf("10.0.4.%d", len(c.Workers)+10), &config.Socket{
+			Device: "socket-modbus", Address: address, Unit: unit, Coil: coil,
+		})
+	}
+	behind("10.0.8.8", 1, 4)     // a.x9
+	behind("10.0.8.8:502", 1, 5) // another outlet
+	behind("10.0.8.8:502", 1, 4) // the same as a.x9
+	add("socket-modbus", "10.0.8.8", &config.Socket{Unit: 1, Coil: 5})
+	wantLines(t, c.Validate(), []string{
+		`worker "a.x5": address: rig-7.example:80 is worker "a.x4" already: two would write to one machine`,
+		`worker "a.x8": address: 10.0.4.1:080 is worker "a.x7" already: two would write to one machine`,
+		`worker "a.x11": socket: 10.0.8.8:502 unit 1 coil 4 is worker "a.x9" already:`,
+		`worker "a.x12": address: 10.0.8.8 unit 1 coil 5 is worker "a.x10" already:`,
 	})
 }
