@@ -13,7 +13,7 @@ type workerCmd struct {
 	Pins  workerPinsCmd  `cmd:"" help:"Show the machines that are left alone."`
 
 	Quarantined workerQuarantinedCmd `cmd:"" help:"Show the machines that somebody else has set three times."`
-	Release     workerReleaseCmd     `cmd:"" help:"Let quarantined machines take part again."`
+	Release     workerReleaseCmd     `cmd:"" help:"Let those take part again that are quarantined or liars."`
 }
 
 type workerPinCmd struct {

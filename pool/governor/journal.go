@@ -40,6 +40,8 @@ type durable struct {
 	LimitCounter uint64                       `json:"limit_counter,omitempty"`
 	Stops        map[fleet.SiteID]Stop        `json:"stops,omitempty"` // emergency stops in force
 	Quarantined  map[pool.WorkerID]quarantine `json:"quarantined,omitempty"`
+	Liars        map[pool.WorkerID]liar       `json:"liars,omitempty"`
+	Escaped      map[pool.WorkerID]escape     `json:"escaped,omitempty"`
 	Pins         []pool.WorkerID              `json:"pins,omitempty"` // by operators at run time
 	Ceilings     map[pool.WorkerID]Ceiling    `json:"ceilings,omitempty"`
 }
@@ -99,7 +101,7 @@ func (g *Governor) load(ctx context.Context) error {
 		g.addCurtailment(c)
 	}
 	g.loadStops()
-	g.loadQuarantines()
+	g.loadMarks()
 	g.loadCeilings()
 	g.limits = slices.DeleteFunc(slices.Clone(g.saved.Limits), func(l Limit) bool {
 		return g.siteNamed(l.Site) == nil
@@ -165,7 +167,7 @@ func (g *Governor) keepSaved(ctx context.Context) {
 			return
 		case <-tick.C:
 			g.keep(ctx)
-			g.keepQuarantines(ctx)
+			g.keepMarks(ctx)
 			g.keepProven(ctx, time.Now())
 			g.keepStable(ctx, time.Now(), false)
 			if err := g.keepTerms(ctx); err != nil {
@@ -180,7 +182,7 @@ func (g *Governor) keepLast(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	g.keep(ctx)
-	g.keepQuarantines(ctx)
+	g.keepMarks(ctx)
 	g.keepStable(ctx, time.Now(), true)
 	if err := g.keepTerms(ctx); err != nil {
 		g.log.Warn("keeping used terms failed", slog.Any("error", err))

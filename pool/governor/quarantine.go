@@ -3,7 +3,6 @@ package governor
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"maps"
 	"slices"
 	"strings"
@@ -75,41 +74,8 @@ func (w *worker) strayed() string {
 	return ""
 }
 
-// loadQuarantines takes over whom the journal remembers.
-func (g *Governor) loadQuarantines() {
-	for id, q := range g.saved.Quarantined {
-		if w := g.byWorker[id]; w != nil {
-			w.isolate(&q)
-		}
-	}
-}
-
-// keepQuarantines makes new ones durable.
-func (g *Governor) keepQuarantines(ctx context.Context) {
-	g.saveMu.Lock()
-	defer g.saveMu.Unlock()
-	g.mu.Lock()
-	changed := g.isolated
-	all := map[pool.WorkerID]quarantine{}
-	for _, w := range g.workers {
-		if w.quarantine != nil {
-			all[w.ID] = *w.quarantine
-		}
-	}
-	g.isolated = false
-	g.mu.Unlock()
-	if !changed {
-		return
-	}
-	if err := g.save(ctx, func(d *durable) { d.Quarantined = all }); err != nil {
-		g.mu.Lock()
-		g.isolated = true
-		g.mu.Unlock()
-		g.log.Warn("keeping quarantined workers failed", slog.Any("error", err))
-	}
-}
-
-// Release lets a worker take part again, durably: it is told what the plan wants of it.
+// Release lets a worker take part again that is quarantined or named a liar, durably: it is told what the
+// plan wants of it.
 func (g *Governor) Release(ctx context.Context, id pool.WorkerID) error {
 	w := g.byWorker[id]
 	if w == nil {
@@ -118,14 +84,15 @@ func (g *Governor) Release(ctx context.Context, id pool.WorkerID) error {
 	g.saveMu.Lock()
 	defer g.saveMu.Unlock()
 	g.mu.Lock()
-	is, state := w.quarantine != nil, w.words(time.Now())
+	is, state := w.quarantine != nil || w.lies, w.words(time.Now())
 	g.mu.Unlock()
 	if !is {
-		return refuse(ErrState, "worker %q is not quarantined; it is %s", id, state)
+		return refuse(ErrState, "worker %q is not quarantined, nor named a liar; it is %s", id, state)
 	}
 	err := g.save(ctx, func(d *durable) {
-		d.Quarantined = maps.Clone(d.Quarantined)
+		d.Quarantined, d.Liars = maps.Clone(d.Quarantined), maps.Clone(d.Liars)
 		delete(d.Quarantined, id)
+		delete(d.Liars, id)
 	})
 	if err != nil {
 		return fmt.Errorf("noting that worker %q is released: %w", id, err)
@@ -133,6 +100,7 @@ func (g *Governor) Release(ctx context.Context, id pool.WorkerID) error {
 	now := time.Now()
 	g.mu.Lock()
 	w.quarantine, w.stuck, w.lies, w.asserts = nil, false, false, 0
+	w.doubt = suspicion{told: w.doubt.told}
 	if w.ordered() {
 		g.again(w, now)
 		w.asserts = 0

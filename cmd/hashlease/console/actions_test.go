@@ -175,6 +175,7 @@ func TestConsole_OffersWhatAWorkerMayBeTold(t *testing.T) {
 		f1.Workers[3].Pinned = true
 		f1.Workers[4].Kept = true
 		f1.Workers[5].Reachable = false
+		f1.Workers[6].Lying = true
 		f2.Arm = fleet.Advise
 		f2.Workers[1].Ceiling = &governor.Ceiling{Mode: fleet.Paused}
 	})
@@ -184,7 +185,8 @@ func TestConsole_OffersWhatAWorkerMayBeTold(t *testing.T) {
 	}
 	for id, want := range map[pool.WorkerID]string{
 		workerID(0, 0): "sleep", workerID(0, 1): "wake", workerID(0, 2): "release", workerID(0, 3): "",
-		workerID(0, 4): "", workerID(0, 5): "", workerID(1, 0): "", workerID(1, 1): "wake",
+		workerID(0, 4): "", workerID(0, 5): "", workerID(0, 6): "release",
+		workerID(1, 0): "", workerID(1, 1): "wake",
 		"guest.<b>bold</b>": "",
 	} {
 		if got, known := offers[string(id)]; !known || got != want {

@@ -54,7 +54,7 @@ const (
 // last word.
 func offer(w *governor.WorkerStatus, arm fleet.Arm) string {
 	switch {
-	case w.Isolated:
+	case w.Isolated, w.Lying:
 		return offerRelease
 	case w.Ceiling != nil:
 		return offerWake

@@ -121,7 +121,8 @@ type OperatorServiceClient interface {
 	SetPin(ctx context.Context, in *SetPinRequest, opts ...grpc.CallOption) (*SetPinResponse, error)
 	// The workers that are left alone.
 	ListPins(ctx context.Context, in *ListPinsRequest, opts ...grpc.CallOption) (*ListPinsResponse, error)
-	// ReleaseWorker lets a quarantined worker take part again: it is told what the plan wants of it.
+	// ReleaseWorker lets a worker take part again that is quarantined or was named a liar: it is told what the
+	// plan wants of it.
 	ReleaseWorker(ctx context.Context, in *ReleaseWorkerRequest, opts ...grpc.CallOption) (*ReleaseWorkerResponse, error)
 	// ListQuarantined gives the workers that are left alone because somebody else sets them.
 	ListQuarantined(ctx context.Context, in *ListQuarantinedRequest, opts ...grpc.CallOption) (*ListQuarantinedResponse, error)
@@ -603,7 +604,8 @@ type OperatorServiceServer interface {
 	SetPin(context.Context, *SetPinRequest) (*SetPinResponse, error)
 	// The workers that are left alone.
 	ListPins(context.Context, *ListPinsRequest) (*ListPinsResponse, error)
-	// ReleaseWorker lets a quarantined worker take part again: it is told what the plan wants of it.
+	// ReleaseWorker lets a worker take part again that is quarantined or was named a liar: it is told what the
+	// plan wants of it.
 	ReleaseWorker(context.Context, *ReleaseWorkerRequest) (*ReleaseWorkerResponse, error)
 	// ListQuarantined gives the workers that are left alone because somebody else sets them.
 	ListQuarantined(context.Context, *ListQuarantinedRequest) (*ListQuarantinedResponse, error)
