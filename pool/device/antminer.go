@@ -92,7 +92,7 @@ func (a *antminer) identify(ctx context.Context) (Identity, error) {
 		return Identity{}, err
 	}
 	id := Identity{
-		Model: i.Type, Firmware: "stock " + i.Version, Serial: i.Serial,
+		Model: i.Type, Firmware: firmware("stock", i.Version), Serial: i.Serial,
 		MAC: strings.ToLower(i.MAC), Host: i.Host, Workers: pools.workers,
 	}
 	if len(id.Workers) == 0 { // asleep: what is configured
@@ -153,7 +153,7 @@ func (a *antminer) pools(ctx context.Context) (f slowFacts, err error) {
 	for _, p := range p.Pools {
 		f.addPool(p.URL, p.User, p.Status == "Alive", true)
 	}
-	return f, nil
+	return f.settled(), nil
 }
 
 func (a *antminer) see(ctx context.Context) (fleet.Sighting, error) {

@@ -1,6 +1,7 @@
 package device
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -56,14 +57,10 @@ func (a *avalon) identify(ctx context.Context) (Identity, error) {
 		return Identity{}, err
 	}
 	n := &v.Version[0]
-	firmware := n.Logic
-	if firmware == "" {
-		firmware = n.Control
-	}
 	f := pools.facts()
 	return Identity{
-		Model: avalonModel(n.Product, n.Model), Firmware: "Avalon " + firmware, Serial: n.DNA,
-		MAC: macOf(n.MAC), Workers: f.workers,
+		Model: avalonModel(n.Product, n.Model), Serial: n.DNA,
+		Firmware: firmware("Avalon", cmp.Or(n.Logic, n.Control)), MAC: macOf(n.MAC), Workers: f.workers,
 		Nominal: fleet.Point{Hashrate: st.hashrate("GHSmm")},
 	}, nil
 }

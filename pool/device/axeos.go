@@ -98,7 +98,7 @@ func (a *axeOS) identify(ctx context.Context) (Identity, error) {
 		return Identity{}, err
 	}
 	id := Identity{
-		Model: axeModel(i), Firmware: "AxeOS " + strings.TrimPrefix(i.Version, "v"),
+		Model: axeModel(i), Firmware: firmware("AxeOS", strings.TrimPrefix(i.Version, "v")),
 		MAC: strings.ToLower(i.MAC), Host: i.Host, Workers: []string{i.User},
 		Nominal: fleet.Point{Hashrate: unit.Hashrate(i.Expected * 1e9)},
 	}

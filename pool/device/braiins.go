@@ -127,7 +127,7 @@ func (b *braiins) identify(ctx context.Context) (Identity, error) {
 		return Identity{}, err
 	}
 	return Identity{
-		Model: d.Identity.Model, Firmware: "Braiins OS " + braiinsVersion(d.Version.Current),
+		Model: d.Identity.Model, Firmware: firmware("Braiins OS", braiinsVersion(d.Version.Current)),
 		Serial: d.Serial, MAC: strings.ToLower(d.MAC), Host: d.Host, Workers: b.slow.workers,
 		Nominal: fleet.Point{Watts: b.limits.usual, Hashrate: unit.Hashrate(d.Sticker.Gigahash * 1e9)},
 	}, nil
@@ -184,7 +184,7 @@ func (b *braiins) readSlow(ctx context.Context) error {
 		s.errors = append(s.errors, e.Message)
 	}
 	s.chip = degrees(cooling.Highest.Temperature.C)
-	b.slow, b.every = s, b.cfg.Now()
+	b.slow, b.every = s.settled(), b.cfg.Now()
 	return nil
 }
 
@@ -207,6 +207,15 @@ func (s *slowFacts) addPool(url, user string, active, enabled bool) {
 	if user != "" {
 		s.workers = append(s.workers, user)
 	}
+}
+
+// settled is s of a machine that may have no connection, as asleep: its first pool is where it mines when it
+// wakes, and no backup.
+func (s slowFacts) settled() slowFacts {
+	if s.pool == "" && len(s.backups) > 0 {
+		s.pool, s.backups = s.backups[0], s.backups[1:]
+	}
+	return s
 }
 
 // degrees is a temperature that a machine sent, 0 for what cannot be.

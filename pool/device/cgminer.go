@@ -179,10 +179,24 @@ func (p *cgPools) facts() (f slowFacts) {
 			active = n
 		}
 	}
+	if active < 0 {
+		active = p.next()
+	}
 	for n, pool := range p.Pools {
 		f.addPool(pool.URL, pool.User, n == active, pool.Status != "Disabled")
 	}
 	return f
+}
+
+// next is where a machine that has no connection, as asleep, mines when it wakes; -1: nowhere.
+func (p *cgPools) next() int {
+	next := -1
+	for n, pool := range p.Pools {
+		if pool.Status != "Disabled" && (next < 0 || pool.Priority < p.Pools[next].Priority) {
+			next = n
+		}
+	}
+	return next
 }
 
 // cgSummary is what the command summary answers, as far as it is used.
@@ -284,9 +298,9 @@ func (c *cgminer) identify(ctx context.Context) (Identity, error) {
 		}
 		switch {
 		case n.BMMiner != "":
-			id.Firmware = "bmminer " + n.BMMiner
+			id.Firmware = firmware("bmminer", n.BMMiner)
 		case n.CGMiner != "":
-			id.Firmware = "cgminer " + n.CGMiner
+			id.Firmware = firmware("cgminer", n.CGMiner)
 		case n.Miner != "":
 			id.Firmware = n.Miner
 		}

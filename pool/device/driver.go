@@ -49,6 +49,14 @@ type Identity struct {
 	Workers  []string    `json:"workers,omitempty"` // names that it uses at its pools, active pool first
 }
 
+// firmware is a name with a version, which some machines begin with the name already.
+func firmware(name, version string) string {
+	if len(version) >= len(name) && strings.EqualFold(version[:len(name)], name) {
+		return version
+	}
+	return strings.TrimSpace(name + " " + version)
+}
+
 // Login is what a machine wants to know before it obeys. It does not print.
 type Login struct {
 	User, Password string

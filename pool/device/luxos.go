@@ -104,7 +104,7 @@ func (l *luxos) identify(ctx context.Context) (Identity, error) {
 		return Identity{}, err
 	}
 	id := Identity{
-		Model: l.conf.Model, Firmware: "LuxOS " + v.Version[0].LUXminer, Serial: l.conf.Serial,
+		Model: l.conf.Model, Firmware: firmware("LuxOS", v.Version[0].LUXminer), Serial: l.conf.Serial,
 		MAC: macOf(l.conf.MAC), Host: l.conf.Host, Workers: l.slow.workers,
 		Nominal: fleet.Point{Hashrate: unit.Hashrate(l.conf.Name) * 1e12},
 	}

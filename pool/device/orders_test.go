@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -32,6 +33,42 @@ func TestDrivers_ReadHeatAndFaults(t *testing.T) {
 		}
 		if all := strings.Join(s.Errors, ";"); !strings.Contains(all, want) || s.Chip < 30 || s.Chip > 100 {
 			b.Errorf("chip at %d °C, errors %q; want %q", s.Chip, s.Errors, want)
+		}
+	})
+}
+
+// Ensure that a machine that sleeps, and has no connection, does not call its pool a backup.
+func TestDrivers_KeepTheirPoolAsleep(t *testing.T) {
+	conform(t, func(b *bench) {
+		b.until("mining", mining)
+		if b.bare || !b.driver.Capability().CanPause {
+			return
+		}
+		b.set(fleet.Paused, benchSleep)
+		b.until("asleep", asleep)
+		b.reopen(device.DefaultTimeout)
+		s := b.until("asleep", asleep)
+		if s.Pool != "" && s.Pool != "pool.example:3333" || slices.Contains(s.Backups, "pool.example:3333") {
+			b.Errorf("asleep its pool is %q, its backups %q", s.Pool, s.Backups)
+		}
+	})
+}
+
+// Ensure that firmware is named once, whether a machine says its name with its version or not.
+func TestDrivers_NameFirmwareOnce(t *testing.T) {
+	names := map[string]string{
+		"antminer": "stock", "avalon": "Avalon", "axeos": "AxeOS", "braiins": "Braiins OS",
+		"cgminer": "cgminer", "luxos": "LuxOS", "vnish": "VNish",
+		"whatsminer-v2": "WhatsMiner", "whatsminer-v3": "WhatsMiner",
+	}
+	conform(t, func(b *bench) {
+		for _, version := range []string{names[b.kind] + " 7.7", "7.7"} {
+			b.machine.Facts.Version = version
+			b.reopen(device.DefaultTimeout)
+			id, err := b.driver.Identify(b.Context())
+			if want := names[b.kind] + " 7.7"; names[b.kind] != "" && (err != nil || id.Firmware != want) {
+				b.Errorf("%q is firmware %q, %v: want %q", version, id.Firmware, err, want)
+			}
 		}
 	})
 }

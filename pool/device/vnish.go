@@ -94,7 +94,7 @@ func (v *vnish) identify(ctx context.Context) (Identity, error) {
 	}
 	pools := sum.pools()
 	return Identity{
-		Model: i.Miner, Firmware: "VNish " + i.Version, Serial: i.Serial,
+		Model: i.Miner, Firmware: firmware("VNish", i.Version), Serial: i.Serial,
 		MAC: strings.ToLower(i.System.Network.MAC), Host: i.System.Network.Host, Workers: pools.workers,
 		Nominal: fleet.Point{Hashrate: unit.Hashrate(sum.Stock) * v.unit},
 	}, nil
@@ -139,7 +139,7 @@ func (s *vnishSummary) pools() (f slowFacts) {
 		}
 		f.addPool(p.URL, p.User, p.Status == mining, p.Status != "disabled")
 	}
-	return f
+	return f.settled()
 }
 
 func (v *vnish) summary(ctx context.Context) (*vnishSummary, error) {

@@ -277,7 +277,7 @@ func (w *whatsMinerV2) identify(ctx context.Context) (Identity, error) {
 	if err := w.read(ctx, "pools", &pools); err != nil {
 		return Identity{}, err
 	}
-	id := Identity{Firmware: "WhatsMiner " + v.Firmware, Workers: pools.facts().workers}
+	id := Identity{Firmware: firmware("WhatsMiner", v.Firmware), Workers: pools.facts().workers}
 	if len(d.Details) > 0 {
 		id.Model = whatsMinerModel(d.Details[0].Model)
 	}

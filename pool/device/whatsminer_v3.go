@@ -268,7 +268,7 @@ func (w *whatsMinerV3) identify(ctx context.Context) (Identity, error) {
 		return Identity{}, err
 	}
 	return Identity{
-		Model: whatsMinerModel(w.info.Miner.Type), Firmware: "WhatsMiner " + w.info.System.Firmware,
+		Model: whatsMinerModel(w.info.Miner.Type), Firmware: firmware("WhatsMiner", w.info.System.Firmware),
 		Serial: w.info.Miner.Serial, MAC: macOf(w.info.Network.MAC), Host: w.info.Network.Host,
 		Workers: st.pools().workers,
 		Nominal: fleet.Point{Hashrate: unit.Hashrate(st.Summary.Factory) * 1e12},
@@ -288,7 +288,7 @@ func (s *wm3Status) pools() (f slowFacts) {
 	for _, p := range s.Pools {
 		f.addPool(p.URL, p.Account, p.Active, true)
 	}
-	return f
+	return f.settled()
 }
 
 func (w *whatsMinerV3) see(ctx context.Context) (fleet.Sighting, error) {

@@ -31,6 +31,11 @@ const (
 	boot = 30 * second
 )
 
+// version is what the firmware itself says, without its name.
+func (f *Firmware) version() string {
+	return f.Name[strings.LastIndexByte(f.Name, ' ')+1:]
+}
+
 // Firmware profiles; docs/hashsim.md says where the times come from.
 var (
 	braiins = Firmware{

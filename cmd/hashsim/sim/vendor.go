@@ -112,7 +112,7 @@ func (s *Sim) newVendor(i int, p *powered, host string) (*vendor, error) {
 	}
 	w := &p.device.worker
 	m := devicetest.NewMachine(devicetest.Facts{
-		Model: spelled(p.device.firmware.API, w.Model), Version: p.device.firmware.Name,
+		Model: spelled(p.device.firmware.API, w.Model), Version: p.device.firmware.version(),
 		Serial: fmt.Sprintf("SIM%06d", i+1),
 		MAC:    fmt.Sprintf("02:00:00:%02x:%02x:%02x", byte((i+1)>>16), byte((i+1)>>8), byte(i+1)),
 		Host:   fmt.Sprintf("asic-%03d", i+1),
