@@ -42,6 +42,7 @@ type scripted struct {
 	status   *hashleasev1.GetStatusResponse
 	message  *hashleasev1.ShowMessageRequest
 	reason   string // of CloseChannel and StopSite, and what DeleteLimit names
+	sound    bool   // no machine is wrong or unclear
 	limit    *hashleasev1.Limit
 	asked    *hashleasev1.GetSiteReportRequest
 	clock    error // the answer to AcceptClock

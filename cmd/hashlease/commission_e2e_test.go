@@ -138,7 +138,7 @@ func TestProgram_CommissionsAFeeder(t *testing.T) {
 	for _, want := range []string{
 		"3 workers in 3 groups", ": proven (north.asic-001; ", ": proven (north.asic-005; ", "back in ",
 		"FOUND  north.asic-002 hangs on feeder f2: its step of ", "Correct the feeder in its [[worker]]",
-		"2 workers proven, 1 not, 1 findings", "north/f1 can deliver ",
+		"2 workers proven, 1 not, 1 finding", "north/f1 can deliver ",
 	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("it does not say %q", want)

@@ -2,10 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
 	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/hashlease/hashlease/pool/unit"
 	hashleasev1 "github.com/hashlease/hashlease/proto/hashlease/v1"
@@ -54,7 +58,11 @@ func (c *deviceListCmd) Run(ctx context.Context, e *env) error {
 	if c.JSON {
 		return jsonList(e, list)
 	}
-	if len(list) == 0 {
+	switch {
+	case len(list) == 0 && c.Wrong:
+		e.notef("None: all machines that are read answer, do as ordered and complain of nothing.\n")
+		return nil
+	case len(list) == 0:
 		e.notef("None. Workers are read on interfaces of their own with device = \"KIND\" in the " +
 			"configuration: docs/device.md.\n")
 		return nil
@@ -115,7 +123,7 @@ func deviceState(d *hashleasev1.Device) string {
 		state += ", by hand"
 	}
 	if n := d.GetFailures(); n > 0 {
-		state += fmt.Sprintf(", %d times no answer", n)
+		state += ", " + plural(int(n), "time", "times") + " no answer"
 	}
 	return state
 }
@@ -266,17 +274,11 @@ type deviceSleepCmd struct {
 
 // Run puts machines to sleep, one after the other.
 func (c *deviceSleepCmd) Run(ctx context.Context, e *env) error {
-	for _, w := range c.Workers {
-		err := c.tell(ctx, e, w, "putting %s to sleep", func(
-			call context.Context, cl *client,
-		) (*hashleasev1.Device, error) {
-			return cl.operator.SleepDevice(call, &hashleasev1.SleepDeviceRequest{Worker: w})
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	return c.tellEach(ctx, e, c.Workers, "putting %s to sleep", func(
+		call context.Context, cl *client, worker string,
+	) (*hashleasev1.Device, error) {
+		return cl.operator.SleepDevice(call, &hashleasev1.SleepDeviceRequest{Worker: worker})
+	})
 }
 
 type deviceWakeCmd struct {
@@ -286,15 +288,69 @@ type deviceWakeCmd struct {
 
 // Run wakes machines, one after the other.
 func (c *deviceWakeCmd) Run(ctx context.Context, e *env) error {
-	for _, w := range c.Workers {
-		err := c.tell(ctx, e, w, "waking %s", func(
+	return c.tellEach(ctx, e, c.Workers, "waking %s", func(
+		call context.Context, cl *client, worker string,
+	) (*hashleasev1.Device, error) {
+		return cl.operator.WakeDevice(call, &hashleasev1.WakeDeviceRequest{Worker: worker})
+	})
+}
+
+// tellEach makes one call about each machine and shows them: one in full, several in one table. A machine
+// that is refused does not keep the others from being told; the first refusal is the command's error.
+func (f *clientFlags) tellEach(
+	ctx context.Context, e *env, workers []string, doing string,
+	do func(context.Context, *client, string) (*hashleasev1.Device, error),
+) error {
+	if len(workers) == 1 {
+		return f.tell(ctx, e, workers[0], doing, func(
 			call context.Context, cl *client,
 		) (*hashleasev1.Device, error) {
-			return cl.operator.WakeDevice(call, &hashleasev1.WakeDeviceRequest{Worker: w})
+			return do(call, cl, workers[0])
 		})
-		if err != nil {
+	}
+	cl, err := f.dial()
+	if err != nil {
+		return err
+	}
+	defer cl.close()
+	var first error
+	var told []*hashleasev1.Device
+	for _, worker := range workers {
+		call, cancel := cl.call(ctx)
+		d, err := do(call, cl, worker)
+		cancel()
+		switch {
+		case err == nil:
+			told = append(told, d)
+			continue
+		case first == nil:
+			first = fmt.Errorf(doing+": %w", worker, err)
+		default:
+			report(e, fmt.Errorf(doing+": %w", worker, err))
+		}
+		if code := status.Code(err); code == codes.Unavailable || ctx.Err() != nil {
+			break // nobody else will be told either
+		}
+	}
+	return errors.Join(f.showTold(e, told, len(workers)), first)
+}
+
+// showTold prints machines that were told: as JSON, one a line.
+func (f *clientFlags) showTold(e *env, told []*hashleasev1.Device, asked int) error {
+	if f.JSON {
+		for _, d := range told {
+			if err := e.jsonLine(d); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if len(told) > 0 {
+		if err := printDevices(e, told); err != nil {
 			return err
 		}
 	}
+	e.notef("%d of %s told; hashlease device list shows when they have done it.\n", len(told),
+		plural(asked, "machine", "machines"))
 	return nil
 }

@@ -8,12 +8,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
 
 	"google.golang.org/protobuf/encoding/protojson"
 
+	"github.com/hashlease/hashlease/pool/device"
 	hashleasev1 "github.com/hashlease/hashlease/proto/hashlease/v1"
 )
 
@@ -28,13 +30,18 @@ func (c *deviceFoundCmd) Run(ctx context.Context, e *env) error {
 	if err != nil {
 		return err
 	}
+	all := len(list)
 	if c.Unclear {
 		list = slices.DeleteFunc(list, func(d *hashleasev1.FoundDevice) bool { return d.GetWorker() != "" })
 	}
 	if c.JSON {
 		return jsonList(e, list)
 	}
-	if len(list) == 0 {
+	switch {
+	case len(list) == 0 && all > 0:
+		e.notef("None of %s: it is clear which worker each is.\n", plural(all, "machine", "machines"))
+		return nil
+	case len(list) == 0:
 		e.notef("None. hashlease device scan SUBNET looks for machines.\n")
 		return nil
 	}
@@ -90,11 +97,21 @@ func (c *deviceExportCmd) Run(ctx context.Context, e *env) error {
 	if err != nil {
 		return err
 	}
+	all := len(list)
 	if !c.All {
 		list = slices.DeleteFunc(list, (*hashleasev1.FoundDevice).GetEnrolled)
 	}
 	if c.JSON {
 		return jsonList(e, list)
+	}
+	switch {
+	case all == 0:
+		e.notef("None. hashlease device scan SUBNET looks for machines.\n")
+		return nil
+	case len(list) == 0:
+		e.notef("None of %s: the configuration names them already; --all writes them too.\n",
+			plural(all, "machine", "machines"))
+		return nil
 	}
 	for _, d := range list {
 		c.write(e, d)
@@ -181,10 +198,33 @@ func (c *deviceImportCmd) read(e *env) ([]*hashleasev1.FoundDevice, error) {
 	if len(b) > maxImport {
 		return nil, fmt.Errorf("%s is larger than %d bytes", c.File, maxImport)
 	}
+	parse := importCSV
 	if b = bytes.TrimSpace(b); len(b) > 0 && b[0] == '[' {
-		return importJSON(b)
+		parse = importJSON
 	}
-	return importCSV(b)
+	found, err := parse(b)
+	if err != nil {
+		return nil, err
+	}
+	return found, addPorts(found)
+}
+
+// addPorts gives addresses without a port that of their interface.
+func addPorts(list []*hashleasev1.FoundDevice) error {
+	for i, d := range list {
+		if d.GetAddress() == "" {
+			continue // nobody knows where it is
+		}
+		at, err := device.Address(d.GetKind(), d.GetAddress())
+		if err != nil {
+			return fmt.Errorf("entry %d: %w", i+1, err)
+		}
+		if _, err := netip.ParseAddrPort(at); err != nil {
+			return fmt.Errorf("entry %d: address %q: IP or IP:PORT is accepted", i+1, d.GetAddress())
+		}
+		d.Address = at
+	}
+	return nil
 }
 
 func importJSON(b []byte) (list []*hashleasev1.FoundDevice, err error) {

@@ -53,6 +53,12 @@ func (s *scripted) ScanDevices(
 func (s *scripted) ListFoundDevices(
 	context.Context, *hashleasev1.ListFoundDevicesRequest,
 ) (*hashleasev1.ListFoundDevicesResponse, error) {
+	if s.sound {
+		one := scriptedFound()[0]
+		one.Enrolled = true
+		list := []*hashleasev1.FoundDevice{one}
+		return &hashleasev1.ListFoundDevicesResponse{Devices: list, TotalSize: 1}, nil
+	}
 	return &hashleasev1.ListFoundDevicesResponse{Devices: scriptedFound(), TotalSize: 2}, nil
 }
 
@@ -76,8 +82,13 @@ func TestDevice_ScansAndGoesOn(t *testing.T) {
 	if d.srv.reason != "10.0.0.0/24||8000-8010" {
 		t.Errorf("asked for %q", d.srv.reason)
 	}
-	d.want(exitNoReach, "10.0.0.8:80", "Go on with: hashlease device scan 10.0.0.0/24 --from 10.0.0.9",
+	d.want(exitNoReach, "10.0.0.8:80", "1 of 256 addresses visited, 2 machines found. "+
+		"Go on with: hashlease device scan 10.0.0.0/24 --from 10.0.0.9\n",
 		"device", "scan", "10.0.0.0/24", "--from", "10.0.0.4")
+	d.want(exitNoReach, "10.0.0.8:80", "10.0.0.0/24 --from 10.0.0.9 --port 81 --port 8000-8010 --rate 7\n",
+		"device", "scan", "10.0.0.0/24", "--from", "10.0.0.4", "--port", "81", "--port", "8000-8010",
+		"--rate", "7")
+	d.want(exitUsage, "", "rate is 0: 1 to 1000 is accepted", "device", "scan", "10.0.0.0/24", "--rate", "0")
 }
 
 // Ensure that found machines become configuration that waits for what people must fill in, and that what was
@@ -100,6 +111,24 @@ func TestDevice_ExportsAndImports(t *testing.T) {
 		t.Errorf("imported %q", d.srv.reason)
 	}
 	d.want(exitOK, "10.0.0.8:80", "", "device", "found", "--unclear")
+	for list, want := range map[string]string{
+		"10.0.0.7,braiins,x": "", "fd00::7,luxos,x": "",
+		"10.0.0.7:0,braiins,x": `address "10.0.0.7:0": HOST or`,
+		"rig7,braiins,x":       `entry 1: address "rig7": IP or IP:PORT`,
+		"10.0.0.7,toaster,x":   `"toaster": one of antm`,
+	} {
+		if err := os.WriteFile(file, []byte("address,kind,model\n"+list+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if want != "" {
+			d.want(exitFailed, "", want, "device", "import", file)
+			continue
+		}
+		d.want(exitOK, "Remembered: 1 machine.", "", "device", "import", file)
+		if at := d.srv.reason; at != "10.0.0.7:80 x" && at != "[fd00::7]:4028 x" {
+			t.Errorf("imported %q", at)
+		}
+	}
 }
 
 // Ensure that files that hold no machines are refused with what is accepted.

@@ -13,8 +13,12 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/hashlease/hashlease/pool/device"
 	hashleasev1 "github.com/hashlease/hashlease/proto/hashlease/v1"
 )
+
+// defaultScanRate is that of the flag.
+const defaultScanRate = 50
 
 //nolint:revive // tags are one line
 type deviceScanCmd struct {
@@ -27,6 +31,9 @@ type deviceScanCmd struct {
 
 // Run scans until all is visited, or until Ctrl-C, and says then where to go on.
 func (c *deviceScanCmd) Run(ctx context.Context, e *env) error {
+	if c.Rate < 1 || c.Rate > device.MaxScanRate {
+		return usagef("rate is %d: 1 to %d is accepted", c.Rate, device.MaxScanRate)
+	}
 	cl, err := c.dial()
 	if err != nil {
 		return err
@@ -49,7 +56,7 @@ func (c *deviceScanCmd) Run(ctx context.Context, e *env) error {
 		}
 		if err != nil {
 			bar.end()
-			return c.brokenOff(e, last, err)
+			return c.brokenOff(e, last, found, err)
 		}
 		last = r
 		if r.GetFound() != nil {
@@ -67,11 +74,26 @@ func (c *deviceScanCmd) Run(ctx context.Context, e *env) error {
 	return nil
 }
 
+// again is the command line that goes on from an address.
+func (c *deviceScanCmd) again(from string) string {
+	words := []string{c.Subnet, "--from", from}
+	for _, p := range c.Ports {
+		words = append(words, "--port", p)
+	}
+	if c.Rate != defaultScanRate {
+		words = append(words, "--rate", strconv.Itoa(c.Rate))
+	}
+	return strings.Join(words, " ")
+}
+
 // brokenOff says how to go on.
-func (c *deviceScanCmd) brokenOff(e *env, last *hashleasev1.ScanDevicesResponse, err error) error {
+func (c *deviceScanCmd) brokenOff(
+	e *env, last *hashleasev1.ScanDevicesResponse, found int, err error,
+) error {
 	if next := last.GetNext(); next != "" {
-		e.notef("%d of %d addresses visited. Go on with: hashlease device scan %s --from %s\n",
-			last.GetDone(), last.GetTotal(), oneLine(c.Subnet), oneLine(next))
+		e.notef("%d of %s visited, %s found. Go on with: hashlease device scan %s\n", last.GetDone(),
+			plural(int(last.GetTotal()), "address", "addresses"), plural(found, "machine", "machines"),
+			oneLine(c.again(next)))
 	}
 	if status.Code(err) == codes.Canceled {
 		return errors.New("the scan was broken off")

@@ -3,8 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	hashleasev1 "github.com/hashlease/hashlease/proto/hashlease/v1"
@@ -35,6 +38,9 @@ func (s *scripted) ListDevices(
 	_ context.Context, r *hashleasev1.ListDevicesRequest,
 ) (*hashleasev1.ListDevicesResponse, error) {
 	s.reason = r.GetFeeder() + "|" + r.GetPageToken()
+	if s.sound {
+		return &hashleasev1.ListDevicesResponse{TotalSize: 0}, nil
+	}
 	lost := scriptedDevice("a.2")
 	lost.Reachable, lost.Failures, lost.Fault, lost.Ceiling = false, 4, "dial: refused", nil
 	lost.State = "out of reach, counted in full"
@@ -69,6 +75,9 @@ func (s *scripted) SleepDevice(
 func (s *scripted) WakeDevice(
 	_ context.Context, r *hashleasev1.WakeDeviceRequest,
 ) (*hashleasev1.Device, error) {
+	if r.GetWorker() == "not.there" {
+		return nil, status.Error(codes.NotFound, "there is no such worker")
+	}
 	s.reason += " wake " + r.GetWorker()
 	return scriptedDevice(r.GetWorker()), nil
 }
@@ -111,10 +120,38 @@ func TestDevice_IsToldByName(t *testing.T) {
 		t.Errorf("asked for %q", d.srv.reason)
 	}
 	d.srv.reason = ""
-	d.want(exitOK, "worker        a.2\n", "", "device", "sleep", "a.1", "a.2")
+	for _, want := range []string{"WORKER  KIND ", "\na.1     braiins ", "\na.2     braiins "} {
+		d.want(exitOK, want, "2 of 2 machines told; ", "device", "sleep", "a.1", "a.2")
+		if n := strings.Count(d.out, "WORKER"); n != 1 {
+			t.Errorf("%d tables of two machines:\n%s", n, d.out)
+		}
+	}
+	d.srv.reason = ""
+	d.want(exitOK, "}\n{", "", "device", "sleep", "a.1", "a.2", "--json")
 	d.want(exitOK, "worker        a.3\n", "", "device", "wake", "a.3")
 	if d.srv.reason != " sleep a.1 sleep a.2 wake a.3" {
 		t.Errorf("asked for %q", d.srv.reason)
 	}
 	d.want(exitUsage, "", "above 0 is accepted", "device", "set-power", "a.1", "0W")
+}
+
+// Ensure that a machine that is refused does not keep the others from being told, and that each refusal is
+// said.
+func TestDevice_TellsTheOthers(t *testing.T) {
+	d := newDesk(t)
+	d.want(exitRefused, "\na.3     braiins ", "waking not.there: there is no such worker", "device", "wake",
+		"a.1", "not.there", "a.3", "not.there")
+	if d.srv.reason != " wake a.1 wake a.3" || strings.Count(d.err, "no such worker") != 2 {
+		t.Errorf("asked for %q, said %q", d.srv.reason, d.err)
+	}
+	d.want(exitRefused, "", "2 of 4 machines told", "device", "wake", "a.1", "not.there", "a.3", "not.there")
+}
+
+// Ensure that a list without a machine says why.
+func TestDevice_SaysWhyAListIsEmpty(t *testing.T) {
+	d := newDesk(t)
+	d.srv.sound = true
+	d.want(exitOK, "", "None: all machines that are read answer", "device", "list", "--wrong")
+	d.want(exitOK, "", "None of 1 machine: it is clear which worker each is", "device", "found", "--unclear")
+	d.want(exitOK, "", "None of 1 machine: the configuration names them already", "device", "export")
 }

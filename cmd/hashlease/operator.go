@@ -163,7 +163,8 @@ func printPool(e *env, r *hashleasev1.GetStatusResponse) error {
 	t.row("node", p.GetNodeState())
 	t.row("height", strconv.Itoa(int(p.GetHeight())))
 	t.row("hashrate", unit.Hashrate(p.GetHashrate()).String()+scaleText(p.GetHashScale()))
-	t.row("sessions", fmt.Sprintf("%d with %d channels", p.GetSessions(), p.GetChannels()))
+	t.row("sessions", fmt.Sprintf("%d with %s", p.GetSessions(),
+		plural(int(p.GetChannels()), "channel", "channels")))
 	t.row("shares", strconv.FormatUint(p.GetSharesAccepted(), 10)+" accepted"+rejects(p.GetSharesRejected()))
 	t.row("blocks", fmt.Sprintf("%d found, %d accepted", p.GetBlocksFound(), p.GetBlocksAccepted()))
 	t.row("tip to last job", latencyText(p.GetTipToLastJob()))

@@ -139,10 +139,7 @@ func (c *curtailCmd) printPreview(e *env, p *hashleasev1.CurtailPreview) error {
 }
 
 func givers(n int, watts int64) string {
-	if n == 1 {
-		return fmt.Sprintf("1 worker gives %v", unit.Watts(watts))
-	}
-	return fmt.Sprintf("%d workers give %v", n, unit.Watts(watts))
+	return plural(n, "worker gives", "workers give") + " " + unit.Watts(watts).String()
 }
 
 // income is money for people: satoshi, or bitcoins from a hundredth on.

@@ -69,12 +69,7 @@ func printAdvice(e *env, list []*hashleasev1.Advice) error {
 	return t.flush()
 }
 
-func workersWord(n int) string {
-	if n == 1 {
-		return "1 worker"
-	}
-	return fmt.Sprintf("%d workers", n)
-}
+func workersWord(n int) string { return plural(n, "worker", "workers") }
 
 func printAdvised(e *env, workers []*hashleasev1.CurtailedWorker) error {
 	if len(workers) == 0 {

@@ -126,8 +126,9 @@ func shortTime(seconds float64) string {
 
 func printCommissioned(e *env, r *hashleasev1.CommissionResult) error {
 	h := r.GetHeadroom()
-	e.printf("%d workers proven, %d not, %d findings, after %v.\n", r.GetProven(), r.GetUnproven(),
-		len(r.GetFindings()), time.Duration(r.GetElapsedSeconds()*float64(time.Second)).Round(time.Second))
+	e.printf("%s proven, %d not, %s, after %v.\n", plural(int(r.GetProven()), "worker", "workers"),
+		r.GetUnproven(), plural(len(r.GetFindings()), "finding", "findings"),
+		time.Duration(r.GetElapsedSeconds()*float64(time.Second)).Round(time.Second))
 	e.printf("%s can deliver %v at a notice of %v.\n", feederWord(h.GetFeeder()),
 		unit.Watts(h.GetFirmWatts()), h.GetNotice().AsDuration())
 	return nil

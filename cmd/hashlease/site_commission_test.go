@@ -73,7 +73,7 @@ func TestSiteCommission_FollowsToTheResult(t *testing.T) {
 		"Not tried: 2 workers: pinned\n"+
 		"   1  Antminer S21: 6.9 kW of 7 kW in 19.5 s, back in -: proven (a.1, a.2; 19 to come)\n"+
 		"FOUND  a.7 does not do as ordered\n"+
-		"39 workers proven, 1 not, 1 findings, after 1m5s.\n"+
+		"39 workers proven, 1 not, 1 finding, after 1m5s.\n"+
 		"north/n1 can deliver 101 kW at a notice of 31s.\n", "Ctrl-C stops it",
 		"site", "commission", "n1", "--limit", "12kW")
 	d.want(exitFailed, "", "the commissioning stopped: a tenant needs the watts", "site", "commission", "n1")

@@ -288,8 +288,11 @@ func reportTable(e *env, r *audit.Report) error {
 			return err
 		}
 	}
-	e.printf("\n%d workers were ordered something, from %d readings; ", len(r.Workers)+r.More, r.Readings)
-	e.printf("%d records could not be kept, %d restarts.\n\nHow they are found:\n", r.Missing, r.Restarts)
+	e.printf("\n%s ordered something, from %s; ",
+		plural(len(r.Workers)+r.More, "worker was", "workers were"),
+		plural(r.Readings, "reading", "readings"))
+	e.printf("%s could not be kept, %s.\n\nHow they are found:\n",
+		plural(int(r.Missing), "record", "records"), plural(r.Restarts, "restart", "restarts"))
 	for i := 0; i < len(figures); {
 		names, method := figures[i].Name, figures[i].Method
 		for i++; i < len(figures) && figures[i].Method == method; i++ {

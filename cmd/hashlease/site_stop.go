@@ -33,10 +33,11 @@ func (c *siteStopCmd) Run(ctx context.Context, e *env) error {
 	if c.JSON {
 		return e.jsonLine(r)
 	}
-	e.printf("STOPPED: %d workers go to their minimum; mining drew %v and will draw at most %v.\n",
-		r.GetWorkers(), unit.Watts(r.GetMiningWatts()), unit.Watts(r.GetLeftoverWatts()))
+	e.printf("STOPPED: %s to their minimum; mining drew %v and will draw at most %v.\n",
+		plural(int(r.GetWorkers()), "worker goes", "workers go"),
+		unit.Watts(r.GetMiningWatts()), unit.Watts(r.GetLeftoverWatts()))
 	if n := r.GetWorkersAway(); n > 0 {
-		e.printf("%d workers are out of reach: they are told when they come back.\n", n)
+		e.printf("%s out of reach: told when back.\n", plural(int(n), "worker is", "workers are"))
 	}
 	if u := r.GetUnarmedFeeders(); len(u) > 0 {
 		e.notef("NOT stopped, because not armed to act: %s\n", oneLine(strings.Join(u, ", ")))

@@ -353,7 +353,7 @@ func (r *commissionRun) skip(w *worker) string {
 func (p *CommissionPlan) excuses() string {
 	var all []string
 	for _, x := range p.Skipped {
-		all = append(all, fmt.Sprintf("%d workers %s", x.Workers, x.Reason))
+		all = append(all, many(x.Workers, "worker ", "workers ")+x.Reason)
 	}
 	if all == nil {
 		return "it has no workers"

@@ -26,7 +26,7 @@ func (r *commissionRun) noteBegun(p *CommissionPlan) {
 	r.g.note(audit.Record{
 		At: time.Now(), Kind: audit.Commission, Site: r.f.Site, Feeder: r.f.ID, State: commissionBegun,
 		Watts: p.Step, Limit: p.Limit, Left: p.Groups,
-		Text: fmt.Sprintf("%d workers; the meter's noise is %v", p.Workers, p.Noise),
+		Text: fmt.Sprintf("%s; the meter's noise is %v", many(p.Workers, "worker", "workers"), p.Noise),
 	})
 }
 
@@ -72,7 +72,8 @@ func (r *commissionRun) tell(why error, now time.Time) {
 	case why != nil:
 		level, state, said = Warn, commissionBroken, "commissioning broken off: "+why.Error()
 	}
-	came := fmt.Sprintf("%d workers proven, %d not, %d findings", res.Proven, res.Unproven, len(res.Findings))
+	came := fmt.Sprintf("%s proven, %d not, %s", many(res.Proven, "worker", "workers"), res.Unproven,
+		many(len(res.Findings), "finding", "findings"))
 	g.note(audit.Record{
 		At: now, Kind: audit.Commission, Site: r.f.Site, Feeder: r.f.ID, State: state, Text: said,
 		Watts: res.Headroom.Firm, Proven: res.Proven, Left: res.Unproven, Found: len(res.Findings),

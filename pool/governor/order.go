@@ -117,7 +117,7 @@ func (g *Governor) noteReduction(f *feeder, down []*worker, now time.Time) strin
 	if reasons != "" {
 		reasons = ", for" + reasons
 	}
-	return fmt.Sprintf("%v ordered free of %d workers%s", freed, n, reasons)
+	return fmt.Sprintf("%v ordered free of %s%s", freed, many(n, "worker", "workers"), reasons)
 }
 
 // mustHold says whether a reduction on this feeder must outlast us: a tenant's claim or draw, or

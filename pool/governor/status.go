@@ -266,15 +266,25 @@ func (g *Governor) feederState(f *feeder, s *FeederStatus) string {
 	case s.Short > 0:
 		return fmt.Sprintf("%v more than mining may draw", s.Short)
 	case s.Lying > 0:
-		return fmt.Sprintf("%d workers say that they are down, and hash as before", s.Lying)
+		return many(s.Lying, "worker says that it is down, and hashes as before",
+			"workers say that they are down, and hash as before")
 	case s.Excess > f.tolerance():
 		return fmt.Sprintf("%v drawn that no order explains", s.Excess)
 	case s.Isolated > 0 && s.Isolated == s.Stuck:
-		return fmt.Sprintf("%d workers are quarantined: somebody else sets them", s.Isolated)
+		return many(s.Isolated, "worker is quarantined: somebody else sets it",
+			"workers are quarantined: somebody else sets them")
 	case s.Stuck > 0:
-		return fmt.Sprintf("%d workers do not do as ordered", s.Stuck)
+		return many(s.Stuck, "worker does not do as ordered", "workers do not do as ordered")
 	}
 	return "ok"
+}
+
+// many is a number with what is said of so many.
+func many(n int, one, more string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, more)
 }
 
 func (f *feeder) tenantStatus(caps []fleet.Cap, now time.Time) []TenantStatus {

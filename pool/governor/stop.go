@@ -56,7 +56,7 @@ func (g *Governor) Stop(ctx context.Context, id fleet.SiteID, reason string) (St
 	reached := g.reach(st)
 	g.noteStop(id, "stopped", reason, now)
 	g.event(now, Event{Level: Warn, Site: id, Message: "emergency stop" + because(reason) +
-		fmt.Sprintf(": %d workers go to their minimum", reached.Workers)})
+		": " + many(reached.Workers, "worker goes to its minimum", "workers go to their minimum")})
 	g.mu.Unlock()
 	g.wake()
 	err = g.save(ctx, func(d *durable) {

@@ -165,7 +165,7 @@ func (r fakeRooms) addPower(f *figures) {
 			fs.Workers = append(fs.Workers, w)
 		}
 		if fs.Stuck > 0 {
-			fs.State = "1 workers do not do as ordered"
+			fs.State = "1 worker does not do as ordered"
 		}
 		site.Feeders = append(site.Feeders, fs)
 	}

@@ -33,8 +33,10 @@ func troubles(f *figures) []string {
 			}
 		}
 	}
-	add(over > 0, "power: %d feeders over their limit", over)
-	add(stale > 0, "power: %d feeders without a fresh reading", stale)
+	add(over == 1, "power: 1 feeder over its limit")
+	add(over > 1, "power: %d feeders over their limits", over)
+	add(stale == 1, "power: 1 feeder without a fresh reading")
+	add(stale > 1, "power: %d feeders without a fresh reading", stale)
 	return list
 }
 

@@ -197,8 +197,8 @@ func TestHealth_SaysWhyNot(t *testing.T) {
 	s.console.view.last = nil
 	body := s.get("/healthz", http.StatusServiceUnavailable)
 	for _, want := range []string{
-		"node: away\n", "leases: the journal failed\n", "power: waiting", "1 feeders over",
-		"1 feeders without",
+		"node: away\n", "leases: the journal failed\n", "power: waiting", "1 feeder over its",
+		"1 feeder without",
 	} {
 		if !strings.Contains(body, want) {
 			t.Errorf("%q lacks %q", body, want)
