@@ -63,7 +63,16 @@ func (w *web) call(ctx context.Context, method, path string, body, out any) erro
 
 // decodeAnswer reads JSON that a machine sent.
 func decodeAnswer(b []byte, out any) error {
-	if err := json.Unmarshal(b, out); err != nil {
+	err := json.Unmarshal(b, out)
+	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok { // its own text spells our types
+		at := ""
+		if wrong.Field != "" {
+			at = " at " + quote(wrong.Field)
+		}
+		return fmt.Errorf("%w: %s%s where something else is promised", ErrAnswer,
+			clip(wrong.Value, maxSaid), at)
+	}
+	if err != nil {
 		return fmt.Errorf("%w: %w", ErrAnswer, err)
 	}
 	return nil
