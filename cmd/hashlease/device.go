@@ -95,7 +95,7 @@ func (c *deviceListCmd) pages(
 // wrong says that somebody should look at a machine.
 func wrong(d *hashleasev1.Device) bool {
 	return !d.GetReachable() || d.GetFailures() > 0 || d.GetEscaped() || d.GetStray() != "" ||
-		d.GetState() == "stuck" || len(d.GetSighting().GetErrors()) > 0
+		d.GetState() == "stuck" || d.GetOrderFault() != "" || len(d.GetSighting().GetErrors()) > 0
 }
 
 func printDevices(e *env, list []*hashleasev1.Device) error {
@@ -121,6 +121,9 @@ func deviceState(d *hashleasev1.Device) string {
 	}
 	if d.GetCeiling() != nil {
 		state += ", by hand"
+	}
+	if d.GetOrderFault() != "" {
+		state += ", order not taken"
 	}
 	if n := d.GetFailures(); n > 0 {
 		state += ", " + plural(int(n), "time", "times") + " no answer"
@@ -207,9 +210,11 @@ func printDevice(e *env, d *hashleasev1.Device) error {
 		row("host", id.GetHost())
 		row("at its pools", strings.Join(id.GetPoolWorkers(), ", "))
 	}
+	row("can", capabilityText(d.GetCapability()))
 	row("state", deviceState(d))
 	row("ordered", fmt.Sprintf("%s, %v of %v", d.GetMode(), unit.Watts(d.GetModeWatts()),
 		unit.Watts(d.GetFullWatts())))
+	row("not taken", d.GetOrderFault())
 	row("evidence", d.GetEvidence())
 	if c := d.GetCeiling(); c != nil {
 		row("by hand", fmt.Sprintf("%s, %v at most, since %s", c.GetMode(), unit.Watts(c.GetWatts()),
@@ -226,6 +231,40 @@ func printDevice(e *env, d *hashleasev1.Device) error {
 	}
 	row("no answer", d.GetFault())
 	return t.flush()
+}
+
+// capabilityText is what a machine can be told, in words; empty if that is not known.
+func capabilityText(c *hashleasev1.DeviceCapability) string {
+	switch {
+	case c == nil:
+		return ""
+	case !c.GetSleeps() && !c.GetTakesWatts():
+		return "only be read"
+	}
+	var can []string
+	if c.GetSleeps() {
+		can = append(can, "sleep")
+	}
+	if c.GetTakesWatts() {
+		text := fmt.Sprintf("take %v to %v", unit.Watts(c.GetMinWatts()), unit.Watts(c.GetMaxWatts()))
+		if step := c.GetStepWatts(); step > 1 {
+			text += fmt.Sprintf(" in steps of up to %v", unit.Watts(step))
+		}
+		if c.GetRestarts() {
+			text += ", by a restart of its mining"
+		}
+		can = append(can, text)
+	}
+	seconds := func(n int64) time.Duration { return time.Duration(n) * time.Second }
+	text := fmt.Sprintf("%s; sheds in %v, returns in %v", strings.Join(can, ", "),
+		seconds(c.GetShedSeconds()), seconds(c.GetReturnSeconds()))
+	if !c.GetHoldsAlone() {
+		text += "; does not hold alone"
+	}
+	if !c.GetSurvivesReboot() {
+		text += "; forgets at a reboot"
+	}
+	return text
 }
 
 // showSighting is what a machine last said that it does.

@@ -28,6 +28,10 @@ func scriptedDevice(worker string) *hashleasev1.Device {
 			Wattage: "estimated", TargetWatts: 2400, Hashrate: 150e12, UptimeSeconds: 7200, ChipCelsius: 71,
 			Pool: "other.example:3333", Backups: []string{"backup.example:3334"},
 		},
+		Capability: &hashleasev1.DeviceCapability{
+			Sleeps: true, TakesWatts: true, MinWatts: 900, MaxWatts: 3500, StepWatts: 160, ShedSeconds: 6,
+			ReturnSeconds: 300, HoldsAlone: true,
+		},
 		Ceiling: &hashleasev1.DeviceCeiling{
 			Mode: "capped", Watts: 2400, Time: &timestamppb.Timestamp{Seconds: 1893553445},
 		},
@@ -43,7 +47,7 @@ func (s *scripted) ListDevices(
 	}
 	lost := scriptedDevice("a.2")
 	lost.Reachable, lost.Failures, lost.Fault, lost.Ceiling = false, 4, "dial: refused", nil
-	lost.State = "out of reach, counted in full"
+	lost.State, lost.OrderFault = "out of reach, counted in full", "the machine refused the credentials"
 	if r.GetPageToken() == "" {
 		return &hashleasev1.ListDevicesResponse{
 			Devices: []*hashleasev1.Device{scriptedDevice("a.1")}, NextPageToken: "1", TotalSize: 2,
@@ -55,7 +59,11 @@ func (s *scripted) ListDevices(
 func (s *scripted) GetDevice(
 	_ context.Context, r *hashleasev1.GetDeviceRequest,
 ) (*hashleasev1.Device, error) {
-	return scriptedDevice(r.GetWorker()), nil
+	d := scriptedDevice(r.GetWorker())
+	if r.GetWorker() == "a.2" {
+		d.OrderFault = "the machine refused the credentials"
+	}
+	return d, nil
 }
 
 func (s *scripted) SetDevicePower(
@@ -94,7 +102,7 @@ func TestDeviceList_ShowsWhatMachinesSay(t *testing.T) {
 	d.want(exitOK, "mining  ~2.41 kW  150 TH/s  71 °C  other.example:3333  1        2030-01-02 03:04:05 UTC",
 		"", "device", "list")
 	d.want(exitOK, "\na.2     braiins  10.0.0.7:80  Antminer S21  out of reach, counted in full, "+
-		"4 times no answer", "", "device", "list", "--wrong")
+		"order not taken, 4 times no answer", "", "device", "list", "--wrong")
 	d.want(exitOK, `"wattage":"estimated"`, "", "device", "list", "--json")
 }
 
@@ -109,6 +117,10 @@ func TestDeviceShow_ShowsWhoItIs(t *testing.T) {
 		"mines         elsewhere: it has no session here\nsays          mining\ndraws         ~2.41 kW\n"+
 		"set to        2.4 kW\nhashrate      150 TH/s\nup            2h0m0s\nchip, inlet   71 °C, -\n"+
 		"pool          other.example:3333\nbackup pools  backup.example:3334\n", "", "device", "show", "a.1")
+	d.want(exitOK, "can           sleep, take 900 W to 3.5 kW in steps of up to 160 W; "+
+		"sheds in 6s, returns in 5m0s; forgets at a reboot\n", "", "device", "show", "a.1")
+	d.want(exitOK, "not taken     the machine refused the credentials\nevidence ", "",
+		"device", "show", "a.2")
 	d.want(exitOK, `"pool_workers":["them.rig7"]`, "", "device", "show", "a.1", "--json")
 }
 

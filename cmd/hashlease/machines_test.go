@@ -2,7 +2,11 @@ package main
 
 import (
 	"bytes"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
+	"io"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -17,6 +21,7 @@ import (
 	"github.com/hashlease/hashlease/pool/device/devicetest"
 	"github.com/hashlease/hashlease/pool/fleet"
 	"github.com/hashlease/hashlease/pool/unit"
+	hashleasev1 "github.com/hashlease/hashlease/proto/hashlease/v1"
 )
 
 const (
@@ -31,14 +36,31 @@ type farm struct {
 	machines []*devicetest.Machine
 }
 
-// newFarm is Braiins OS and stock Antminer machines, and one that is asleep on a feeder with room for all.
-func newFarm(t *testing.T, n int, arm fleet.Arm) *farm {
+// farmDoor is a machine's own interface, of one kind.
+func farmDoor(kind string, m *devicetest.Machine) http.Handler {
+	switch kind {
+	case "antminer":
+		return &devicetest.Antminer{Machine: m, User: "root", Password: machineSecret}
+	case "epic":
+		return &devicetest.EPIC{Machine: m, Password: machineSecret}
+	case "vnish":
+		return &devicetest.VNish{Machine: m, Password: machineSecret}
+	}
+	return &devicetest.Braiins{Machine: m, User: "root", Password: machineSecret}
+}
+
+// newFarm is machines of some kinds in turn, Braiins OS and stock Antminers if none is named, on a feeder
+// with room for all.
+func newFarm(t *testing.T, n int, arm fleet.Arm, kinds ...string) *farm {
 	t.Helper()
 	f := &farm{site: newTestSite(t, 24)}
 	model, _ := fleet.ModelNamed("Antminer S21")
 	cfg, err := config.Read(filepath.Join(f.dir, configFile))
 	if err != nil {
 		t.Fatal(err)
+	}
+	if kinds == nil {
+		kinds = []string{"braiins", "braiins", "braiins", "antminer"}
 	}
 	cfg.Workers = nil
 	cfg.Device.Subnets, cfg.Device.Credentials = []string{"127.0.0.0/8"}, "devices.toml"
@@ -50,12 +72,8 @@ func newFarm(t *testing.T, n int, arm fleet.Arm) *farm {
 			Model: "Antminer S21", Version: "26.04", Serial: fmt.Sprintf("SN%d", i), MAC: "02:8f:77:ec:e7:e0",
 		}, rig, devicetest.Pool{URL: "stratum+tcp://" + otherPool, User: "them.rig", Password: "x"},
 			devicetest.Pool{URL: "stratum+tcp://backup.example:3334", User: "them.rig", Password: "x"})
-		kind, door := "braiins", http.Handler(
-			&devicetest.Braiins{Machine: m, User: "root", Password: machineSecret})
-		if i%4 == 3 {
-			kind, door = "antminer", &devicetest.Antminer{Machine: m, User: "root", Password: machineSecret}
-		}
-		srv := httptest.NewServer(door)
+		kind := kinds[i%len(kinds)]
+		srv := httptest.NewServer(farmDoor(kind, m))
 		t.Cleanup(srv.Close)
 		f.machines = append(f.machines, m)
 		cfg.Workers = append(cfg.Workers, config.Worker{
@@ -218,6 +236,101 @@ func (f *farm) checkHand() {
 	})
 }
 
+// Ensure that machines that refuse everything and repeat what they were sent bring no password into what
+// the program prints, serves, logs or keeps.
+func TestProgram_KeepsMachinesPasswords(t *testing.T) {
+	skipShort(t)
+	f := newFarm(t, 4, fleet.Act, "epic", "braiins", "antminer", "vnish")
+	f.startServer()
+	f.awaitSeen()
+	for _, m := range f.machines {
+		m.Fail(devicetest.Defects{Echo: true})
+	}
+	var said strings.Builder
+	args := []string{
+		"device", "sleep", "them.rig00", "them.rig01", "them.rig02", "them.rig03",
+		"--server", f.listen[1], "--ca", f.caFile(), "--key", f.keys.admin,
+	}
+	Main(t.Context(), args, strings.NewReader(""), &said, &said) // it is told whatever it answers
+	faults := ""
+	defer func() { t.Logf("machines failed with %s", faults) }()
+	f.eventually("every machine's failure is told", 90*time.Second, func() bool {
+		var list []struct {
+			Fault string `json:"fault"`
+			Order string `json:"order_fault"`
+		}
+		f.decode(&list, "device", "list", "--json")
+		failed := 0
+		for faults = ""; len(list) > 0; list = list[1:] {
+			faults += "\n" + list[0].Fault + "; " + list[0].Order
+			if list[0].Fault != "" && list[0].Order != "" {
+				failed++
+			}
+		}
+		return failed == len(f.machines)
+	})
+	said.WriteString(faults)
+	said.WriteString(f.command("device", "show", "them.rig00") + f.command("status"))
+	for _, path := range []string{"/", "/api/workers", "/metrics", "/healthz"} {
+		said.WriteString(f.console(path))
+	}
+	f.stop()
+	said.WriteString(f.kept())
+	if !strings.Contains(said.String(), "***") || !strings.Contains(said.String(), "them.rig00") {
+		t.Errorf("nobody repeated a password:\n%s", f.logged())
+	}
+	if text := said.String(); strings.Contains(text, machineSecret) {
+		at := strings.Index(text, machineSecret)
+		t.Errorf("a password is told: %q", text[max(0, at-300):at+len(machineSecret)])
+	}
+}
+
+// console is what a page of the console says.
+func (s *site) console(path string) string {
+	s.t.Helper()
+	ca, err := os.ReadFile(s.caFile())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(ca)
+	web := http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}
+	defer web.CloseIdleConnections()
+	r, err := http.NewRequestWithContext(s.t.Context(), http.MethodGet, "https://"+s.listen[2]+path, nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+s.keys.admin)
+	resp, err := web.Do(r)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(io.LimitReader(resp.Body, 16<<20))
+	if err != nil {
+		s.t.Fatalf("%s: status %d, %v", path, resp.StatusCode, err)
+	}
+	return string(b)
+}
+
+// kept is every file that the program wrote, its log among them.
+func (f *farm) kept() string {
+	f.t.Helper()
+	var all strings.Builder
+	err := filepath.WalkDir(f.dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() || d.Name() == "devices.toml" {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		all.Write(b)
+		return err
+	})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return all.String()
+}
+
 // Ensure that in observe nothing is written to any machine, whatever the operator asks for.
 func TestProgram_WritesToNoMachineInObserve(t *testing.T) {
 	skipShort(t)
@@ -320,6 +433,12 @@ func TestOpenMachines_PutSocketsBehindMachines(t *testing.T) {
 		if asleep = s.Activity == fleet.ActivityAsleep; asleep {
 			break
 		}
+	}
+	said := &hashleasev1.Device{}
+	one.fill(said)
+	if c := said.GetCapability(); !c.GetSleeps() || !c.GetTakesWatts() || c.GetMaxWatts() != 18 ||
+		c.GetSurvivesReboot() || !c.GetHoldsAlone() || !c.GetMeasured() || c.GetReturnSeconds() != 600 {
+		t.Errorf("it can %v", c)
 	}
 	if !asleep || power.Orders() != 1 || !strings.Contains(log.String(), "worker=a.1") {
 		t.Errorf("asleep %v, %d switches, log %s", asleep, power.Orders(), &log)

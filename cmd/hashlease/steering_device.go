@@ -97,6 +97,9 @@ func (s *server) deviceMessage(feeder string, w *governor.WorkerStatus) *hashlea
 			Mode: c.Mode.String(), Watts: int64(c.Watts), Time: timestamppb.New(c.At),
 		}
 	}
+	if w.Refused != nil {
+		out.OrderFault = w.Refused.Error()
+	}
 	if m := s.machines[w.ID]; m != nil {
 		m.fill(out)
 	}
@@ -112,11 +115,25 @@ func (s *server) deviceMessage(feeder string, w *governor.WorkerStatus) *hashlea
 // fill adds what is known of the machine's interface.
 func (m *machine) fill(d *hashleasev1.Device) {
 	d.Kind, d.Address, d.Ordered = m.kind, m.address, m.ordered
+	d.Capability = capabilityMessage(m.Capability())
 	if who := m.who.Load(); who != nil {
 		d.Identity = &hashleasev1.DeviceIdentity{
 			Model: who.Model, Firmware: who.Firmware, Serial: who.Serial, Mac: who.MAC, Host: who.Host,
 			PoolWorkers: who.Workers,
 		}
+	}
+}
+
+// capabilityMessage is nil of a machine that was not seen.
+func capabilityMessage(c fleet.Capability) *hashleasev1.DeviceCapability {
+	if c == (fleet.Capability{}) {
+		return nil
+	}
+	return &hashleasev1.DeviceCapability{
+		Sleeps: c.CanPause, TakesWatts: c.CanCap,
+		MinWatts: int64(c.Min), MaxWatts: int64(c.Max), StepWatts: int64(c.Step),
+		ShedSeconds: int64(c.ShedIn / time.Second), ReturnSeconds: int64(c.ReturnIn / time.Second),
+		Restarts: c.Restarts, HoldsAlone: c.HoldsAlone, SurvivesReboot: !c.Forgets, Measured: c.Measured,
 	}
 }
 

@@ -264,7 +264,7 @@ func (g *Governor) issue(w *worker, sp fleet.Setpoint, now time.Time, delay time
 	sp.ValidFor = g.cfg.ValidFor + time.Duration(w.lapse*float64(g.cfg.ValidFor))
 	w.order, w.found = sp, true
 	w.orderedAt, w.dueAt, w.retryAt = now, now.Add(delay), now
-	w.sentAt, w.acked, w.ack, w.failures = time.Time{}, false, fleet.Ack{}, 0
+	w.sentAt, w.acked, w.ack, w.failures, w.refused = time.Time{}, false, fleet.Ack{}, 0, nil
 	w.mark(now, 2*w.shedIn()+g.cfg.ShedGrace)
 	g.noteOrder(w, now)
 }
@@ -326,10 +326,10 @@ func (g *Governor) sent(w *worker, sp fleet.Setpoint, ack fleet.Ack, err error) 
 		g.counts.failures++
 		if current {
 			w.retryAt = now.Add(min(retryFirst<<min(w.failures, 10), retryMost))
-			w.failures++
+			w.failures, w.refused = w.failures+1, err
 		}
 	case current:
-		w.acked, w.ack, w.touchedAt, w.failures = true, ack, now, 0
+		w.acked, w.ack, w.touchedAt, w.failures, w.refused = true, ack, now, 0, nil
 		if w.ackedAt.Before(w.orderedAt) {
 			w.ackedAt = now
 		}

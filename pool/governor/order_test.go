@@ -2,6 +2,8 @@ package governor_test
 
 import (
 	"cmp"
+	"context"
+	"errors"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -306,5 +308,38 @@ func TestGovernor_RampsAHallBack(t *testing.T) {
 			t.Errorf("orders are %+v: the test shows nothing", hall.orders())
 		}
 		s.neverOver()
+	})
+}
+
+// Ensure that why an order is not taken is known until it is, and of nobody else.
+func TestGovernor_SaysWhyAnOrderIsNotTaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSim(t, 20)
+		g, stop := s.start(s.config())
+		defer stop()
+		mute := func(is bool) {
+			for _, d := range s.devices {
+				d.mu.Lock()
+				d.mute = is
+				d.mu.Unlock()
+			}
+		}
+		refused := func() (n int) {
+			for _, w := range g.Status().Sites[0].Feeders[0].Workers {
+				if w.Refused != nil {
+					n++
+				}
+				late := errors.Is(w.Refused, context.DeadlineExceeded)
+				if w.Refused != nil && (!late || w.Mode == fleet.Free) {
+					t.Errorf("%s, %v: %v", w.ID, w.Mode, w.Refused)
+				}
+			}
+			return n
+		}
+		mute(true)
+		setCaps(t, g, 1, lease("l1", 30_000, time.Now(), time.Hour))
+		s.until("orders that are not taken", 30*time.Second, func() bool { return refused() > 0 })
+		mute(false)
+		s.until("orders that are taken", 2*time.Minute, func() bool { return refused() == 0 })
 	})
 }

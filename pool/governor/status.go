@@ -98,6 +98,7 @@ type WorkerStatus struct {
 	Seen       *Seen    // by its own interface; nil if it has none that we speak
 	Firmware   string   // as its session or its interface says
 	Kept       bool     // at full power, by its owner's terms
+	Refused    error    // why its newest order was not taken; nil if it was, or was not sent yet
 	Command    uint32
 	Advised    fleet.Mode // what the newest plan wants
 	AdvisedFor unit.Watts
@@ -317,7 +318,7 @@ func (f *feeder) tenantStatus(caps []fleet.Cap, now time.Time) []TenantStatus {
 func (w *worker) status(now time.Time) WorkerStatus {
 	return WorkerStatus{
 		Elsewhere: w.minesElsewhere(now), Escaped: w.where.escaped, Stray: w.strays(), Seen: w.seen,
-		Firmware: w.firmware, Ceiling: w.ceiling,
+		Firmware: w.firmware, Ceiling: w.ceiling, Refused: w.refused,
 		ID: w.ID, Model: w.Model, Mode: w.order.Mode, Watts: w.order.Watts, Full: w.full(),
 		Reported: w.reported, Evidence: w.evidence, State: w.words(now), Reachable: w.actuator != nil,
 		Stuck: w.stuck, Lying: w.lies, Isolated: w.quarantine != nil, Pinned: w.Pinned,

@@ -60,6 +60,7 @@ type worker struct {
 	touchedAt time.Time // last good send
 	retryAt   time.Time
 	failures  int
+	refused   error     // why the newest order was not taken; nil: it was, or was not sent yet
 	since     time.Time // last pause or wake by order
 	settled   bool      // the order has taken effect, or will not
 	evidence  fleet.Evidence

@@ -5713,7 +5713,11 @@ type Device struct {
 	// How far its order is known to have taken effect.
 	Evidence string `protobuf:"bytes,20,opt,name=evidence,proto3" json:"evidence,omitempty"`
 	// By an operator's hand; absent if there is none.
-	Ceiling       *DeviceCeiling `protobuf:"bytes,21,opt,name=ceiling,proto3" json:"ceiling,omitempty"`
+	Ceiling *DeviceCeiling `protobuf:"bytes,21,opt,name=ceiling,proto3" json:"ceiling,omitempty"`
+	// What it can be told; absent until it was seen, and of machines without an interface of their own.
+	Capability *DeviceCapability `protobuf:"bytes,22,opt,name=capability,proto3" json:"capability,omitempty"`
+	// Why its newest order was not taken; it is tried again.
+	OrderFault    string `protobuf:"bytes,23,opt,name=order_fault,json=orderFault,proto3" json:"order_fault,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5895,6 +5899,150 @@ func (x *Device) GetCeiling() *DeviceCeiling {
 	return nil
 }
 
+func (x *Device) GetCapability() *DeviceCapability {
+	if x != nil {
+		return x.Capability
+	}
+	return nil
+}
+
+func (x *Device) GetOrderFault() string {
+	if x != nil {
+		return x.OrderFault
+	}
+	return ""
+}
+
+// DeviceCapability is what a machine can be told, as its driver declares it.
+type DeviceCapability struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Sleeps bool                   `protobuf:"varint,1,opt,name=sleeps,proto3" json:"sleeps,omitempty"`
+	// It takes watts: from min to max, in steps of step; 0: continuously.
+	TakesWatts bool  `protobuf:"varint,2,opt,name=takes_watts,json=takesWatts,proto3" json:"takes_watts,omitempty"`
+	MinWatts   int64 `protobuf:"varint,3,opt,name=min_watts,json=minWatts,proto3" json:"min_watts,omitempty"`
+	MaxWatts   int64 `protobuf:"varint,4,opt,name=max_watts,json=maxWatts,proto3" json:"max_watts,omitempty"`
+	StepWatts  int64 `protobuf:"varint,5,opt,name=step_watts,json=stepWatts,proto3" json:"step_watts,omitempty"`
+	// Expected of 95 of 100 orders.
+	ShedSeconds   int64 `protobuf:"varint,6,opt,name=shed_seconds,json=shedSeconds,proto3" json:"shed_seconds,omitempty"`
+	ReturnSeconds int64 `protobuf:"varint,7,opt,name=return_seconds,json=returnSeconds,proto3" json:"return_seconds,omitempty"`
+	// To take watts it begins its mining anew.
+	Restarts bool `protobuf:"varint,8,opt,name=restarts,proto3" json:"restarts,omitempty"`
+	// It keeps what it was told while nobody tells it again, and over a reboot.
+	HoldsAlone     bool `protobuf:"varint,9,opt,name=holds_alone,json=holdsAlone,proto3" json:"holds_alone,omitempty"`
+	SurvivesReboot bool `protobuf:"varint,10,opt,name=survives_reboot,json=survivesReboot,proto3" json:"survives_reboot,omitempty"`
+	// The watts that it says are measured; otherwise estimated.
+	Measured      bool `protobuf:"varint,11,opt,name=measured,proto3" json:"measured,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeviceCapability) Reset() {
+	*x = DeviceCapability{}
+	mi := &file_hashlease_v1_operator_proto_msgTypes[76]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeviceCapability) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeviceCapability) ProtoMessage() {}
+
+func (x *DeviceCapability) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_operator_proto_msgTypes[76]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeviceCapability.ProtoReflect.Descriptor instead.
+func (*DeviceCapability) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{76}
+}
+
+func (x *DeviceCapability) GetSleeps() bool {
+	if x != nil {
+		return x.Sleeps
+	}
+	return false
+}
+
+func (x *DeviceCapability) GetTakesWatts() bool {
+	if x != nil {
+		return x.TakesWatts
+	}
+	return false
+}
+
+func (x *DeviceCapability) GetMinWatts() int64 {
+	if x != nil {
+		return x.MinWatts
+	}
+	return 0
+}
+
+func (x *DeviceCapability) GetMaxWatts() int64 {
+	if x != nil {
+		return x.MaxWatts
+	}
+	return 0
+}
+
+func (x *DeviceCapability) GetStepWatts() int64 {
+	if x != nil {
+		return x.StepWatts
+	}
+	return 0
+}
+
+func (x *DeviceCapability) GetShedSeconds() int64 {
+	if x != nil {
+		return x.ShedSeconds
+	}
+	return 0
+}
+
+func (x *DeviceCapability) GetReturnSeconds() int64 {
+	if x != nil {
+		return x.ReturnSeconds
+	}
+	return 0
+}
+
+func (x *DeviceCapability) GetRestarts() bool {
+	if x != nil {
+		return x.Restarts
+	}
+	return false
+}
+
+func (x *DeviceCapability) GetHoldsAlone() bool {
+	if x != nil {
+		return x.HoldsAlone
+	}
+	return false
+}
+
+func (x *DeviceCapability) GetSurvivesReboot() bool {
+	if x != nil {
+		return x.SurvivesReboot
+	}
+	return false
+}
+
+func (x *DeviceCapability) GetMeasured() bool {
+	if x != nil {
+		return x.Measured
+	}
+	return false
+}
+
 // DeviceIdentity is who a machine says that it is.
 type DeviceIdentity struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
@@ -5911,7 +6059,7 @@ type DeviceIdentity struct {
 
 func (x *DeviceIdentity) Reset() {
 	*x = DeviceIdentity{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[76]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5923,7 +6071,7 @@ func (x *DeviceIdentity) String() string {
 func (*DeviceIdentity) ProtoMessage() {}
 
 func (x *DeviceIdentity) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[76]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5936,7 +6084,7 @@ func (x *DeviceIdentity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeviceIdentity.ProtoReflect.Descriptor instead.
 func (*DeviceIdentity) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{76}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *DeviceIdentity) GetModel() string {
@@ -6008,7 +6156,7 @@ type DeviceSighting struct {
 
 func (x *DeviceSighting) Reset() {
 	*x = DeviceSighting{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[77]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6020,7 +6168,7 @@ func (x *DeviceSighting) String() string {
 func (*DeviceSighting) ProtoMessage() {}
 
 func (x *DeviceSighting) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[77]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6033,7 +6181,7 @@ func (x *DeviceSighting) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeviceSighting.ProtoReflect.Descriptor instead.
 func (*DeviceSighting) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{77}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *DeviceSighting) GetTime() *timestamppb.Timestamp {
@@ -6133,7 +6281,7 @@ type DeviceCeiling struct {
 
 func (x *DeviceCeiling) Reset() {
 	*x = DeviceCeiling{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[78]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6145,7 +6293,7 @@ func (x *DeviceCeiling) String() string {
 func (*DeviceCeiling) ProtoMessage() {}
 
 func (x *DeviceCeiling) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[78]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6158,7 +6306,7 @@ func (x *DeviceCeiling) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeviceCeiling.ProtoReflect.Descriptor instead.
 func (*DeviceCeiling) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{78}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *DeviceCeiling) GetMode() string {
@@ -6192,7 +6340,7 @@ type ReleaseWorkerRequest struct {
 
 func (x *ReleaseWorkerRequest) Reset() {
 	*x = ReleaseWorkerRequest{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[79]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6204,7 +6352,7 @@ func (x *ReleaseWorkerRequest) String() string {
 func (*ReleaseWorkerRequest) ProtoMessage() {}
 
 func (x *ReleaseWorkerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[79]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6217,7 +6365,7 @@ func (x *ReleaseWorkerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseWorkerRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseWorkerRequest) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{79}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *ReleaseWorkerRequest) GetWorker() string {
@@ -6235,7 +6383,7 @@ type ReleaseWorkerResponse struct {
 
 func (x *ReleaseWorkerResponse) Reset() {
 	*x = ReleaseWorkerResponse{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[80]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6247,7 +6395,7 @@ func (x *ReleaseWorkerResponse) String() string {
 func (*ReleaseWorkerResponse) ProtoMessage() {}
 
 func (x *ReleaseWorkerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[80]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6260,7 +6408,7 @@ func (x *ReleaseWorkerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseWorkerResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseWorkerResponse) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{80}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{81}
 }
 
 type ListQuarantinedRequest struct {
@@ -6271,7 +6419,7 @@ type ListQuarantinedRequest struct {
 
 func (x *ListQuarantinedRequest) Reset() {
 	*x = ListQuarantinedRequest{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[81]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6283,7 +6431,7 @@ func (x *ListQuarantinedRequest) String() string {
 func (*ListQuarantinedRequest) ProtoMessage() {}
 
 func (x *ListQuarantinedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[81]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6296,7 +6444,7 @@ func (x *ListQuarantinedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListQuarantinedRequest.ProtoReflect.Descriptor instead.
 func (*ListQuarantinedRequest) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{81}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{82}
 }
 
 type ListQuarantinedResponse struct {
@@ -6308,7 +6456,7 @@ type ListQuarantinedResponse struct {
 
 func (x *ListQuarantinedResponse) Reset() {
 	*x = ListQuarantinedResponse{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[82]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6320,7 +6468,7 @@ func (x *ListQuarantinedResponse) String() string {
 func (*ListQuarantinedResponse) ProtoMessage() {}
 
 func (x *ListQuarantinedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[82]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6333,7 +6481,7 @@ func (x *ListQuarantinedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListQuarantinedResponse.ProtoReflect.Descriptor instead.
 func (*ListQuarantinedResponse) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{82}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *ListQuarantinedResponse) GetWorkers() []*Quarantined {
@@ -6358,7 +6506,7 @@ type Quarantined struct {
 
 func (x *Quarantined) Reset() {
 	*x = Quarantined{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[83]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6370,7 +6518,7 @@ func (x *Quarantined) String() string {
 func (*Quarantined) ProtoMessage() {}
 
 func (x *Quarantined) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[83]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6383,7 +6531,7 @@ func (x *Quarantined) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Quarantined.ProtoReflect.Descriptor instead.
 func (*Quarantined) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{83}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *Quarantined) GetWorker() string {
@@ -6430,7 +6578,7 @@ type ScanDevicesRequest struct {
 
 func (x *ScanDevicesRequest) Reset() {
 	*x = ScanDevicesRequest{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[84]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6442,7 +6590,7 @@ func (x *ScanDevicesRequest) String() string {
 func (*ScanDevicesRequest) ProtoMessage() {}
 
 func (x *ScanDevicesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[84]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6455,7 +6603,7 @@ func (x *ScanDevicesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScanDevicesRequest.ProtoReflect.Descriptor instead.
 func (*ScanDevicesRequest) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{84}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *ScanDevicesRequest) GetSubnet() string {
@@ -6500,7 +6648,7 @@ type ScanDevicesResponse struct {
 
 func (x *ScanDevicesResponse) Reset() {
 	*x = ScanDevicesResponse{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[85]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6512,7 +6660,7 @@ func (x *ScanDevicesResponse) String() string {
 func (*ScanDevicesResponse) ProtoMessage() {}
 
 func (x *ScanDevicesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[85]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6525,7 +6673,7 @@ func (x *ScanDevicesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScanDevicesResponse.ProtoReflect.Descriptor instead.
 func (*ScanDevicesResponse) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{85}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *ScanDevicesResponse) GetDone() int32 {
@@ -6589,7 +6737,7 @@ type FoundDevice struct {
 
 func (x *FoundDevice) Reset() {
 	*x = FoundDevice{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[86]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6601,7 +6749,7 @@ func (x *FoundDevice) String() string {
 func (*FoundDevice) ProtoMessage() {}
 
 func (x *FoundDevice) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[86]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6614,7 +6762,7 @@ func (x *FoundDevice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FoundDevice.ProtoReflect.Descriptor instead.
 func (*FoundDevice) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{86}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *FoundDevice) GetKey() string {
@@ -6727,7 +6875,7 @@ type ListFoundDevicesRequest struct {
 
 func (x *ListFoundDevicesRequest) Reset() {
 	*x = ListFoundDevicesRequest{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[87]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6739,7 +6887,7 @@ func (x *ListFoundDevicesRequest) String() string {
 func (*ListFoundDevicesRequest) ProtoMessage() {}
 
 func (x *ListFoundDevicesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[87]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6752,7 +6900,7 @@ func (x *ListFoundDevicesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFoundDevicesRequest.ProtoReflect.Descriptor instead.
 func (*ListFoundDevicesRequest) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{87}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *ListFoundDevicesRequest) GetPageSize() int32 {
@@ -6781,7 +6929,7 @@ type ListFoundDevicesResponse struct {
 
 func (x *ListFoundDevicesResponse) Reset() {
 	*x = ListFoundDevicesResponse{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[88]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6793,7 +6941,7 @@ func (x *ListFoundDevicesResponse) String() string {
 func (*ListFoundDevicesResponse) ProtoMessage() {}
 
 func (x *ListFoundDevicesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[88]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6806,7 +6954,7 @@ func (x *ListFoundDevicesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFoundDevicesResponse.ProtoReflect.Descriptor instead.
 func (*ListFoundDevicesResponse) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{88}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *ListFoundDevicesResponse) GetDevices() []*FoundDevice {
@@ -6840,7 +6988,7 @@ type ImportDevicesRequest struct {
 
 func (x *ImportDevicesRequest) Reset() {
 	*x = ImportDevicesRequest{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[89]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6852,7 +7000,7 @@ func (x *ImportDevicesRequest) String() string {
 func (*ImportDevicesRequest) ProtoMessage() {}
 
 func (x *ImportDevicesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[89]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6865,7 +7013,7 @@ func (x *ImportDevicesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportDevicesRequest.ProtoReflect.Descriptor instead.
 func (*ImportDevicesRequest) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{89}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *ImportDevicesRequest) GetDevices() []*FoundDevice {
@@ -6884,7 +7032,7 @@ type ImportDevicesResponse struct {
 
 func (x *ImportDevicesResponse) Reset() {
 	*x = ImportDevicesResponse{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[90]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6896,7 +7044,7 @@ func (x *ImportDevicesResponse) String() string {
 func (*ImportDevicesResponse) ProtoMessage() {}
 
 func (x *ImportDevicesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[90]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6909,7 +7057,7 @@ func (x *ImportDevicesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportDevicesResponse.ProtoReflect.Descriptor instead.
 func (*ImportDevicesResponse) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{90}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *ImportDevicesResponse) GetImported() int32 {
@@ -6928,7 +7076,7 @@ type ForgetDeviceRequest struct {
 
 func (x *ForgetDeviceRequest) Reset() {
 	*x = ForgetDeviceRequest{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[91]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6940,7 +7088,7 @@ func (x *ForgetDeviceRequest) String() string {
 func (*ForgetDeviceRequest) ProtoMessage() {}
 
 func (x *ForgetDeviceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[91]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6953,7 +7101,7 @@ func (x *ForgetDeviceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetDeviceRequest.ProtoReflect.Descriptor instead.
 func (*ForgetDeviceRequest) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{91}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *ForgetDeviceRequest) GetKey() string {
@@ -6971,7 +7119,7 @@ type ForgetDeviceResponse struct {
 
 func (x *ForgetDeviceResponse) Reset() {
 	*x = ForgetDeviceResponse{}
-	mi := &file_hashlease_v1_operator_proto_msgTypes[92]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6983,7 +7131,7 @@ func (x *ForgetDeviceResponse) String() string {
 func (*ForgetDeviceResponse) ProtoMessage() {}
 
 func (x *ForgetDeviceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_operator_proto_msgTypes[92]
+	mi := &file_hashlease_v1_operator_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6996,7 +7144,7 @@ func (x *ForgetDeviceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetDeviceResponse.ProtoReflect.Descriptor instead.
 func (*ForgetDeviceResponse) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{92}
+	return file_hashlease_v1_operator_proto_rawDescGZIP(), []int{93}
 }
 
 var File_hashlease_v1_operator_proto protoreflect.FileDescriptor
@@ -7458,7 +7606,7 @@ const file_hashlease_v1_operator_proto_rawDesc = "" +
 	"\x12SleepDeviceRequest\x12\x16\n" +
 	"\x06worker\x18\x01 \x01(\tR\x06worker\"+\n" +
 	"\x11WakeDeviceRequest\x12\x16\n" +
-	"\x06worker\x18\x01 \x01(\tR\x06worker\"\x8a\x05\n" +
+	"\x06worker\x18\x01 \x01(\tR\x06worker\"\xeb\x05\n" +
 	"\x06Device\x12\x16\n" +
 	"\x06worker\x18\x01 \x01(\tR\x06worker\x12\x16\n" +
 	"\x06feeder\x18\x02 \x01(\tR\x06feeder\x12\x12\n" +
@@ -7483,7 +7631,28 @@ const file_hashlease_v1_operator_proto_rawDesc = "" +
 	"full_watts\x18\x12 \x01(\x03R\tfullWatts\x12%\n" +
 	"\x0ereported_watts\x18\x13 \x01(\x03R\rreportedWatts\x12\x1a\n" +
 	"\bevidence\x18\x14 \x01(\tR\bevidence\x125\n" +
-	"\aceiling\x18\x15 \x01(\v2\x1b.hashlease.v1.DeviceCeilingR\aceiling\"\xa3\x01\n" +
+	"\aceiling\x18\x15 \x01(\v2\x1b.hashlease.v1.DeviceCeilingR\aceiling\x12>\n" +
+	"\n" +
+	"capability\x18\x16 \x01(\v2\x1e.hashlease.v1.DeviceCapabilityR\n" +
+	"capability\x12\x1f\n" +
+	"\vorder_fault\x18\x17 \x01(\tR\n" +
+	"orderFault\"\xf0\x02\n" +
+	"\x10DeviceCapability\x12\x16\n" +
+	"\x06sleeps\x18\x01 \x01(\bR\x06sleeps\x12\x1f\n" +
+	"\vtakes_watts\x18\x02 \x01(\bR\n" +
+	"takesWatts\x12\x1b\n" +
+	"\tmin_watts\x18\x03 \x01(\x03R\bminWatts\x12\x1b\n" +
+	"\tmax_watts\x18\x04 \x01(\x03R\bmaxWatts\x12\x1d\n" +
+	"\n" +
+	"step_watts\x18\x05 \x01(\x03R\tstepWatts\x12!\n" +
+	"\fshed_seconds\x18\x06 \x01(\x03R\vshedSeconds\x12%\n" +
+	"\x0ereturn_seconds\x18\a \x01(\x03R\rreturnSeconds\x12\x1a\n" +
+	"\brestarts\x18\b \x01(\bR\brestarts\x12\x1f\n" +
+	"\vholds_alone\x18\t \x01(\bR\n" +
+	"holdsAlone\x12'\n" +
+	"\x0fsurvives_reboot\x18\n" +
+	" \x01(\bR\x0esurvivesReboot\x12\x1a\n" +
+	"\bmeasured\x18\v \x01(\bR\bmeasured\"\xa3\x01\n" +
 	"\x0eDeviceIdentity\x12\x14\n" +
 	"\x05model\x18\x01 \x01(\tR\x05model\x12\x1a\n" +
 	"\bfirmware\x18\x02 \x01(\tR\bfirmware\x12\x16\n" +
@@ -7634,7 +7803,7 @@ func file_hashlease_v1_operator_proto_rawDescGZIP() []byte {
 }
 
 var file_hashlease_v1_operator_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_hashlease_v1_operator_proto_msgTypes = make([]protoimpl.MessageInfo, 96)
+var file_hashlease_v1_operator_proto_msgTypes = make([]protoimpl.MessageInfo, 97)
 var file_hashlease_v1_operator_proto_goTypes = []any{
 	(Arm)(0),                          // 0: hashlease.v1.Arm
 	(ChannelKind)(0),                  // 1: hashlease.v1.ChannelKind
@@ -7714,187 +7883,189 @@ var file_hashlease_v1_operator_proto_goTypes = []any{
 	(*SleepDeviceRequest)(nil),        // 75: hashlease.v1.SleepDeviceRequest
 	(*WakeDeviceRequest)(nil),         // 76: hashlease.v1.WakeDeviceRequest
 	(*Device)(nil),                    // 77: hashlease.v1.Device
-	(*DeviceIdentity)(nil),            // 78: hashlease.v1.DeviceIdentity
-	(*DeviceSighting)(nil),            // 79: hashlease.v1.DeviceSighting
-	(*DeviceCeiling)(nil),             // 80: hashlease.v1.DeviceCeiling
-	(*ReleaseWorkerRequest)(nil),      // 81: hashlease.v1.ReleaseWorkerRequest
-	(*ReleaseWorkerResponse)(nil),     // 82: hashlease.v1.ReleaseWorkerResponse
-	(*ListQuarantinedRequest)(nil),    // 83: hashlease.v1.ListQuarantinedRequest
-	(*ListQuarantinedResponse)(nil),   // 84: hashlease.v1.ListQuarantinedResponse
-	(*Quarantined)(nil),               // 85: hashlease.v1.Quarantined
-	(*ScanDevicesRequest)(nil),        // 86: hashlease.v1.ScanDevicesRequest
-	(*ScanDevicesResponse)(nil),       // 87: hashlease.v1.ScanDevicesResponse
-	(*FoundDevice)(nil),               // 88: hashlease.v1.FoundDevice
-	(*ListFoundDevicesRequest)(nil),   // 89: hashlease.v1.ListFoundDevicesRequest
-	(*ListFoundDevicesResponse)(nil),  // 90: hashlease.v1.ListFoundDevicesResponse
-	(*ImportDevicesRequest)(nil),      // 91: hashlease.v1.ImportDevicesRequest
-	(*ImportDevicesResponse)(nil),     // 92: hashlease.v1.ImportDevicesResponse
-	(*ForgetDeviceRequest)(nil),       // 93: hashlease.v1.ForgetDeviceRequest
-	(*ForgetDeviceResponse)(nil),      // 94: hashlease.v1.ForgetDeviceResponse
-	nil,                               // 95: hashlease.v1.PoolStatus.SharesRejectedEntry
-	nil,                               // 96: hashlease.v1.StratumPort.ConnectionsEntry
-	nil,                               // 97: hashlease.v1.StratumPort.ConnectionsOpenedEntry
-	(*timestamppb.Timestamp)(nil),     // 98: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),       // 99: google.protobuf.Duration
-	(*Lease)(nil),                     // 100: hashlease.v1.Lease
+	(*DeviceCapability)(nil),          // 78: hashlease.v1.DeviceCapability
+	(*DeviceIdentity)(nil),            // 79: hashlease.v1.DeviceIdentity
+	(*DeviceSighting)(nil),            // 80: hashlease.v1.DeviceSighting
+	(*DeviceCeiling)(nil),             // 81: hashlease.v1.DeviceCeiling
+	(*ReleaseWorkerRequest)(nil),      // 82: hashlease.v1.ReleaseWorkerRequest
+	(*ReleaseWorkerResponse)(nil),     // 83: hashlease.v1.ReleaseWorkerResponse
+	(*ListQuarantinedRequest)(nil),    // 84: hashlease.v1.ListQuarantinedRequest
+	(*ListQuarantinedResponse)(nil),   // 85: hashlease.v1.ListQuarantinedResponse
+	(*Quarantined)(nil),               // 86: hashlease.v1.Quarantined
+	(*ScanDevicesRequest)(nil),        // 87: hashlease.v1.ScanDevicesRequest
+	(*ScanDevicesResponse)(nil),       // 88: hashlease.v1.ScanDevicesResponse
+	(*FoundDevice)(nil),               // 89: hashlease.v1.FoundDevice
+	(*ListFoundDevicesRequest)(nil),   // 90: hashlease.v1.ListFoundDevicesRequest
+	(*ListFoundDevicesResponse)(nil),  // 91: hashlease.v1.ListFoundDevicesResponse
+	(*ImportDevicesRequest)(nil),      // 92: hashlease.v1.ImportDevicesRequest
+	(*ImportDevicesResponse)(nil),     // 93: hashlease.v1.ImportDevicesResponse
+	(*ForgetDeviceRequest)(nil),       // 94: hashlease.v1.ForgetDeviceRequest
+	(*ForgetDeviceResponse)(nil),      // 95: hashlease.v1.ForgetDeviceResponse
+	nil,                               // 96: hashlease.v1.PoolStatus.SharesRejectedEntry
+	nil,                               // 97: hashlease.v1.StratumPort.ConnectionsEntry
+	nil,                               // 98: hashlease.v1.StratumPort.ConnectionsOpenedEntry
+	(*timestamppb.Timestamp)(nil),     // 99: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),       // 100: google.protobuf.Duration
+	(*Lease)(nil),                     // 101: hashlease.v1.Lease
 }
 var file_hashlease_v1_operator_proto_depIdxs = []int32{
 	4,   // 0: hashlease.v1.ListSharesResponse.workers:type_name -> hashlease.v1.WorkerShares
-	98,  // 1: hashlease.v1.WorkerShares.last_time:type_name -> google.protobuf.Timestamp
+	99,  // 1: hashlease.v1.WorkerShares.last_time:type_name -> google.protobuf.Timestamp
 	7,   // 2: hashlease.v1.ListBlocksResponse.blocks:type_name -> hashlease.v1.Block
-	98,  // 3: hashlease.v1.Block.found_time:type_name -> google.protobuf.Timestamp
-	99,  // 4: hashlease.v1.CurtailSiteRequest.duration:type_name -> google.protobuf.Duration
+	99,  // 3: hashlease.v1.Block.found_time:type_name -> google.protobuf.Timestamp
+	100, // 4: hashlease.v1.CurtailSiteRequest.duration:type_name -> google.protobuf.Duration
 	10,  // 5: hashlease.v1.CurtailSiteResponse.preview:type_name -> hashlease.v1.CurtailPreview
 	12,  // 6: hashlease.v1.CurtailSiteResponse.progress:type_name -> hashlease.v1.CurtailProgress
 	11,  // 7: hashlease.v1.CurtailPreview.workers:type_name -> hashlease.v1.CurtailedWorker
-	98,  // 8: hashlease.v1.CurtailProgress.time:type_name -> google.protobuf.Timestamp
+	99,  // 8: hashlease.v1.CurtailProgress.time:type_name -> google.protobuf.Timestamp
 	0,   // 9: hashlease.v1.SetArmRequest.arm:type_name -> hashlease.v1.Arm
 	0,   // 10: hashlease.v1.SetArmResponse.arm:type_name -> hashlease.v1.Arm
-	98,  // 11: hashlease.v1.GetStatusResponse.time:type_name -> google.protobuf.Timestamp
+	99,  // 11: hashlease.v1.GetStatusResponse.time:type_name -> google.protobuf.Timestamp
 	18,  // 12: hashlease.v1.GetStatusResponse.pool:type_name -> hashlease.v1.PoolStatus
 	21,  // 13: hashlease.v1.GetStatusResponse.feeders:type_name -> hashlease.v1.FeederStatus
 	17,  // 14: hashlease.v1.GetStatusResponse.leases:type_name -> hashlease.v1.LeaseBookStatus
 	22,  // 15: hashlease.v1.GetStatusResponse.branches:type_name -> hashlease.v1.BranchStatus
-	98,  // 16: hashlease.v1.LeaseBookStatus.time:type_name -> google.protobuf.Timestamp
-	95,  // 17: hashlease.v1.PoolStatus.shares_rejected:type_name -> hashlease.v1.PoolStatus.SharesRejectedEntry
+	99,  // 16: hashlease.v1.LeaseBookStatus.time:type_name -> google.protobuf.Timestamp
+	96,  // 17: hashlease.v1.PoolStatus.shares_rejected:type_name -> hashlease.v1.PoolStatus.SharesRejectedEntry
 	20,  // 18: hashlease.v1.PoolStatus.tip_to_last_job:type_name -> hashlease.v1.Latency
 	20,  // 19: hashlease.v1.PoolStatus.share_to_ack:type_name -> hashlease.v1.Latency
 	19,  // 20: hashlease.v1.PoolStatus.ports:type_name -> hashlease.v1.StratumPort
-	96,  // 21: hashlease.v1.StratumPort.connections:type_name -> hashlease.v1.StratumPort.ConnectionsEntry
-	97,  // 22: hashlease.v1.StratumPort.connections_opened:type_name -> hashlease.v1.StratumPort.ConnectionsOpenedEntry
+	97,  // 21: hashlease.v1.StratumPort.connections:type_name -> hashlease.v1.StratumPort.ConnectionsEntry
+	98,  // 22: hashlease.v1.StratumPort.connections_opened:type_name -> hashlease.v1.StratumPort.ConnectionsOpenedEntry
 	0,   // 23: hashlease.v1.FeederStatus.arm:type_name -> hashlease.v1.Arm
-	98,  // 24: hashlease.v1.FeederStatus.reading_time:type_name -> google.protobuf.Timestamp
+	99,  // 24: hashlease.v1.FeederStatus.reading_time:type_name -> google.protobuf.Timestamp
 	23,  // 25: hashlease.v1.FeederStatus.meters:type_name -> hashlease.v1.MeterStatus
 	23,  // 26: hashlease.v1.BranchStatus.meters:type_name -> hashlease.v1.MeterStatus
-	98,  // 27: hashlease.v1.MeterStatus.reading_time:type_name -> google.protobuf.Timestamp
-	98,  // 28: hashlease.v1.AcceptClockResponse.time:type_name -> google.protobuf.Timestamp
+	99,  // 27: hashlease.v1.MeterStatus.reading_time:type_name -> google.protobuf.Timestamp
+	99,  // 28: hashlease.v1.AcceptClockResponse.time:type_name -> google.protobuf.Timestamp
 	29,  // 29: hashlease.v1.ListChannelsResponse.channels:type_name -> hashlease.v1.Channel
 	1,   // 30: hashlease.v1.Channel.kind:type_name -> hashlease.v1.ChannelKind
-	98,  // 31: hashlease.v1.Channel.open_time:type_name -> google.protobuf.Timestamp
-	98,  // 32: hashlease.v1.Channel.last_share_time:type_name -> google.protobuf.Timestamp
-	98,  // 33: hashlease.v1.StopSiteResponse.stop_time:type_name -> google.protobuf.Timestamp
-	98,  // 34: hashlease.v1.Limit.start_time:type_name -> google.protobuf.Timestamp
-	98,  // 35: hashlease.v1.Limit.end_time:type_name -> google.protobuf.Timestamp
+	99,  // 31: hashlease.v1.Channel.open_time:type_name -> google.protobuf.Timestamp
+	99,  // 32: hashlease.v1.Channel.last_share_time:type_name -> google.protobuf.Timestamp
+	99,  // 33: hashlease.v1.StopSiteResponse.stop_time:type_name -> google.protobuf.Timestamp
+	99,  // 34: hashlease.v1.Limit.start_time:type_name -> google.protobuf.Timestamp
+	99,  // 35: hashlease.v1.Limit.end_time:type_name -> google.protobuf.Timestamp
 	40,  // 36: hashlease.v1.CreateLimitRequest.limit:type_name -> hashlease.v1.Limit
 	40,  // 37: hashlease.v1.ListLimitsResponse.limits:type_name -> hashlease.v1.Limit
 	48,  // 38: hashlease.v1.ListAdviceResponse.feeders:type_name -> hashlease.v1.Advice
 	0,   // 39: hashlease.v1.Advice.arm:type_name -> hashlease.v1.Arm
-	98,  // 40: hashlease.v1.Advice.since_time:type_name -> google.protobuf.Timestamp
+	99,  // 40: hashlease.v1.Advice.since_time:type_name -> google.protobuf.Timestamp
 	11,  // 41: hashlease.v1.Advice.workers:type_name -> hashlease.v1.CurtailedWorker
 	51,  // 42: hashlease.v1.CommissionFeederResponse.plan:type_name -> hashlease.v1.CommissionPlan
 	53,  // 43: hashlease.v1.CommissionFeederResponse.group:type_name -> hashlease.v1.CommissionGroup
 	54,  // 44: hashlease.v1.CommissionFeederResponse.finding:type_name -> hashlease.v1.Finding
 	55,  // 45: hashlease.v1.CommissionFeederResponse.result:type_name -> hashlease.v1.CommissionResult
 	52,  // 46: hashlease.v1.CommissionPlan.skipped:type_name -> hashlease.v1.Exclusion
-	98,  // 47: hashlease.v1.Finding.time:type_name -> google.protobuf.Timestamp
+	99,  // 47: hashlease.v1.Finding.time:type_name -> google.protobuf.Timestamp
 	54,  // 48: hashlease.v1.CommissionResult.findings:type_name -> hashlease.v1.Finding
 	58,  // 49: hashlease.v1.CommissionResult.headroom:type_name -> hashlease.v1.Headroom
 	58,  // 50: hashlease.v1.GetHeadroomResponse.feeders:type_name -> hashlease.v1.Headroom
 	52,  // 51: hashlease.v1.Headroom.excluded:type_name -> hashlease.v1.Exclusion
-	99,  // 52: hashlease.v1.Headroom.declared_notice:type_name -> google.protobuf.Duration
-	99,  // 53: hashlease.v1.Headroom.shed:type_name -> google.protobuf.Duration
-	99,  // 54: hashlease.v1.Headroom.proof:type_name -> google.protobuf.Duration
-	99,  // 55: hashlease.v1.Headroom.notice:type_name -> google.protobuf.Duration
+	100, // 52: hashlease.v1.Headroom.declared_notice:type_name -> google.protobuf.Duration
+	100, // 53: hashlease.v1.Headroom.shed:type_name -> google.protobuf.Duration
+	100, // 54: hashlease.v1.Headroom.proof:type_name -> google.protobuf.Duration
+	100, // 55: hashlease.v1.Headroom.notice:type_name -> google.protobuf.Duration
 	59,  // 56: hashlease.v1.Headroom.responses:type_name -> hashlease.v1.MeasuredResponse
-	98,  // 57: hashlease.v1.Headroom.proven_time:type_name -> google.protobuf.Timestamp
+	99,  // 57: hashlease.v1.Headroom.proven_time:type_name -> google.protobuf.Timestamp
 	54,  // 58: hashlease.v1.Headroom.findings:type_name -> hashlease.v1.Finding
-	98,  // 59: hashlease.v1.MeasuredResponse.sample_time:type_name -> google.protobuf.Timestamp
-	98,  // 60: hashlease.v1.GetSiteReportRequest.start_time:type_name -> google.protobuf.Timestamp
-	98,  // 61: hashlease.v1.GetSiteReportRequest.end_time:type_name -> google.protobuf.Timestamp
+	99,  // 59: hashlease.v1.MeasuredResponse.sample_time:type_name -> google.protobuf.Timestamp
+	99,  // 60: hashlease.v1.GetSiteReportRequest.start_time:type_name -> google.protobuf.Timestamp
+	99,  // 61: hashlease.v1.GetSiteReportRequest.end_time:type_name -> google.protobuf.Timestamp
 	64,  // 62: hashlease.v1.ListPricesResponse.sites:type_name -> hashlease.v1.SitePrice
-	98,  // 63: hashlease.v1.SitePrice.next_time:type_name -> google.protobuf.Timestamp
-	98,  // 64: hashlease.v1.SitePrice.feed_time:type_name -> google.protobuf.Timestamp
+	99,  // 63: hashlease.v1.SitePrice.next_time:type_name -> google.protobuf.Timestamp
+	99,  // 64: hashlease.v1.SitePrice.feed_time:type_name -> google.protobuf.Timestamp
 	65,  // 65: hashlease.v1.SitePrice.models:type_name -> hashlease.v1.ModelPrice
 	70,  // 66: hashlease.v1.ListPinsResponse.pins:type_name -> hashlease.v1.Pin
 	77,  // 67: hashlease.v1.ListDevicesResponse.devices:type_name -> hashlease.v1.Device
-	78,  // 68: hashlease.v1.Device.identity:type_name -> hashlease.v1.DeviceIdentity
-	79,  // 69: hashlease.v1.Device.sighting:type_name -> hashlease.v1.DeviceSighting
-	80,  // 70: hashlease.v1.Device.ceiling:type_name -> hashlease.v1.DeviceCeiling
-	98,  // 71: hashlease.v1.DeviceSighting.time:type_name -> google.protobuf.Timestamp
-	98,  // 72: hashlease.v1.DeviceCeiling.time:type_name -> google.protobuf.Timestamp
-	85,  // 73: hashlease.v1.ListQuarantinedResponse.workers:type_name -> hashlease.v1.Quarantined
-	98,  // 74: hashlease.v1.Quarantined.time:type_name -> google.protobuf.Timestamp
-	88,  // 75: hashlease.v1.ScanDevicesResponse.found:type_name -> hashlease.v1.FoundDevice
-	78,  // 76: hashlease.v1.FoundDevice.identity:type_name -> hashlease.v1.DeviceIdentity
-	98,  // 77: hashlease.v1.FoundDevice.first_time:type_name -> google.protobuf.Timestamp
-	98,  // 78: hashlease.v1.FoundDevice.last_time:type_name -> google.protobuf.Timestamp
-	88,  // 79: hashlease.v1.ListFoundDevicesResponse.devices:type_name -> hashlease.v1.FoundDevice
-	88,  // 80: hashlease.v1.ImportDevicesRequest.devices:type_name -> hashlease.v1.FoundDevice
-	2,   // 81: hashlease.v1.OperatorService.ListShares:input_type -> hashlease.v1.ListSharesRequest
-	5,   // 82: hashlease.v1.OperatorService.ListBlocks:input_type -> hashlease.v1.ListBlocksRequest
-	8,   // 83: hashlease.v1.OperatorService.CurtailSite:input_type -> hashlease.v1.CurtailSiteRequest
-	13,  // 84: hashlease.v1.OperatorService.SetArm:input_type -> hashlease.v1.SetArmRequest
-	15,  // 85: hashlease.v1.OperatorService.GetStatus:input_type -> hashlease.v1.GetStatusRequest
-	24,  // 86: hashlease.v1.OperatorService.ConfirmLeaseOff:input_type -> hashlease.v1.ConfirmLeaseOffRequest
-	25,  // 87: hashlease.v1.OperatorService.AcceptClock:input_type -> hashlease.v1.AcceptClockRequest
-	27,  // 88: hashlease.v1.OperatorService.ListChannels:input_type -> hashlease.v1.ListChannelsRequest
-	30,  // 89: hashlease.v1.OperatorService.RenewChannelPrefix:input_type -> hashlease.v1.RenewChannelPrefixRequest
-	31,  // 90: hashlease.v1.OperatorService.SetChannelPayout:input_type -> hashlease.v1.SetChannelPayoutRequest
-	32,  // 91: hashlease.v1.OperatorService.CloseChannel:input_type -> hashlease.v1.CloseChannelRequest
-	34,  // 92: hashlease.v1.OperatorService.ShowMessage:input_type -> hashlease.v1.ShowMessageRequest
-	36,  // 93: hashlease.v1.OperatorService.StopSite:input_type -> hashlease.v1.StopSiteRequest
-	38,  // 94: hashlease.v1.OperatorService.ResumeSite:input_type -> hashlease.v1.ResumeSiteRequest
-	41,  // 95: hashlease.v1.OperatorService.CreateLimit:input_type -> hashlease.v1.CreateLimitRequest
-	42,  // 96: hashlease.v1.OperatorService.DeleteLimit:input_type -> hashlease.v1.DeleteLimitRequest
-	44,  // 97: hashlease.v1.OperatorService.ListLimits:input_type -> hashlease.v1.ListLimitsRequest
-	46,  // 98: hashlease.v1.OperatorService.ListAdvice:input_type -> hashlease.v1.ListAdviceRequest
-	49,  // 99: hashlease.v1.OperatorService.CommissionFeeder:input_type -> hashlease.v1.CommissionFeederRequest
-	56,  // 100: hashlease.v1.OperatorService.GetHeadroom:input_type -> hashlease.v1.GetHeadroomRequest
-	60,  // 101: hashlease.v1.OperatorService.GetSiteReport:input_type -> hashlease.v1.GetSiteReportRequest
-	62,  // 102: hashlease.v1.OperatorService.ListPrices:input_type -> hashlease.v1.ListPricesRequest
-	66,  // 103: hashlease.v1.OperatorService.SetPin:input_type -> hashlease.v1.SetPinRequest
-	68,  // 104: hashlease.v1.OperatorService.ListPins:input_type -> hashlease.v1.ListPinsRequest
-	81,  // 105: hashlease.v1.OperatorService.ReleaseWorker:input_type -> hashlease.v1.ReleaseWorkerRequest
-	83,  // 106: hashlease.v1.OperatorService.ListQuarantined:input_type -> hashlease.v1.ListQuarantinedRequest
-	71,  // 107: hashlease.v1.OperatorService.ListDevices:input_type -> hashlease.v1.ListDevicesRequest
-	73,  // 108: hashlease.v1.OperatorService.GetDevice:input_type -> hashlease.v1.GetDeviceRequest
-	74,  // 109: hashlease.v1.OperatorService.SetDevicePower:input_type -> hashlease.v1.SetDevicePowerRequest
-	75,  // 110: hashlease.v1.OperatorService.SleepDevice:input_type -> hashlease.v1.SleepDeviceRequest
-	76,  // 111: hashlease.v1.OperatorService.WakeDevice:input_type -> hashlease.v1.WakeDeviceRequest
-	86,  // 112: hashlease.v1.OperatorService.ScanDevices:input_type -> hashlease.v1.ScanDevicesRequest
-	89,  // 113: hashlease.v1.OperatorService.ListFoundDevices:input_type -> hashlease.v1.ListFoundDevicesRequest
-	91,  // 114: hashlease.v1.OperatorService.ImportDevices:input_type -> hashlease.v1.ImportDevicesRequest
-	93,  // 115: hashlease.v1.OperatorService.ForgetDevice:input_type -> hashlease.v1.ForgetDeviceRequest
-	3,   // 116: hashlease.v1.OperatorService.ListShares:output_type -> hashlease.v1.ListSharesResponse
-	6,   // 117: hashlease.v1.OperatorService.ListBlocks:output_type -> hashlease.v1.ListBlocksResponse
-	9,   // 118: hashlease.v1.OperatorService.CurtailSite:output_type -> hashlease.v1.CurtailSiteResponse
-	14,  // 119: hashlease.v1.OperatorService.SetArm:output_type -> hashlease.v1.SetArmResponse
-	16,  // 120: hashlease.v1.OperatorService.GetStatus:output_type -> hashlease.v1.GetStatusResponse
-	100, // 121: hashlease.v1.OperatorService.ConfirmLeaseOff:output_type -> hashlease.v1.Lease
-	26,  // 122: hashlease.v1.OperatorService.AcceptClock:output_type -> hashlease.v1.AcceptClockResponse
-	28,  // 123: hashlease.v1.OperatorService.ListChannels:output_type -> hashlease.v1.ListChannelsResponse
-	29,  // 124: hashlease.v1.OperatorService.RenewChannelPrefix:output_type -> hashlease.v1.Channel
-	29,  // 125: hashlease.v1.OperatorService.SetChannelPayout:output_type -> hashlease.v1.Channel
-	33,  // 126: hashlease.v1.OperatorService.CloseChannel:output_type -> hashlease.v1.CloseChannelResponse
-	35,  // 127: hashlease.v1.OperatorService.ShowMessage:output_type -> hashlease.v1.ShowMessageResponse
-	37,  // 128: hashlease.v1.OperatorService.StopSite:output_type -> hashlease.v1.StopSiteResponse
-	39,  // 129: hashlease.v1.OperatorService.ResumeSite:output_type -> hashlease.v1.ResumeSiteResponse
-	40,  // 130: hashlease.v1.OperatorService.CreateLimit:output_type -> hashlease.v1.Limit
-	43,  // 131: hashlease.v1.OperatorService.DeleteLimit:output_type -> hashlease.v1.DeleteLimitResponse
-	45,  // 132: hashlease.v1.OperatorService.ListLimits:output_type -> hashlease.v1.ListLimitsResponse
-	47,  // 133: hashlease.v1.OperatorService.ListAdvice:output_type -> hashlease.v1.ListAdviceResponse
-	50,  // 134: hashlease.v1.OperatorService.CommissionFeeder:output_type -> hashlease.v1.CommissionFeederResponse
-	57,  // 135: hashlease.v1.OperatorService.GetHeadroom:output_type -> hashlease.v1.GetHeadroomResponse
-	61,  // 136: hashlease.v1.OperatorService.GetSiteReport:output_type -> hashlease.v1.GetSiteReportResponse
-	63,  // 137: hashlease.v1.OperatorService.ListPrices:output_type -> hashlease.v1.ListPricesResponse
-	67,  // 138: hashlease.v1.OperatorService.SetPin:output_type -> hashlease.v1.SetPinResponse
-	69,  // 139: hashlease.v1.OperatorService.ListPins:output_type -> hashlease.v1.ListPinsResponse
-	82,  // 140: hashlease.v1.OperatorService.ReleaseWorker:output_type -> hashlease.v1.ReleaseWorkerResponse
-	84,  // 141: hashlease.v1.OperatorService.ListQuarantined:output_type -> hashlease.v1.ListQuarantinedResponse
-	72,  // 142: hashlease.v1.OperatorService.ListDevices:output_type -> hashlease.v1.ListDevicesResponse
-	77,  // 143: hashlease.v1.OperatorService.GetDevice:output_type -> hashlease.v1.Device
-	77,  // 144: hashlease.v1.OperatorService.SetDevicePower:output_type -> hashlease.v1.Device
-	77,  // 145: hashlease.v1.OperatorService.SleepDevice:output_type -> hashlease.v1.Device
-	77,  // 146: hashlease.v1.OperatorService.WakeDevice:output_type -> hashlease.v1.Device
-	87,  // 147: hashlease.v1.OperatorService.ScanDevices:output_type -> hashlease.v1.ScanDevicesResponse
-	90,  // 148: hashlease.v1.OperatorService.ListFoundDevices:output_type -> hashlease.v1.ListFoundDevicesResponse
-	92,  // 149: hashlease.v1.OperatorService.ImportDevices:output_type -> hashlease.v1.ImportDevicesResponse
-	94,  // 150: hashlease.v1.OperatorService.ForgetDevice:output_type -> hashlease.v1.ForgetDeviceResponse
-	116, // [116:151] is the sub-list for method output_type
-	81,  // [81:116] is the sub-list for method input_type
-	81,  // [81:81] is the sub-list for extension type_name
-	81,  // [81:81] is the sub-list for extension extendee
-	0,   // [0:81] is the sub-list for field type_name
+	79,  // 68: hashlease.v1.Device.identity:type_name -> hashlease.v1.DeviceIdentity
+	80,  // 69: hashlease.v1.Device.sighting:type_name -> hashlease.v1.DeviceSighting
+	81,  // 70: hashlease.v1.Device.ceiling:type_name -> hashlease.v1.DeviceCeiling
+	78,  // 71: hashlease.v1.Device.capability:type_name -> hashlease.v1.DeviceCapability
+	99,  // 72: hashlease.v1.DeviceSighting.time:type_name -> google.protobuf.Timestamp
+	99,  // 73: hashlease.v1.DeviceCeiling.time:type_name -> google.protobuf.Timestamp
+	86,  // 74: hashlease.v1.ListQuarantinedResponse.workers:type_name -> hashlease.v1.Quarantined
+	99,  // 75: hashlease.v1.Quarantined.time:type_name -> google.protobuf.Timestamp
+	89,  // 76: hashlease.v1.ScanDevicesResponse.found:type_name -> hashlease.v1.FoundDevice
+	79,  // 77: hashlease.v1.FoundDevice.identity:type_name -> hashlease.v1.DeviceIdentity
+	99,  // 78: hashlease.v1.FoundDevice.first_time:type_name -> google.protobuf.Timestamp
+	99,  // 79: hashlease.v1.FoundDevice.last_time:type_name -> google.protobuf.Timestamp
+	89,  // 80: hashlease.v1.ListFoundDevicesResponse.devices:type_name -> hashlease.v1.FoundDevice
+	89,  // 81: hashlease.v1.ImportDevicesRequest.devices:type_name -> hashlease.v1.FoundDevice
+	2,   // 82: hashlease.v1.OperatorService.ListShares:input_type -> hashlease.v1.ListSharesRequest
+	5,   // 83: hashlease.v1.OperatorService.ListBlocks:input_type -> hashlease.v1.ListBlocksRequest
+	8,   // 84: hashlease.v1.OperatorService.CurtailSite:input_type -> hashlease.v1.CurtailSiteRequest
+	13,  // 85: hashlease.v1.OperatorService.SetArm:input_type -> hashlease.v1.SetArmRequest
+	15,  // 86: hashlease.v1.OperatorService.GetStatus:input_type -> hashlease.v1.GetStatusRequest
+	24,  // 87: hashlease.v1.OperatorService.ConfirmLeaseOff:input_type -> hashlease.v1.ConfirmLeaseOffRequest
+	25,  // 88: hashlease.v1.OperatorService.AcceptClock:input_type -> hashlease.v1.AcceptClockRequest
+	27,  // 89: hashlease.v1.OperatorService.ListChannels:input_type -> hashlease.v1.ListChannelsRequest
+	30,  // 90: hashlease.v1.OperatorService.RenewChannelPrefix:input_type -> hashlease.v1.RenewChannelPrefixRequest
+	31,  // 91: hashlease.v1.OperatorService.SetChannelPayout:input_type -> hashlease.v1.SetChannelPayoutRequest
+	32,  // 92: hashlease.v1.OperatorService.CloseChannel:input_type -> hashlease.v1.CloseChannelRequest
+	34,  // 93: hashlease.v1.OperatorService.ShowMessage:input_type -> hashlease.v1.ShowMessageRequest
+	36,  // 94: hashlease.v1.OperatorService.StopSite:input_type -> hashlease.v1.StopSiteRequest
+	38,  // 95: hashlease.v1.OperatorService.ResumeSite:input_type -> hashlease.v1.ResumeSiteRequest
+	41,  // 96: hashlease.v1.OperatorService.CreateLimit:input_type -> hashlease.v1.CreateLimitRequest
+	42,  // 97: hashlease.v1.OperatorService.DeleteLimit:input_type -> hashlease.v1.DeleteLimitRequest
+	44,  // 98: hashlease.v1.OperatorService.ListLimits:input_type -> hashlease.v1.ListLimitsRequest
+	46,  // 99: hashlease.v1.OperatorService.ListAdvice:input_type -> hashlease.v1.ListAdviceRequest
+	49,  // 100: hashlease.v1.OperatorService.CommissionFeeder:input_type -> hashlease.v1.CommissionFeederRequest
+	56,  // 101: hashlease.v1.OperatorService.GetHeadroom:input_type -> hashlease.v1.GetHeadroomRequest
+	60,  // 102: hashlease.v1.OperatorService.GetSiteReport:input_type -> hashlease.v1.GetSiteReportRequest
+	62,  // 103: hashlease.v1.OperatorService.ListPrices:input_type -> hashlease.v1.ListPricesRequest
+	66,  // 104: hashlease.v1.OperatorService.SetPin:input_type -> hashlease.v1.SetPinRequest
+	68,  // 105: hashlease.v1.OperatorService.ListPins:input_type -> hashlease.v1.ListPinsRequest
+	82,  // 106: hashlease.v1.OperatorService.ReleaseWorker:input_type -> hashlease.v1.ReleaseWorkerRequest
+	84,  // 107: hashlease.v1.OperatorService.ListQuarantined:input_type -> hashlease.v1.ListQuarantinedRequest
+	71,  // 108: hashlease.v1.OperatorService.ListDevices:input_type -> hashlease.v1.ListDevicesRequest
+	73,  // 109: hashlease.v1.OperatorService.GetDevice:input_type -> hashlease.v1.GetDeviceRequest
+	74,  // 110: hashlease.v1.OperatorService.SetDevicePower:input_type -> hashlease.v1.SetDevicePowerRequest
+	75,  // 111: hashlease.v1.OperatorService.SleepDevice:input_type -> hashlease.v1.SleepDeviceRequest
+	76,  // 112: hashlease.v1.OperatorService.WakeDevice:input_type -> hashlease.v1.WakeDeviceRequest
+	87,  // 113: hashlease.v1.OperatorService.ScanDevices:input_type -> hashlease.v1.ScanDevicesRequest
+	90,  // 114: hashlease.v1.OperatorService.ListFoundDevices:input_type -> hashlease.v1.ListFoundDevicesRequest
+	92,  // 115: hashlease.v1.OperatorService.ImportDevices:input_type -> hashlease.v1.ImportDevicesRequest
+	94,  // 116: hashlease.v1.OperatorService.ForgetDevice:input_type -> hashlease.v1.ForgetDeviceRequest
+	3,   // 117: hashlease.v1.OperatorService.ListShares:output_type -> hashlease.v1.ListSharesResponse
+	6,   // 118: hashlease.v1.OperatorService.ListBlocks:output_type -> hashlease.v1.ListBlocksResponse
+	9,   // 119: hashlease.v1.OperatorService.CurtailSite:output_type -> hashlease.v1.CurtailSiteResponse
+	14,  // 120: hashlease.v1.OperatorService.SetArm:output_type -> hashlease.v1.SetArmResponse
+	16,  // 121: hashlease.v1.OperatorService.GetStatus:output_type -> hashlease.v1.GetStatusResponse
+	101, // 122: hashlease.v1.OperatorService.ConfirmLeaseOff:output_type -> hashlease.v1.Lease
+	26,  // 123: hashlease.v1.OperatorService.AcceptClock:output_type -> hashlease.v1.AcceptClockResponse
+	28,  // 124: hashlease.v1.OperatorService.ListChannels:output_type -> hashlease.v1.ListChannelsResponse
+	29,  // 125: hashlease.v1.OperatorService.RenewChannelPrefix:output_type -> hashlease.v1.Channel
+	29,  // 126: hashlease.v1.OperatorService.SetChannelPayout:output_type -> hashlease.v1.Channel
+	33,  // 127: hashlease.v1.OperatorService.CloseChannel:output_type -> hashlease.v1.CloseChannelResponse
+	35,  // 128: hashlease.v1.OperatorService.ShowMessage:output_type -> hashlease.v1.ShowMessageResponse
+	37,  // 129: hashlease.v1.OperatorService.StopSite:output_type -> hashlease.v1.StopSiteResponse
+	39,  // 130: hashlease.v1.OperatorService.ResumeSite:output_type -> hashlease.v1.ResumeSiteResponse
+	40,  // 131: hashlease.v1.OperatorService.CreateLimit:output_type -> hashlease.v1.Limit
+	43,  // 132: hashlease.v1.OperatorService.DeleteLimit:output_type -> hashlease.v1.DeleteLimitResponse
+	45,  // 133: hashlease.v1.OperatorService.ListLimits:output_type -> hashlease.v1.ListLimitsResponse
+	47,  // 134: hashlease.v1.OperatorService.ListAdvice:output_type -> hashlease.v1.ListAdviceResponse
+	50,  // 135: hashlease.v1.OperatorService.CommissionFeeder:output_type -> hashlease.v1.CommissionFeederResponse
+	57,  // 136: hashlease.v1.OperatorService.GetHeadroom:output_type -> hashlease.v1.GetHeadroomResponse
+	61,  // 137: hashlease.v1.OperatorService.GetSiteReport:output_type -> hashlease.v1.GetSiteReportResponse
+	63,  // 138: hashlease.v1.OperatorService.ListPrices:output_type -> hashlease.v1.ListPricesResponse
+	67,  // 139: hashlease.v1.OperatorService.SetPin:output_type -> hashlease.v1.SetPinResponse
+	69,  // 140: hashlease.v1.OperatorService.ListPins:output_type -> hashlease.v1.ListPinsResponse
+	83,  // 141: hashlease.v1.OperatorService.ReleaseWorker:output_type -> hashlease.v1.ReleaseWorkerResponse
+	85,  // 142: hashlease.v1.OperatorService.ListQuarantined:output_type -> hashlease.v1.ListQuarantinedResponse
+	72,  // 143: hashlease.v1.OperatorService.ListDevices:output_type -> hashlease.v1.ListDevicesResponse
+	77,  // 144: hashlease.v1.OperatorService.GetDevice:output_type -> hashlease.v1.Device
+	77,  // 145: hashlease.v1.OperatorService.SetDevicePower:output_type -> hashlease.v1.Device
+	77,  // 146: hashlease.v1.OperatorService.SleepDevice:output_type -> hashlease.v1.Device
+	77,  // 147: hashlease.v1.OperatorService.WakeDevice:output_type -> hashlease.v1.Device
+	88,  // 148: hashlease.v1.OperatorService.ScanDevices:output_type -> hashlease.v1.ScanDevicesResponse
+	91,  // 149: hashlease.v1.OperatorService.ListFoundDevices:output_type -> hashlease.v1.ListFoundDevicesResponse
+	93,  // 150: hashlease.v1.OperatorService.ImportDevices:output_type -> hashlease.v1.ImportDevicesResponse
+	95,  // 151: hashlease.v1.OperatorService.ForgetDevice:output_type -> hashlease.v1.ForgetDeviceResponse
+	117, // [117:152] is the sub-list for method output_type
+	82,  // [82:117] is the sub-list for method input_type
+	82,  // [82:82] is the sub-list for extension type_name
+	82,  // [82:82] is the sub-list for extension extendee
+	0,   // [0:82] is the sub-list for field type_name
 }
 
 func init() { file_hashlease_v1_operator_proto_init() }
@@ -7925,7 +8096,7 @@ func file_hashlease_v1_operator_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_hashlease_v1_operator_proto_rawDesc), len(file_hashlease_v1_operator_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   96,
+			NumMessages:   97,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
