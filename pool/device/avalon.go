@@ -68,7 +68,7 @@ func (a *avalon) identify(ctx context.Context) (Identity, error) {
 // avalonModel is a model as people say it: AvalonMiner 1466 is an Avalon A1466, Avalon Q is itself.
 func avalonModel(product, model string) string {
 	name, _, _ := strings.Cut(model, "-")
-	if name != "" && name[0] >= '0' && name[0] <= '9' {
+	if name != "" && name[0] >= '0' && name[0] <= '9' && !strings.Contains(name, ".") {
 		return "Avalon A" + name
 	}
 	return product

@@ -23,6 +23,18 @@ func TestAvalon_TakesSilenceForAWake(t *testing.T) {
 	b.poolsStay()
 }
 
+// Ensure that a version is not taken for the number of a model.
+func TestAvalon_TellsModelsFromVersions(t *testing.T) {
+	versions := map[string]string{"25.05": "Avalon Q", "1566-24.1": "Avalon A1566", "Q-1": "Avalon Q"}
+	for version, want := range versions {
+		s := standFor(t, "avalon")
+		s.facts.Model, s.facts.Version = "Avalon Q", version
+		if id, err := newBench(t, s).driver.Identify(t.Context()); err != nil || id.Model != want {
+			t.Errorf("%q is a %q, %v; want %q", version, id.Model, err, want)
+		}
+	}
+}
+
 // An order that has not begun is not put off by its repetition, and is taken back by its opposite.
 func TestAvalon_KeepsTheMoment(t *testing.T) {
 	b := newBench(t, standOf(t, "avalon", func(m *devicetest.Machine) server {
