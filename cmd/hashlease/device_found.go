@@ -142,7 +142,12 @@ func (c *deviceExportCmd) write(e *env, d *hashleasev1.FoundDevice) {
 	} else {
 		e.printf("# feeder = \"...\"\n")
 	}
-	e.printf("model = %q\ndevice = %q\naddress = %q\n", id.GetModel(), d.GetKind(), d.GetAddress())
+	if id.GetModel() != "" {
+		e.printf("model = %q\n", id.GetModel())
+	} else {
+		e.printf("# model = \"...\"\n")
+	}
+	e.printf("device = %q\naddress = %q\n", d.GetKind(), d.GetAddress())
 }
 
 type deviceImportCmd struct {

@@ -97,7 +97,7 @@ func TestDevice_ExportsAndImports(t *testing.T) {
 	d := newDesk(t)
 	for _, want := range []string{
 		`id = "acct.rig7" # by worker name`, `feeder = "n1"`, `device = "braiins"`, `address = "10.0.0.7:80"`,
-		"# id = not clear: acct.rig8, acct.rig9",
+		"# id = not clear: acct.rig8, acct.rig9", "\n# model = \"...\"\ndevice = \"antminer\"",
 	} {
 		d.want(exitOK, want, "2 workers: add them", "device", "export", "--feeder", "n1")
 	}
