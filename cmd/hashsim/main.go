@@ -23,11 +23,12 @@ const about = "Simulate what mines at a pool: a whole site over real Stratum."
 // cli is the command line: each command is a struct with Run in a file of its own. Without a command's
 // name the flags are those of site.
 type cli struct {
-	Site  siteCmd  `cmd:"" default:"withargs" help:"Simulate a site: ASICs, meters, tenants. The default."`
-	Load  loadCmd  `cmd:"" help:"Measure a pool: shares, tips, memory, storms of reconnects."`
-	Chaos chaosCmd `cmd:"" help:"Let peers of many kinds misbehave beside honest miners."`
-	Shed  shedCmd  `cmd:"" help:"Measure how fast and how exactly a server frees power."`
-	Poll  pollCmd  `cmd:"" help:"Measure what it costs a server to ask machines on their own interfaces."`
+	Site    siteCmd    `cmd:"" default:"withargs" help:"Simulate a site: ASICs, meters, tenants. Default."`
+	Load    loadCmd    `cmd:"" help:"Measure a pool: shares, tips, memory, storms of reconnects."`
+	Chaos   chaosCmd   `cmd:"" help:"Let peers of many kinds misbehave beside honest miners."`
+	Shed    shedCmd    `cmd:"" help:"Measure how fast and how exactly a server frees power."`
+	Poll    pollCmd    `cmd:"" help:"Measure what it costs a server to ask machines on their own interfaces."`
+	Devices devicesCmd `cmd:"" help:"Serve an emulated machine of every vendor's interface on loopback."`
 
 	LoadTarget loadTargetCmd `cmd:"" hidden:"" help:"The server that load measures."`
 	ChaosHorde chaosHordeCmd `cmd:"" hidden:"" help:"The peers beside the honest ones of chaos."`

@@ -36,7 +36,8 @@ type Antminer struct {
 	Reload         time.Duration // after a write nobody answers for so long
 
 	mu       sync.Mutex
-	nonce    int
+	nonce    int            // the newest
+	expired  int            // the newest that is good no more
 	settings map[string]any // besides pools and the mode
 	until    time.Time      // it reloads
 }
@@ -70,11 +71,11 @@ func (a *Antminer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			"system_filesystem_version": f.Version, "firmware_type": "Release",
 		})
 	case "GET stats":
-		writeJSON(w, map[string]any{"STATUS": map[string]any{"STATUS": "S"}, "STATS": a.stats(s)})
+		a.list(w, "STATS", a.stats(s))
 	case "GET summary":
-		writeJSON(w, map[string]any{"STATUS": map[string]any{"STATUS": "S"}, "SUMMARY": a.summary(s)})
+		a.list(w, "SUMMARY", a.summary(s))
 	case "GET pools":
-		writeJSON(w, map[string]any{"STATUS": map[string]any{"STATUS": "S"}, "POOLS": a.pools()})
+		a.list(w, "POOLS", a.pools())
 	case "GET get_miner_conf":
 		writeJSON(w, a.conf())
 	case "POST set_miner_conf":
@@ -82,6 +83,15 @@ func (a *Antminer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		http.NotFound(w, r)
 	}
+}
+
+// list is an answer with who gives it.
+func (a *Antminer) list(w http.ResponseWriter, name string, list []any) {
+	f := a.Machine.Facts
+	writeJSON(w, map[string]any{
+		"STATUS": map[string]any{"STATUS": "S"}, name: list,
+		"INFO": map[string]any{"miner_version": f.Version, "CompileTime": compiled, "type": f.Model},
+	})
 }
 
 var digestPart = regexp.MustCompile(`(\w+)=(?:"([^"]*)"|([^ ,]+))`)
@@ -95,7 +105,7 @@ func (a *Antminer) authorized(r *http.Request) bool {
 	d := a.Machine.Defects()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if d.Login || part["username"] != a.User || part["nonce"] != fmt.Sprint(a.nonce) ||
+	if d.Login || part["username"] != a.User || !a.good(part["nonce"]) ||
 		part["uri"] != r.URL.RequestURI() {
 		return false
 	}
@@ -104,9 +114,15 @@ func (a *Antminer) authorized(r *http.Request) bool {
 	want := md5hex(strings.Join(
 		[]string{ha1, part["nonce"], part["nc"], part["cnonce"], part["qop"], ha2}, ":"))
 	if d.Expire {
-		a.nonce++
+		a.expired = a.nonce
 	}
 	return part["response"] == want
+}
+
+// good says that a nonce was given out and has not expired. The caller holds mu.
+func (a *Antminer) good(nonce string) bool {
+	n, err := strconv.Atoi(nonce)
+	return err == nil && n > a.expired && n <= a.nonce
 }
 
 func md5hex(s string) string {

@@ -22,9 +22,11 @@ import (
 //	     configuration/constraints   with the token as it is in Authorization; 401 without
 //	PUT  actions/pause, actions/resume          -> whether it was so already
 //	PUT  performance/power-target    {watt} -> the same; 400 outside the constraints
+//	POST /graphql                    without a token: the model's name and the release
+//	GET  /                           the dashboard, named Braiins OS
 //
 // status is 1 not started, 2 normal, 3 paused; overall_tuner_state 2 stable, 3 tuning. A power target and
-// a pause are kept over a reboot by the first, not by the second.
+// a pause are kept over a reboot by the first, not by the second. A path may end in a slash.
 type Braiins struct {
 	Machine        *Machine
 	User, Password string
@@ -42,11 +44,15 @@ func (b *Braiins) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !b.Machine.Answers(w, r) {
 		return
 	}
-	path, ok := strings.CutPrefix(r.URL.Path, "/api/v1/")
+	path, ok := strings.CutPrefix(strings.TrimSuffix(r.URL.Path, "/"), "/api/v1/")
 	switch {
+	case r.Method == http.MethodGet && r.URL.Path == "/":
+		writePage(w, "Braiins OS")
+	case r.Method == http.MethodPost && r.URL.Path == "/graphql":
+		b.graph(w, r)
 	case !ok:
 		http.NotFound(w, r)
-	case r.Method == http.MethodGet && path == "version/":
+	case r.Method == http.MethodGet && path == "version":
 		writeJSON(w, map[string]int{"major": 1, "minor": 3, "patch": 0})
 	case r.Method == http.MethodPost && path == "auth/login":
 		b.login(w, r)
@@ -61,6 +67,26 @@ func (b *Braiins) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// graph answers the two questions by which libraries tell what it is: bosminer.info.modelName and
+// bos.info.version.full, which has date, build, commit and release, parted by dashes.
+func (b *Braiins) graph(w http.ResponseWriter, r *http.Request) {
+	var ask struct{ Query string }
+	if json.NewDecoder(http.MaxBytesReader(w, r.Body, 4<<10)).Decode(&ask) != nil {
+		http.Error(w, `{"errors":[{"message":"invalid request"}]}`, http.StatusBadRequest)
+		return
+	}
+	out := map[string]any{}
+	if strings.Contains(ask.Query, "modelName") {
+		out["bosminer"] = map[string]any{"info": map[string]any{"modelName": b.Machine.Facts.Model}}
+	}
+	if strings.Contains(ask.Query, "version") {
+		out["bos"] = map[string]any{"info": map[string]any{"version": map[string]any{
+			"full": "2026-04-15-0-1a2b3c4d-26.04-plus",
+		}}}
+	}
+	writeJSON(w, map[string]any{"data": out})
+}
+
 func (b *Braiins) login(w http.ResponseWriter, r *http.Request) {
 	var ask struct{ Username, Password string }
 	if json.NewDecoder(http.MaxBytesReader(w, r.Body, 4<<10)).Decode(&ask) != nil ||
@@ -72,7 +98,13 @@ func (b *Braiins) login(w http.ResponseWriter, r *http.Request) {
 	defer b.mu.Unlock()
 	b.issued++
 	token := "token" + strconv.Itoa(b.issued)
-	b.tokens = map[string]bool{token: true}
+	if len(b.tokens) >= maxTokens {
+		b.tokens = nil
+	}
+	if b.tokens == nil {
+		b.tokens = map[string]bool{}
+	}
+	b.tokens[token] = true
 	writeJSON(w, map[string]any{"token": token, "timeout_s": 3600})
 }
 
@@ -176,7 +208,7 @@ func (b *Braiins) get(w http.ResponseWriter, r *http.Request, path string) {
 		writeJSON(w, map[string]any{"highest_temperature": map[string]any{
 			"location": 1, "temperature": map[string]any{"degree_c": 65.375},
 		}})
-	case "pools/":
+	case "pools":
 		writeJSON(w, b.pools())
 	default:
 		http.NotFound(w, r)

@@ -14,7 +14,7 @@ import (
 // powerplay.json and captures of an S19 XP (256foundation/asic-rs, meta/epic/1.30.0 and test/json/v1),
 // read for facts.
 //
-//	GET  /summary, /capabilities, /network
+//	GET  /summary, /capabilities, /network, and / which a miner serves on port 80: its dashboard
 //	POST /miner {param: "Stop" or "Autostart", password}
 //	POST /perpetualtune/algo {param: {algo, target, min_throttle, throttle_step}, password}
 //
@@ -34,6 +34,8 @@ func (e *EPIC) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	switch r.Method + " " + r.URL.Path {
+	case "GET /":
+		writePage(w, "Miner Web Dashboard")
 	case "GET /summary":
 		writeJSON(w, e.summary())
 	case "GET /capabilities":
