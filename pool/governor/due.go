@@ -84,6 +84,8 @@ func (g *Governor) sendDue(w *worker, now time.Time) (time.Duration, bool) {
 	switch {
 	case !w.ordered(), w.sending, w.actuator == nil, w.feeder.arm != fleet.Act:
 		return 0, false
+	case !w.acked && w.order.Watts > w.from && !w.feeder.now.fresh:
+		return 0, false // nobody returns unseen, also not by an order that did not arrive before
 	case !w.acked:
 		return max(w.dueAt.Sub(now), w.retryAt.Sub(now), 0), true
 	case w.reduced():

@@ -266,13 +266,15 @@ func (f *feeder) explain(now time.Time) {
 // lookAhead has the plan make room for all that a first proof counts. A return on its way counts there beside
 // what the meter shows, which may show it already: of machines that say nothing, that is known only when
 // three times their return has passed, and no claim should wait for it. The plan counts each machine once,
-// and would leave the claim without room until then. Once it is proven, returns find no room (restore).
+// and would leave the claim without room until then; and it counts those down that are told a second time.
+// What is on its way down is not ordered twice. Once the claim is proven, returns find no room (restore).
 func (f *feeder) lookAhead() {
+	t := &f.tally
 	switch {
 	case !f.lacks:
 		f.unseen = 0
-	case !f.tally.first && f.now.at.After(f.reducedAt):
-		f.unseen = max(0, f.now.mining+f.tally.rising-f.tally.counted-f.excess)
+	case f.now.fresh:
+		f.unseen = max(0, f.now.mining+t.rising-t.drop-t.counted-f.excess)
 	}
 }
 

@@ -21,7 +21,7 @@ type tally struct {
 	spoken  unit.Watts // full power of those that say it
 	settled bool       // no order is on its way
 	falling bool       // a reduction is
-	first   bool       // ... for the first time: who was told before and did nothing may never fall
+	drop    unit.Watts // what those on their way will take off, but who was told before and did nothing
 	rising  unit.Watts // what returns on their way may still add to what the meter shows
 	at      time.Time
 }
@@ -48,7 +48,9 @@ func (f *feeder) sum(now time.Time) {
 		t.settled = t.settled && !waits
 		falls := waits && (w.reduced() || w.order.Watts < w.from)
 		t.falling = t.falling || falls
-		t.first = t.first || falls && !w.assertedAt.Equal(w.orderedAt)
+		if falls && !w.settled && !w.assertedAt.Equal(w.orderedAt) {
+			t.drop += max(0, worst-w.order.Watts)
+		}
 		if !w.settled {
 			t.rising += w.rising()
 		}
