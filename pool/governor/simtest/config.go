@@ -32,6 +32,10 @@ type Config struct {
 	// NoHold strips every order of its being held without the governor, as a defect would.
 	NoHold bool
 
+	// Quiet leaves out tenants, limits from outside and prices by feed: what an operator curtails shows then,
+	// and is judged. Beside them it hardly ever is: somebody always yields or returns for another reason.
+	Quiet bool
+
 	// Branches puts PDUs below the feeders and a transformer above them. Plans are then made for whole sites:
 	// such a story takes several times as long.
 	Branches bool

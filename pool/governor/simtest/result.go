@@ -122,7 +122,7 @@ func (r *Result) Text() string {
 	line("proofs of freed watts held against the truth, denied by it (goal 0)", "%d, %d",
 		r.Proofs, r.Failed["proof"])
 	line("limits from outside", "%d", r.Limits)
-	line("operators' curtailments, proven", "%d, %d", r.Curtailments, r.Curtailed)
+	line("operators' curtailments, held against what was freed", "%d, %d", r.Curtailments, r.Curtailed)
 	line("workers stopped by price, at most at a time", "%d", r.Stopped)
 	line("records of the evidence log, verified", "%d", r.Records)
 	line("orders obeyed", "%d", r.Orders)

@@ -1,8 +1,10 @@
 package simtest_test
 
 import (
+	"context"
 	"flag"
 	"fmt"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -56,6 +58,24 @@ func TestSim_ShortStories(t *testing.T) {
 	}
 }
 
+// Ensure that operators' curtailments free what was wished, where nothing else moves machines.
+func TestSim_Curtailments(t *testing.T) {
+	cfg := simtest.Short(5, 300, 12*time.Hour)
+	cfg.Quiet, cfg.FaultEvery, cfg.WideEvery, cfg.Tick = true, 3*time.Hour, 0, 2*time.Second
+	if testing.Short() {
+		cfg.Span = 3 * time.Hour
+	}
+	res := simulate(t, cfg)
+	t.Log("\n" + res.Text())
+	if err := res.Err(); err != nil {
+		t.Error(err)
+	}
+	if least := int(cfg.Span / (2 * time.Hour)); res.Curtailed < least {
+		t.Errorf("%d of %d curtailments were judged, at least %d should be",
+			res.Curtailed, res.Curtailments, least)
+	}
+}
+
 // Ensure that ten thousand workers keep to the same rules.
 func TestSim_ManyWorkers(t *testing.T) {
 	if testing.Short() {
@@ -104,6 +124,16 @@ func branches(kind fleet.BranchKind) func(*simtest.Config) {
 	}
 }
 
+// doubled is a meter that shows twice what it measures.
+type doubled struct{ fleet.Meter }
+
+// Read implements fleet.Meter.
+func (m doubled) Read(ctx context.Context) (fleet.Reading, error) {
+	r, err := m.Meter.Read(ctx)
+	r.Watts *= 2
+	return r, err
+}
+
 // defects are what the simulation must find, and by which judge. Of four stories that with the first seed
 // is tried first: it is known to show the defect soon.
 var defects = []struct {
@@ -115,6 +145,21 @@ var defects = []struct {
 	{"ignores the reserve", "proof", 1, feeders(func(f *fleet.Feeder) { f.Reserve = 0 })},
 	{"holds nothing", "outside", 1, func(c *simtest.Config) { c.NoHold, c.ValidFor = true, 20*time.Second }},
 	{"only observes", "outside", 3, feeders(func(f *fleet.Feeder) { f.Arm = fleet.Observe })},
+	{"takes all for twice as much", "curtailed", 1, func(c *simtest.Config) {
+		c.Quiet, c.FaultEvery, c.WideEvery = true, 0, 0
+		c.Defect = func(g *governor.Config) {
+			for i := range g.Meters {
+				g.Meters[i].Meter = doubled{g.Meters[i].Meter}
+			}
+			for i := range g.Workers {
+				w := &g.Workers[i]
+				w.Curve = slices.Clone(w.Curve)
+				for k := range w.Curve {
+					w.Curve[k].Watts *= 2
+				}
+			}
+		}
+	}},
 	{"believes meters for ten minutes", "blind", 2, governors(func(g *governor.Config) {
 		g.Stale, g.Lost = 10*time.Minute, 10*time.Minute
 	})},

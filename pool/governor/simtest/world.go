@@ -188,14 +188,16 @@ func (w *world) newDevice(f *feeder, i, n int) *device {
 // schedule lets everything begin that happens by itself.
 func (w *world) schedule() {
 	for _, f := range w.feeders {
-		w.in(time.Minute, func() { w.book(f) })
 		w.moveBase(f)
-		w.limits(f)
+		if !w.cfg.Quiet {
+			w.in(time.Minute, func() { w.book(f) })
+			w.limits(f)
+		}
 	}
 	w.reboots()
 	w.movePrice()
 	for _, s := range w.sites {
-		if s.fed() {
+		if s.fed() && !w.cfg.Quiet {
 			w.in(time.Minute+time.Duration(s.feed.rng.IntN(1e9)), s.feed.move)
 		}
 		w.curtails(s)
