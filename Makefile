@@ -59,8 +59,8 @@ cover: ## print test coverage by function; dist/cover.html shows the lines
 		-coverprofile=dist/cover.out ./...
 	go tool cover -html=dist/cover.out -o dist/cover.html && go tool cover -func=dist/cover.out
 
-sim: ## run the real governor over 10,000 simulated workers for an hour, both cores; rewrites docs/performance.md
-	go test ./pool/governor/simtest -run LongStory -count 1 -timeout 90m -v -sim.long \
+sim: ## run the real governor over 10,000 simulated workers (90 minutes at most, both cores); rewrites docs/performance.md
+	go test ./pool/governor/simtest -run LongStory -count 1 -timeout 110m -v -sim.long \
 		-sim.into $(abspath docs/performance.md) $(ARGS)
 
 site: ## run a simulated site alone (ARGS="--help")

@@ -18,7 +18,7 @@ var (
 	long    = flag.Bool("sim.long", false, "run the long simulation (make sim)")
 	seconds = flag.Int("sim.seconds", 1_000_000, "simulated seconds of the long one, both halves together")
 	workers = flag.Int("sim.workers", 10_000, "workers of the long one")
-	budget  = flag.Duration("sim.budget", time.Hour, "longest real time of the long one")
+	budget  = flag.Duration("sim.budget", 90*time.Minute, "longest real time of the long one")
 	into    = flag.String("sim.into", "", "page whose table of the simulation is rewritten")
 )
 
