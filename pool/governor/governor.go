@@ -268,7 +268,7 @@ func (g *Governor) replan(caps []fleet.Cap, now time.Time) {
 		if resting {
 			g.states(snap, now)
 		}
-		g.plan(snap, caps, now)
+		snap, caps = g.planWithinTerms(snap, caps, now)
 	}
 	g.noteBranches(&fleet.Plan{Branches: g.memo.branches}, which, now)
 	for _, f := range g.feeders {

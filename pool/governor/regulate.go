@@ -24,6 +24,8 @@ type regulated struct {
 	n       int        // readings in sum
 	sum     unit.Watts // of what they missed
 	missing unit.Watts // by the newest correction; below 0: too much is freed
+
+	relented bool // owners' terms do not let it have what it was made with
 }
 
 // regulate holds curtailments against the meters, whoever listens, and corrects their claims.
@@ -99,6 +101,7 @@ func (r *regulated) missed(g *Governor) unit.Watts {
 func (g *Governor) correct(r *regulated, missing unit.Watts) {
 	r.missing = missing
 	switch {
+	case r.relented:
 	case missing > r.Watts/200:
 		g.spread(r, missing)
 	case -missing > max(r.Watts/100, r.largest(g)):
