@@ -74,7 +74,8 @@ func broken(d *device, until time.Time) (faults []string) {
 		if o.Mode == fleet.Paused && mode != fleet.Paused {
 			pauses = append(pauses, at)
 			n := len(pauses) - 1 - storyCycles
-			if account == "cycles" && n >= 0 && at.Sub(pauses[n]) < 24*time.Hour-10*time.Second { // orders take a while
+			const day = 24*time.Hour - 10*time.Second // orders take a while
+			if account == "cycles" && n >= 0 && at.Sub(pauses[n]) < day {
 				faults = append(faults, fmt.Sprintf("pause %d within 24 h at %v", storyCycles+1, at))
 			}
 		}
