@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -503,20 +504,19 @@ func TestBtcd_SubmitsWithAllSlotsTaken(t *testing.T) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
-	var id struct{ LongPollID string }
-	if err := json.Unmarshal([]byte(call(t, c, "getblocktemplate")), &id); err != nil {
-		t.Fatal(err)
-	}
+	var full atomic.Bool
 	for range 10 {
-		wg.Go(func() {
-			_, _ = post(ctx, cfg, `{"jsonrpc":"1.0","id":1,"method":"getblocktemplate","params":[`+
-				`{"capabilities":["coinbasevalue"],"longpollid":"`+id.LongPollID+`"}]}`)
+		wg.Go(func() { // a poll for a template that was replaced meanwhile is answered at once
+			for ctx.Err() == nil && !full.Load() {
+				longPoll(ctx, c, cfg)
+			}
 		})
 	}
 	taken := time.Now()
 	for {
 		status, err := post(t.Context(), cfg, `{"jsonrpc":"1.0","id":1,"method":"getblockcount","params":[]}`)
 		if status == http.StatusServiceUnavailable {
+			full.Store(true)
 			break
 		}
 		if time.Since(taken) > deadline {
@@ -531,6 +531,18 @@ func TestBtcd_SubmitsWithAllSlotsTaken(t *testing.T) {
 	if got := next(t, fresh, nil); got.Height != 2 {
 		t.Errorf("new connection: height %d", got.Height)
 	}
+}
+
+// longPoll waits for a template other than the present one.
+func longPoll(ctx context.Context, c *node.Child, cfg node.Config) {
+	text, err := c.Call(ctx, "getblocktemplate")
+	var id struct{ LongPollID string }
+	if err != nil || json.Unmarshal(text, &id) != nil { // no slot is free
+		time.Sleep(10 * time.Millisecond)
+		return
+	}
+	_, _ = post(ctx, cfg, `{"jsonrpc":"1.0","id":1,"method":"getblocktemplate","params":[`+
+		`{"capabilities":["coinbasevalue"],"longpollid":"`+id.LongPollID+`"}]}`)
 }
 
 func post(ctx context.Context, cfg node.Config, body string) (int, error) {
