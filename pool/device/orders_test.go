@@ -37,7 +37,8 @@ func TestDrivers_ReadHeatAndFaults(t *testing.T) {
 	})
 }
 
-// Ensure that a machine that sleeps, and has no connection, does not call its pool a backup.
+// Ensure that a machine that sleeps is known by a driver that never saw it awake, and does not call its pool,
+// to which it has no connection, a backup.
 func TestDrivers_KeepTheirPoolAsleep(t *testing.T) {
 	conform(t, func(b *bench) {
 		b.until("mining", mining)
@@ -46,7 +47,10 @@ func TestDrivers_KeepTheirPoolAsleep(t *testing.T) {
 		}
 		b.set(fleet.Paused, benchSleep)
 		b.until("asleep", asleep)
-		b.reopen(device.DefaultTimeout)
+		for b.machine.Body.State().Moving {
+			time.Sleep(time.Millisecond)
+		}
+		b.reopen(device.DefaultTimeout) // as after a restart of the server
 		s := b.until("asleep", asleep)
 		if s.Pool != "" && s.Pool != "pool.example:3333" || slices.Contains(s.Backups, "pool.example:3333") {
 			b.Errorf("asleep its pool is %q, its backups %q", s.Pool, s.Backups)

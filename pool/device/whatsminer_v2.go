@@ -269,12 +269,15 @@ func (w *whatsMinerV2) identify(ctx context.Context) (Identity, error) {
 	if err := w.read(ctx, "devdetails", &d); err != nil {
 		return Identity{}, err
 	}
+	if err := w.readState(ctx); err != nil {
+		return Identity{}, err
+	}
 	var sum wm2Summary
-	if err := w.read(ctx, "summary", &sum); err != nil {
+	if err := w.read(ctx, "summary", &sum); err != nil && !w.silent(err) {
 		return Identity{}, err
 	}
 	var pools cgPools
-	if err := w.read(ctx, "pools", &pools); err != nil {
+	if err := w.read(ctx, "pools", &pools); err != nil && !w.silent(err) {
 		return Identity{}, err
 	}
 	id := Identity{Firmware: firmware("WhatsMiner", v.Firmware), Workers: pools.facts().workers}
@@ -285,7 +288,7 @@ func (w *whatsMinerV2) identify(ctx context.Context) (Identity, error) {
 		n := &sum.Summary[0]
 		id.MAC, id.Nominal.Hashrate = macOf(n.MAC), unit.Hashrate(n.Factory)*1e9
 	}
-	return id, w.readState(ctx)
+	return id, nil
 }
 
 func (w *whatsMinerV2) readState(ctx context.Context) error {
