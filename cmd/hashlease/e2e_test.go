@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -83,12 +82,11 @@ func newTestSite(t *testing.T, miners int) *site {
 // freeAddress is a port of this machine that nothing uses now.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	at, err := sim.FreeAddresses(1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer ln.Close()
-	return ln.Addr().String()
+	return at[0]
 }
 
 func (s *site) startServer() {
@@ -407,10 +405,10 @@ func TestProgram_CurtailsASiteWithProof(t *testing.T) {
 		return strings.Contains(s.command("status"), "ok")
 	})
 	before := s.sim.Stats().Watts
-	dry := s.command("site", "curtail", "north", "12kW", "--for", "1m", "--dry-run", "--json")
-	if !strings.Contains(dry, "north.asic-") {
-		t.Errorf("the preview names no worker: %s", dry)
-	}
+	s.eventually("a preview names workers", time.Minute, func() bool { // once their agents are there
+		dry := s.command("site", "curtail", "north", "12kW", "--for", "1m", "--dry-run", "--json")
+		return strings.Contains(dry, "north.asic-")
+	})
 	time.Sleep(2 * time.Second) // nothing is to happen in this time
 	if after := s.sim.Stats().Watts; after < before*97/100 {
 		t.Errorf("a dry run took mining from %v to %v", before, after)

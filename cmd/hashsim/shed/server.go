@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -85,7 +84,7 @@ func (v *server) configure(nodes []*node.Child, plan sim.Plan, s *sim.Sim) error
 	if v.key, err = leaserpc.NewKey(leaserpc.Admin); err != nil {
 		return err
 	}
-	at, err := freeAddresses(3)
+	at, err := sim.FreeAddresses(3)
 	if err != nil {
 		return err
 	}
@@ -127,23 +126,6 @@ func (v *server) configure(nodes []*node.Child, plan sim.Plan, s *sim.Sim) error
 }
 
 func (v *server) file() string { return filepath.Join(v.dir, "hashlease.toml") }
-
-// freeAddresses are ports of this machine that nothing uses now. They lie below those that the system gives
-// to outgoing connections, of which a fleet makes thousands before the server has taken its own.
-func freeAddresses(n int) (at []string, err error) {
-	const first, last, tries = 16_000, 32_000, 100
-	for try := 0; len(at) < n; try++ {
-		ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", first+rand.IntN(last-first)))
-		switch {
-		case err == nil:
-			defer ln.Close() //nolint:errcheck,revive // all are held until all are known
-			at = append(at, ln.Addr().String())
-		case try == tries:
-			return nil, err
-		}
-	}
-	return at, nil
-}
 
 // start runs the program until stop or kill, and waits until it listens.
 func (v *server) start(ctx context.Context) error {
