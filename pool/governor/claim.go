@@ -27,6 +27,7 @@ type claim struct {
 	free     bool // see fleet.Proof.Free
 	failed   int  // readings in a row against free
 	judgedAt time.Time
+	roomAt   time.Time // newest reading of the first look at which there was room; zero: there is none
 	proof    fleet.Proof
 	softAt   time.Time // when figures last made a new proof
 	baseline unit.Watts

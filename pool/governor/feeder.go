@@ -82,7 +82,7 @@ type figures struct {
 	tenant              unit.Watts
 	tenants             []fleet.TenantDraw
 	outside             unit.Watts // feeder less tenants
-	at                  time.Time  // oldest reading behind them
+	at, newest          time.Time  // oldest and newest reading behind them
 	metered             bool       // mining can be told at all
 	derived             bool       // base is total less the others
 	fresh               bool       // no reading is stale
@@ -119,6 +119,9 @@ func (g *Governor) measure(f *feeder, now time.Time) {
 		n.read = n.read && !r.At.IsZero()
 		if n.at.IsZero() || r.At.Before(n.at) {
 			n.at = r.At
+		}
+		if r.At.After(n.newest) {
+			n.newest = r.At
 		}
 		stale := state != MeterOK
 		if stale && (n.fresh || state == MeterLost) {

@@ -131,31 +131,47 @@ func (g *Governor) proveFeeder(f *feeder, claims []*claim, now time.Time) {
 }
 
 // proveFree judges whether the claim's room is there. A first proof needs readings newer than the
-// last reduction, and room for returns that are still under way; afterwards two
-// readings in a row must stand against it.
+// last reduction, room for returns that are still under way, and the same by another reading of every meter:
+// when a tenant's draw goes up or down between two that are read one after the other, they do not add up.
+// Afterwards two readings in a row must stand against it.
 func (g *Governor) proveFree(f *feeder, c *claim, r *room, now time.Time) {
 	if !f.now.fresh {
 		// Which meter, where and why is the operator's to know: tenants read this.
 		c.free, c.proof.Reason = false, "the feeder's meters show nothing fresh"
+		c.roomAt = time.Time{}
 		return
 	}
 	over, tight := f.outsideNow(!c.free, now)+r.with(&c.cap)-(f.Limit-f.Reserve), (*branch)(nil)
 	if over <= 0 {
 		over, tight = g.overAbove(f, r.with(&c.cap), !c.free, now)
 	}
-	newer := f.now.at.After(f.reducedAt) && f.now.at.After(c.cap.Begins()) && g.ready
 	switch {
-	case over <= 0 && (c.free || newer && f.awaits() == ""):
-		c.free, c.failed, c.proof.Reason = true, 0, ""
+	case over <= 0 && (c.free || g.seenTwice(f, c) && f.awaits() == ""):
+		c.free, c.failed, c.proof.Reason, c.roomAt = true, 0, "", time.Time{}
 	case over <= 0:
-		c.proof.Reason = cmp.Or(f.awaits(), "waiting for a reading that is newer than the last order")
+		c.proof.Reason = cmp.Or(f.awaits(), "waiting for readings that are newer than the last order")
 	case c.free && c.failed == 0:
 		c.failed, c.judgedAt = 1, f.now.at
 	case c.free && !f.now.at.After(c.judgedAt):
 	default:
 		c.free, c.failed, c.proof.Reason = false, 0, f.missing(over, r.with(&c.cap), tight)
+		c.roomAt = time.Time{}
 		f.lack(tight == nil)
 	}
+}
+
+// seenTwice says whether the room that a claim has now was there at an earlier look, by readings that are all
+// older than those of now and newer than the last reduction.
+func (g *Governor) seenTwice(f *feeder, c *claim) bool {
+	switch newer := f.now.at.After(f.reducedAt) && f.now.at.After(c.cap.Begins()) && g.ready; {
+	case !newer:
+		c.roomAt = time.Time{}
+	case c.roomAt.IsZero():
+		c.roomAt = f.now.newest
+	default:
+		return f.now.at.After(c.roomAt)
+	}
+	return false
 }
 
 // lack notes that a claim lacks room, here or above.
