@@ -117,12 +117,7 @@ func (g *Governor) measure(f *feeder, now time.Time) {
 		have[role] = true
 		sum[role] += r.Watts
 		n.read = n.read && !r.At.IsZero()
-		if n.at.IsZero() || r.At.Before(n.at) {
-			n.at = r.At
-		}
-		if r.At.After(n.newest) {
-			n.newest = r.At
-		}
+		n.readAt(r.At)
 		stale := state != MeterOK
 		if stale && (n.fresh || state == MeterLost) {
 			n.fresh, n.trouble = false, detail
@@ -149,6 +144,16 @@ func (g *Governor) measure(f *feeder, now time.Time) {
 	}
 	f.now = n
 	f.smoothBase()
+}
+
+// readAt takes in when a reading was made.
+func (n *figures) readAt(at time.Time) {
+	if n.at.IsZero() || at.Before(n.at) {
+		n.at = at
+	}
+	if at.After(n.newest) {
+		n.newest = at
+	}
 }
 
 // worst is the most that the feeder's mining may draw by what was ordered and confirmed.

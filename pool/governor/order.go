@@ -320,7 +320,7 @@ func (g *Governor) sent(w *worker, sp fleet.Setpoint, ack fleet.Ack, err error) 
 	if g.cfg.Audit != nil && (err != nil || !current || !w.acked) { // not every refresh
 		g.noteSent(w, &sp, ack, err)
 	}
-	nudge := !current || g.sending == g.cfg.Sends-1
+	nudge := !current || err != nil || g.sending == g.cfg.Sends-1 // somebody is due sooner than was known
 	switch {
 	case err != nil:
 		g.counts.failures++
@@ -341,9 +341,14 @@ func (g *Governor) sent(w *worker, sp fleet.Setpoint, ack fleet.Ack, err error) 
 			slog.Uint64("command", uint64(sp.Command)), slog.Any("error", err))
 	}
 	if nudge {
-		select {
-		case g.nudge <- struct{}{}:
-		default:
-		}
+		g.redispatch()
+	}
+}
+
+// redispatch makes Run look at once who is due.
+func (g *Governor) redispatch() {
+	select {
+	case g.nudge <- struct{}{}:
+	default:
 	}
 }

@@ -343,3 +343,37 @@ func TestGovernor_SaysWhyAnOrderIsNotTaken(t *testing.T) {
 		s.until("orders that are taken", 2*time.Minute, func() bool { return refused() == 0 })
 	})
 }
+
+// Ensure that an order that was not taken is told again when its time has come, however far away the next
+// look at everything is.
+func TestGovernor_TellsAgainBetweenLooks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSim(t, 20)
+		cfg := s.config()
+		cfg.Tick = 4 * time.Second
+		g, stop := s.start(cfg)
+		defer stop()
+		deaf := s.devices[0]
+		for _, d := range s.devices {
+			d.mute = true
+		}
+		setCaps(t, g, 1, lease("l1", 30_000, time.Now(), time.Hour))
+		s.until("an order that is not taken", 30*time.Second, func() bool {
+			for _, w := range one(g).Workers {
+				if w.Refused != nil {
+					is := func(d *device) bool { return d.worker.ID == w.ID }
+					deaf = s.devices[slices.IndexFunc(s.devices, is)]
+					return true
+				}
+			}
+			return false
+		})
+		deaf.mu.Lock()
+		deaf.mute = false
+		deaf.mu.Unlock()
+		s.run(700 * time.Millisecond)
+		if len(deaf.orders()) == 0 {
+			t.Errorf("%s is not told again within 0.7 s", deaf.worker.ID)
+		}
+	})
+}

@@ -8,8 +8,8 @@ import (
 )
 
 // Ports of servers that are started and killed again are their own while nobody listens on them, too. So they
-// lie below those that Linux gives to whoever asks for any (ip_local_port_range, from 32768), of which a fleet
-// takes thousands, and below those of the node's children.
+// lie below those that Linux gives to whoever asks for any (ip_local_port_range, from 32768), of which a
+// fleet takes thousands, and below those of the node's children.
 const firstPort, lastPort = 10_000, 20_000
 
 var nextPort atomic.Uint32

@@ -189,6 +189,7 @@ func (w *world) hear(ctx context.Context) {
 		}
 	}
 	for _, order := range orders {
+		w.happen(time.Now().Add(time.Microsecond)) // one after the other: each has the governor look at once
 		order(s.g)
 	}
 }
