@@ -44,7 +44,9 @@ type demoResult struct {
 	// Dialects are the miners that speak Stratum V1 and V2, and their shares; Firmware is what V1
 	// firmware would not have taken.
 	Dialects map[sim.Dialects]sim.DialectStats `json:"dialects"`
-	Firmware []string                          `json:"firmware_faults"`
+	// Steered are the machines by their own interface, as they truly were.
+	Steered  map[string]sim.Steered `json:"steered"`
+	Firmware []string               `json:"firmware_faults"`
 }
 
 type latencyResult struct {
@@ -71,9 +73,11 @@ func millis(l stratum.Latency) latencyResult {
 
 // newDemoResult collects the figures of the governed run.
 func newDemoResult(d *demo) *demoResult {
+	steered := d.sim.Steered()
 	st, fleetStats, truth := d.server.stratum.Stats(), d.sim.Stats(), d.sim.MarkTruth()
 	r := &demoResult{
-		Seconds: time.Since(d.began).Seconds(), Miners: d.cmd.Miners, Scale: d.sim.Scale(),
+		Seconds: time.Since(d.began).Seconds(), Miners: fleetStats.Miners, Scale: d.sim.Scale(),
+		Steered:         steered,
 		SharesSubmitted: fleetStats.Submitted, SharesAccepted: st.Durable, SharesRejected: st.Rejected,
 		Dialects: fleetStats.Dialects, Firmware: append([]string{}, fleetStats.Faults...),
 		OverLimit: truth.SecondsOverLimit, StepSeconds: truth.StepSeconds, FilledPercent: d.filled(),
@@ -178,6 +182,16 @@ func (r *demoResult) judge() {
 	must(r.TipToLastJob.Count > 0 && r.ShareToAck.Count > 0, "no latency was measured")
 }
 
+// steered is how many machines of each interface gave way and came back.
+func (r *demoResult) steered() string {
+	parts := make([]string, 0, len(r.Steered))
+	for _, kind := range slices.Sorted(maps.Keys(r.Steered)) {
+		s := r.Steered[kind]
+		parts = append(parts, fmt.Sprintf("%s %d of %d (%d are back)", kind, s.Curtailed, s.Machines, s.Back))
+	}
+	return strings.Join(parts, ", ")
+}
+
 // report prints the results and fails if any is not as it must be.
 func (d *demo) report(r *demoResult) error {
 	r.judge()
@@ -221,12 +235,13 @@ blocks      %d found, %d on btcd's best chain
 shares      %d submitted, %d durable, rejected %v
 dialects    %s
 leases      %v, %d W ordered, %d W freed at the meter
+gave way    %s
 proof       %d proven, order to proof %.2f s, start to ACTIVE %.2f s
 over limit  %.2f s governed, %.2f s in the control run without the governor
 latency ms  tip to last job p50 %.1f p99 %.1f, share to ack p50 %.0f p99 %.0f
 `, r.Seconds, r.Miners, r.Scale, r.FilledPercent, r.BlocksSubmitted, r.BlocksAccepted,
 		r.SharesSubmitted, r.SharesAccepted, r.SharesRejected, r.dialects(),
-		r.Leases, r.WattsOrdered, r.WattsFreed,
+		r.Leases, r.WattsOrdered, r.WattsFreed, r.steered(),
 		r.LeasesProven, r.OrderToProof, r.StartToActive, r.OverLimit, r.Ungoverned,
 		r.TipToLastJob.P50, r.TipToLastJob.P99, r.ShareToAck.P50, r.ShareToAck.P99)
 }

@@ -18,7 +18,7 @@ import (
 // the results of an unattended run, nil if the demo was interrupted.
 func (d *demo) show(ctx context.Context) (*demoResult, error) {
 	d.say("Starting %d simulated ASICs: every hash of theirs stands for %.0e (200 TH/s are %v).",
-		d.cmd.Miners, d.sim.Scale(), unit.Hashrate(200e12/d.sim.Scale()))
+		len(d.plan.Workers), d.sim.Scale(), unit.Hashrate(200e12/d.sim.Scale()))
 	d.say("%s.", d.sim.Spoken())
 	if err := d.waitForMining(ctx); err != nil {
 		return nil, err

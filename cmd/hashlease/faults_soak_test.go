@@ -24,7 +24,7 @@ func TestSoak_OverlappingLeasesAndCancels(t *testing.T) {
 	s := newTestSite(t, 100)
 	s.startServer()
 	s.runSite(soakDemands()...)
-	s.awaitMiners(100)
+	s.awaitMiners(len(s.plan.Workers))
 	s.sim.MarkTruth()
 	began := time.Now()
 	for next := 30 * time.Second; time.Since(began) < span; {

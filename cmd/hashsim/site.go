@@ -16,7 +16,7 @@ type siteCmd struct {
 	Authority string `placeholder:"KEY" help:"The authority key of the pool, or any."`
 	Config    string `placeholder:"FILE" type:"existingfile" help:"Simulate what a server's file describes."`
 
-	Miners   int     `default:"200" help:"ASICs of the demonstration site (without --config)."`
+	Miners   int     `default:"200" help:"ASICs of the demonstration site (without --config), and Bitaxes."`
 	Extended int     `help:"Every n-th ASIC opens an extended channel; 0: none does."`
 	Dialect  string  `default:"mixed" enum:"v1,v2,mixed" help:"What ASICs speak: v1, v2, mixed (by vendor)."`
 	Meters   string  `placeholder:"ADDR" help:"Where meters listen (127.0.0.1:9100, or as --config says)."`

@@ -21,7 +21,7 @@ const (
 
 // fleetKind is what a fleet is made of and held to.
 type fleetKind struct {
-	models   []string                  // by fleet's names; nil: those of the demonstration
+	models   []string                  // by fleet's names
 	firmware func(string) sim.Firmware // nil: what is usual
 	own      bool                      // takes orders over the vendors' interfaces
 	dead     float64                   // share of the machines whose interface never answers
@@ -32,9 +32,10 @@ type fleetKind struct {
 
 var fleetKinds = map[string]fleetKind{
 	InBand: {
-		firmware: sim.InBand, hold: 45 * time.Second, back: 3 * time.Minute, goals: DefaultGoals(),
+		models: sim.Large(), firmware: sim.InBand,
+		hold: 45 * time.Second, back: 3 * time.Minute, goals: DefaultGoals(),
 	},
-	Vendor: {hold: 45 * time.Second, back: 3 * time.Minute, goals: DefaultGoals()},
+	Vendor: {models: sim.Large(), hold: 45 * time.Second, back: 3 * time.Minute, goals: DefaultGoals()},
 	Fast: {
 		models: []string{"Antminer S19k Pro", "Antminer S19 XP"}, firmware: sim.Realistic, own: true,
 		hold: 90 * time.Second, back: 10 * time.Minute, goals: Goals{Most: 30, Error: 1, Overshoot: 2},
@@ -49,18 +50,13 @@ var fleetKinds = map[string]fleetKind{
 		hold: 11 * time.Minute, back: 30 * time.Minute, goals: Goals{Nearly: 600, Error: 1, Overshoot: 2},
 	},
 	All: {
-		firmware: sim.Realistic, own: true,
+		models: sim.Models(), firmware: sim.Realistic, own: true,
 		hold: 5 * time.Minute, back: 30 * time.Minute, goals: Goals{Nearly: 600, Error: 1, Overshoot: 2},
 	},
 }
 
 // site is a place of n such machines.
-func (k *fleetKind) site(n int) sim.Plan {
-	if k.models == nil {
-		return sim.DemoSite(n)
-	}
-	return sim.SiteOf(n, k.models)
-}
+func (k *fleetKind) site(n int) sim.Plan { return sim.SiteOf(n, k.models) }
 
 // Fleets are the names of all fleets.
 func Fleets() []string { return slices.Sorted(maps.Keys(fleetKinds)) }

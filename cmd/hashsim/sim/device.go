@@ -51,6 +51,7 @@ type device struct {
 	begin     time.Duration
 	end       time.Duration
 	energy    float64       // joules drawn so far
+	least     float64       // lowest watts since the last mark, without noise
 	sleepSelf time.Duration // when a self-waking device will wake; 0 never
 }
 
@@ -69,7 +70,7 @@ func newDeviceWith(w fleet.Worker, f Firmware) *device {
 	}
 	d.phase = math.Pi * spread(w, "phase")
 	d.period = 30 + 25*spread(w, "period")
-	d.from, d.to = d.full(), d.full()
+	d.from, d.to, d.least = d.full(), d.full(), d.full()
 	return d
 }
 

@@ -14,7 +14,7 @@ func ExampleDemoSite() {
 	fmt.Println(f.ID, "bears", f.Limit, "of which", f.Base, "base load")
 	fmt.Println(plan.Meters()[3].Path)
 	// Output:
-	// 200 machines, 16 meters
+	// 208 machines, 16 meters
 	// f1 bears 174 kW of which 10.5 kW base load
 	// /v1/meters/f1/tenant/acme
 }

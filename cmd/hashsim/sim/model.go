@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"slices"
 	"strings"
 	"time"
 )
@@ -57,6 +58,13 @@ var (
 		"Avalon 25.05", "Canaan", "avalon", "avalon",
 		5 * second, second, 30 * second, 60 * second, 0, 0, boot,
 	}
+	// axeOS moves its clock 6.25 MHz in 100 ms, down to 50 MHz and back, and needs 0.6 s to cut its core's
+	// voltage and 2.6 s to give it back: about the same for all.
+	axeOS = Firmware{
+		"AxeOS 2.14.0", "bitaxe", "", "axeos",
+		second / 10, 8100 * time.Millisecond, 2600 * time.Millisecond, 8400 * time.Millisecond,
+		9 * second, 12 * second, boot,
+	}
 )
 
 // InBand is a machine that obeys the in-band extension as fast as its silicon lets it: what firmware could
@@ -85,15 +93,25 @@ func Realistic(model string) Firmware {
 		return real(5*second, 15*second, 15*second, 600*second)
 	case "avalon": // soft off as scheduled
 		return real(6*second, 8*second, 120*second, 300*second)
+	case "axeos": // the same everywhere: it is its source that says so
+		return f
 	}
 	// Stock sleep: the configuration is written, then read anew.
 	return real(20*second, 60*second, 240*second, 420*second)
 }
 
-// demoModels are the machines of the demonstration, by fleet's names.
+// demoModels are the machines of the demonstration, by fleet's names; little is what stands beside them.
 var demoModels = [...]string{
 	"Antminer S21", "Antminer S19k Pro", "Antminer S19 XP", "WhatsMiner M60S", "Avalon A1566",
 }
+
+const little = "Bitaxe Gamma"
+
+// Models are all machines of the demonstration, one of each firmware that has an interface of its own.
+func Models() []string { return append(demoModels[:len(demoModels):len(demoModels)], little) }
+
+// Large are those that a site's power is made of.
+func Large() []string { return slices.Clone(demoModels[:]) }
 
 // firmwareOf is what a model runs in the simulation. Machines that the table does not
 // know run LuxOS, as many do.
@@ -107,6 +125,8 @@ func firmwareOf(model string) Firmware {
 		return whatsMiner
 	case strings.HasPrefix(model, "Avalon"):
 		return avalon
+	case strings.HasPrefix(model, "Bitaxe"):
+		return axeOS
 	}
 	return luxOS
 }

@@ -89,27 +89,39 @@ const (
 	demoFill    = 0.985 // full mining and base load, as a share of the limit
 	demoReserve = 0.008 // of the limit
 	demoRestore = 0.05  // of the limit a second: nobody else's grid is shaken here
+	demoLittle  = 25    // machines for each little one beside them, of which every feeder has as many
 )
 
 // DemoSite is a place of n machines of five models over four feeders, with limits
-// that full mining and base load fill to between 98 and 99 %. Each tenant has a meter on every feeder.
-func DemoSite(n int, tenants ...string) Plan { return SiteOf(n, demoModels[:], tenants...) }
+// that full mining and base load fill to between 98 and 99 %. From 100 machines on there are a few little
+// ones beside them, which draw too little to count. Each tenant has a meter on every feeder.
+func DemoSite(n int, tenants ...string) Plan {
+	row := max(1, min(demoFeeders, n))
+	others := min(n/demoLittle, fleet.MaxWorkers-n)
+	return siteOf(n, max(0, others/row*row), demoModels[:], tenants)
+}
 
-// SiteOf is a place like DemoSite of other models, by fleet's names.
-func SiteOf(n int, models []string, tenants ...string) Plan {
+// SiteOf is a place like DemoSite of other models, by fleet's names, and of nothing else.
+func SiteOf(n int, models []string, tenants ...string) Plan { return siteOf(n, 0, models, tenants) }
+
+// siteOf is a place of n machines of some models, and others that are little.
+func siteOf(n, others int, models, tenants []string) Plan {
 	site := fleet.Site{ID: "north", Name: "North yard"}
 	p := Plan{Tenants: tenants}
 	feeders := max(1, min(demoFeeders, n))
 	full := make([]float64, feeders)
-	for i := range n {
-		m, _ := fleet.ModelNamed(models[(i/feeders)%len(models)])
-		w := fleet.Worker{
-			ID:     pool.WorkerID(fmt.Sprintf("north.asic-%03d", i+1)),
-			Feeder: fleet.FeederID(fmt.Sprintf("f%d", i%feeders+1)),
-			Model:  m.Name, Curve: m.Curve(curvePoints), Sleep: m.Sleep,
-			MinRun: 20 * time.Second, MinOff: 10 * time.Second, Wear: unit.Sat / 2,
+	for i := range n + others {
+		name, model := fmt.Sprintf("asic-%03d", i+1), models[(i/feeders)%len(models)]
+		if i >= n {
+			name, model = fmt.Sprintf("axe-%03d", i-n+1), little
 		}
-		full[i%feeders] += newDevice(w).full()
+		w := demoWorker(string(site.ID)+"."+name, model)
+		at := i % feeders
+		if i >= n {
+			at = (i - n) % feeders
+		}
+		w.Feeder = fleet.FeederID(fmt.Sprintf("f%d", at+1))
+		full[at] += newDevice(w).full()
 		p.Workers = append(p.Workers, w)
 	}
 	for i, watts := range full {
@@ -126,6 +138,20 @@ func SiteOf(n int, models []string, tenants ...string) Plan {
 	}
 	p.Sites = []fleet.Site{site}
 	return p
+}
+
+// demoWorker is a machine of a model. What a cycle costs goes with what the machine costs, and so with its
+// power.
+func demoWorker(id, model string) fleet.Worker {
+	m, _ := fleet.ModelNamed(model)
+	wear := unit.Sat / 2
+	if model == little {
+		wear = wear * unit.Msat(m.Plate.Watts) / 3500
+	}
+	return fleet.Worker{
+		ID: pool.WorkerID(id), Model: m.Name, Curve: m.Curve(curvePoints), Sleep: m.Sleep,
+		MinRun: 20 * time.Second, MinOff: 10 * time.Second, Wear: wear,
+	}
 }
 
 func roundUp(v, to float64) unit.Watts { return unit.Watts(math.Ceil(v/to) * to) }

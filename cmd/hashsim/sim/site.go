@@ -109,6 +109,7 @@ func (f *feeder) step(t time.Duration) {
 	var p branch
 	for _, d := range f.devices {
 		d.wakeIfDue(t)
+		d.least = min(d.least, d.planned(t))
 		w := d.watts(t)
 		d.energy += w * Step.Seconds()
 		p.mining += w
@@ -208,6 +209,9 @@ func (s *site) truth(mark bool) Truth {
 		t.Feeders = append(t.Feeders, ft)
 		if mark {
 			f.truth = integral{}
+			for _, d := range f.devices {
+				d.least = d.planned(s.at)
+			}
 		}
 	}
 	if mark {

@@ -115,7 +115,7 @@ func (s *Sim) newVendor(i int, p *powered, host string) (*vendor, error) {
 		Model: spelled(p.device.firmware.API, w.Model), Version: p.device.firmware.version(),
 		Serial: fmt.Sprintf("SIM%06d", i+1),
 		MAC:    fmt.Sprintf("02:00:00:%02x:%02x:%02x", byte((i+1)>>16), byte((i+1)>>8), byte(i+1)),
-		Host:   fmt.Sprintf("asic-%03d", i+1),
+		Host:   string(w.ID[strings.LastIndexByte(string(w.ID), '.')+1:]),
 	}, body{p})
 	m.Fail(devicetest.Defects{Dead: p.device.fault.Dead})
 	return &vendor{api: api, machine: m, ln: ln}, nil
