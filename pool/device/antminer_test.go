@@ -2,7 +2,6 @@ package device_test
 
 import (
 	"errors"
-	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -17,7 +16,7 @@ import (
 func antminerBench(t *testing.T, change func(*devicetest.Antminer)) *bench {
 	t.Helper()
 	s := standFor(t, "antminer")
-	s.serve = overHTTP(func(m *devicetest.Machine) http.Handler {
+	s.serve = overHTTP(func(m *devicetest.Machine) handler {
 		a := &devicetest.Antminer{Machine: m, User: "root", Password: secret}
 		change(a)
 		return a

@@ -27,7 +27,7 @@ const secret = `hunter2"<of the farm`
 type stand struct {
 	kind   string
 	facts  devicetest.Facts
-	serve  func(t *testing.T, m *devicetest.Machine) (address string)
+	serve  func(t *testing.T, m *devicetest.Machine) (address string, as devicetest.Rebooter)
 	login  device.Login // empty: the interface has none
 	model  string       // as the driver is to spell it
 	mute   bool         // it says no watts at all
@@ -42,7 +42,7 @@ type stand struct {
 func stands() []stand {
 	return []stand{
 		{
-			kind: "axeos", serve: overHTTP(func(m *devicetest.Machine) http.Handler {
+			kind: "axeos", serve: overHTTP(func(m *devicetest.Machine) handler {
 				return &devicetest.AxeOS{Machine: m, Clock: 525}
 			}),
 			facts: devicetest.Facts{Version: "v2.14.0", MAC: "AA:BB:CC:DD:EE:FF", Host: "bitaxe"},
@@ -50,7 +50,7 @@ func stands() []stand {
 		},
 		{
 			kind: "braiins", login: device.Login{User: "root", Password: secret}, blind: true,
-			serve: overHTTP(func(m *devicetest.Machine) http.Handler {
+			serve: overHTTP(func(m *devicetest.Machine) handler {
 				return &devicetest.Braiins{Machine: m, User: "root", Password: secret}
 			}),
 			facts: devicetest.Facts{
@@ -61,7 +61,7 @@ func stands() []stand {
 		},
 		{
 			kind: "vnish", login: device.Login{Password: secret},
-			serve: overHTTP(func(m *devicetest.Machine) http.Handler {
+			serve: overHTTP(func(m *devicetest.Machine) handler {
 				return &devicetest.VNish{Machine: m, Password: secret}
 			}),
 			facts: devicetest.Facts{Model: "Antminer S19j Pro", Version: "1.3.4", MAC: "02:8F:77:ec:e7:e1"},
@@ -69,7 +69,7 @@ func stands() []stand {
 		},
 		{
 			kind: "epic", login: device.Login{Password: secret},
-			serve: overHTTP(func(m *devicetest.Machine) http.Handler {
+			serve: overHTTP(func(m *devicetest.Machine) handler {
 				return &devicetest.EPIC{Machine: m, Password: secret}
 			}),
 			facts: devicetest.Facts{
@@ -80,7 +80,7 @@ func stands() []stand {
 		},
 		{
 			kind: "antminer", login: device.Login{User: "root", Password: secret}, blind: true, mute: true,
-			serve: overHTTP(func(m *devicetest.Machine) http.Handler {
+			serve: overHTTP(func(m *devicetest.Machine) handler {
 				return &devicetest.Antminer{Machine: m, User: "root", Password: secret}
 			}),
 			facts: devicetest.Facts{
@@ -140,7 +140,7 @@ func stands() []stand {
 		},
 		{
 			kind: "socket-http", bare: true, blind: true, mute: true,
-			serve: overHTTP(func(m *devicetest.Machine) http.Handler {
+			serve: overHTTP(func(m *devicetest.Machine) handler {
 				return &devicetest.HTTPSocket{Machine: m}
 			}),
 			socket: device.Socket{
@@ -149,33 +149,44 @@ func stands() []stand {
 		},
 		{
 			kind: "socket-modbus", bare: true, blind: true, mute: true,
-			serve: func(t *testing.T, m *devicetest.Machine) string {
-				t.Helper()
-				s := devicetest.ModbusSocket{Machine: m, Unit: 3, Coil: 17}
-				return overTCP(t, s.Serve)
-			},
+			serve: overListener(func(m *devicetest.Machine) server {
+				return &devicetest.ModbusSocket{Machine: m, Unit: 3, Coil: 17}
+			}),
 			socket: device.Socket{Unit: 3, Coil: 17},
 		},
 	}
 }
 
 // overHTTP serves an emulated interface on loopback.
-func overHTTP(make func(*devicetest.Machine) http.Handler) func(*testing.T, *devicetest.Machine) string {
-	return func(t *testing.T, m *devicetest.Machine) string {
+func overHTTP(make func(*devicetest.Machine) handler) func(
+	*testing.T, *devicetest.Machine) (string, devicetest.Rebooter) {
+	return func(t *testing.T, m *devicetest.Machine) (string, devicetest.Rebooter) {
 		t.Helper()
-		s := httptest.NewServer(make(m))
+		e := make(m)
+		s := httptest.NewServer(e)
 		t.Cleanup(s.Close)
-		return strings.TrimPrefix(s.URL, "http://")
+		return strings.TrimPrefix(s.URL, "http://"), e
 	}
 }
 
-// server is an emulated interface of its own protocol.
-type server interface{ Serve(ln net.Listener) }
+// handler is an emulated interface over HTTP, server one of a protocol of its own.
+type (
+	handler interface {
+		http.Handler
+		devicetest.Rebooter
+	}
+	server interface {
+		Serve(ln net.Listener)
+		devicetest.Rebooter
+	}
+)
 
-func overListener(make func(*devicetest.Machine) server) func(*testing.T, *devicetest.Machine) string {
-	return func(t *testing.T, m *devicetest.Machine) string {
+func overListener(make func(*devicetest.Machine) server) func(
+	*testing.T, *devicetest.Machine) (string, devicetest.Rebooter) {
+	return func(t *testing.T, m *devicetest.Machine) (string, devicetest.Rebooter) {
 		t.Helper()
-		return overTCP(t, make(m).Serve)
+		e := make(m)
+		return overTCP(t, e.Serve), e
 	}
 }
 
@@ -199,7 +210,10 @@ type bench struct {
 	address string
 	driver  device.Driver
 	command uint32
-	before  []devicetest.Pool
+
+	emulator devicetest.Rebooter
+	gate     *device.Gate
+	before   []devicetest.Pool
 }
 
 var benchCurve = fleet.Curve{
@@ -227,7 +241,8 @@ func newBench(t *testing.T, s stand) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.address = s.serve(t, b.machine)
+	b.gate = gate
+	b.address, b.emulator = s.serve(t, b.machine)
 	b.driver, err = device.Open(s.kind, device.Config{
 		Address: b.address, Login: s.login, Gate: gate, Curve: benchCurve, Sleep: benchSleep,
 		Socket: s.socket,
@@ -471,7 +486,7 @@ func TestDrivers_TellAgainAfterAReboot(t *testing.T) {
 		}
 		s := b.set(fleet.Paused, benchSleep)
 		b.until("asleep", asleep)
-		b.machine.Body.Reboot(false)
+		b.machine.Body.Reboot(fleet.Free, 0)
 		b.until("mining by itself", mining)
 		n := b.machine.Orders()
 		if _, err := b.driver.Set(b.Context(), s); err != nil {

@@ -50,10 +50,11 @@ func TestLuxOS_SharesTheSession(t *testing.T) {
 	var address string
 	s := standOf(t, "luxos", func(m *devicetest.Machine) server { return &devicetest.LuxOS{Machine: m} })
 	serve := s.serve
-	s.serve = func(t *testing.T, m *devicetest.Machine) string {
+	s.serve = func(t *testing.T, m *devicetest.Machine) (string, devicetest.Rebooter) {
 		t.Helper()
-		address = serve(t, m)
-		return address
+		var e devicetest.Rebooter
+		address, e = serve(t, m)
+		return address, e
 	}
 	b := newBench(t, s)
 	b.until("mining", mining)

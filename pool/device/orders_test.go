@@ -189,9 +189,10 @@ func TestDrivers_SendNothingAboutPools(t *testing.T) {
 	for _, s := range stands() {
 		var p tap
 		serve := s.serve
-		s.serve = func(t *testing.T, m *devicetest.Machine) string {
+		s.serve = func(t *testing.T, m *devicetest.Machine) (string, devicetest.Rebooter) {
 			t.Helper()
-			return overTCP(t, p.serve(serve(t, m)))
+			address, e := serve(t, m)
+			return overTCP(t, p.serve(address)), e
 		}
 		t.Run(s.kind, func(t *testing.T) {
 			b := newBench(t, s)

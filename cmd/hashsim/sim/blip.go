@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/hashlease/hashlease/pool/device/devicetest"
+	"github.com/hashlease/hashlease/pool/fleet"
 )
 
 // outlet is what a machine is plugged into.
@@ -51,7 +52,7 @@ func (s *Sim) Blip() {
 	for i := range s.machines {
 		d := s.machines[i].power.device
 		boots[i] = paced(d.firmware.Boot, 1+jitterPace*spread(d.worker, "boot"))
-		d.reboot(t, false)
+		d.reboot(t, fleet.Free, 0)
 		d.begin, d.end = d.begin+boots[i], d.end+boots[i]
 	}
 	s.site.mu.Unlock()

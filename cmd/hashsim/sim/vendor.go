@@ -224,21 +224,17 @@ func (b body) Order(mode fleet.Mode, watts unit.Watts) {
 }
 
 // Reboot implements devicetest.Body.
-func (b body) Reboot(keep bool) {
+func (b body) Reboot(mode fleet.Mode, watts unit.Watts) {
 	b.site.mu.Lock()
 	defer b.site.mu.Unlock()
 	t := b.site.now()
 	b.site.advanceLocked(t)
-	b.device.reboot(t, keep)
+	b.device.reboot(t, mode, watts)
 }
 
-// reboot begins anew from next to nothing: as it was told, or at full power.
-func (d *device) reboot(t time.Duration, keep bool) {
-	mode, to := d.mode, d.to
-	if !keep {
-		mode, to = fleet.Free, d.full()
-	}
-	d.from, d.to, d.mode, d.booted = d.asleep(), to, mode, t
+// reboot begins anew from next to nothing, towards what the firmware has kept.
+func (d *device) reboot(t time.Duration, mode fleet.Mode, watts unit.Watts) {
+	d.from, d.to, d.mode, d.booted = d.asleep(), d.goal(mode, watts), mode, t
 	d.begin = t + paced(d.firmware.ReturnDelay, d.returns)
 	d.end = d.begin + paced(d.firmware.ReturnRamp, d.returns)
 }

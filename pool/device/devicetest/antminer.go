@@ -248,3 +248,15 @@ func (a *Antminer) keep(all map[string]any) {
 		}
 	}
 }
+
+// Reboot implements Rebooter: the mode is in the configuration, which is kept.
+func (a *Antminer) Reboot() {
+	a.mu.Lock()
+	a.expired = a.nonce
+	a.mu.Unlock()
+	mode := fleet.Free
+	if a.Machine.Setting("miner-mode") == 1 {
+		mode = fleet.Paused
+	}
+	a.Machine.Body.Reboot(mode, 0)
+}

@@ -136,3 +136,13 @@ func (a *Avalon) order(parameter string) map[string]any {
 	}
 	return a.reply("S", 119, "ASC 0 set OK", "")
 }
+
+// Reboot implements Rebooter: that a sleep or a moment is kept is not documented.
+func (a *Avalon) Reboot() {
+	a.mu.Lock()
+	if a.timer != nil {
+		a.timer.Stop()
+	}
+	a.mu.Unlock()
+	a.Machine.Body.Reboot(fleet.Free, 0)
+}

@@ -48,7 +48,7 @@ func (a *AxeOS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.Machine.Order(fleet.Paused, 0)
 	case "POST /api/system/resume":
 		if state.Mode == fleet.Paused {
-			a.resume(state)
+			a.Machine.Order(a.goal(state))
 		}
 	case "PATCH /api/system":
 		a.patch(w, r, state)
@@ -57,14 +57,16 @@ func (a *AxeOS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// resume goes back to the clock that is set.
-func (a *AxeOS) resume(state BodyState) {
+// goal is what the clock that is set comes to.
+func (a *AxeOS) goal(state BodyState) (fleet.Mode, unit.Watts) {
 	if c := a.Machine.Setting("frequency"); c > 0 && c < a.Clock-1 {
-		a.Machine.Order(fleet.Capped, a.watts(c, state))
-		return
+		return fleet.Capped, a.watts(c, state)
 	}
-	a.Machine.Order(fleet.Free, 0)
+	return fleet.Free, 0
 }
+
+// Reboot implements Rebooter: the clock is kept, a pause is not.
+func (a *AxeOS) Reboot() { a.Machine.Body.Reboot(a.goal(a.Machine.Body.State())) }
 
 // watts is what the machine draws at a clock: its hashrate follows the clock in proportion.
 func (a *AxeOS) watts(clock float64, state BodyState) unit.Watts {
@@ -87,14 +89,11 @@ func (a *AxeOS) patch(w http.ResponseWriter, r *http.Request, state BodyState) {
 		return
 	}
 	a.Machine.SetSetting("frequency", set.Frequency)
-	switch {
-	case state.Mode == fleet.Paused: // it counts when mining is resumed
+	if state.Mode == fleet.Paused { // it counts when mining is resumed
 		a.Machine.Order(fleet.Paused, 0)
-	case set.Frequency >= a.Clock-1:
-		a.Machine.Order(fleet.Free, 0)
-	default:
-		a.Machine.Order(fleet.Capped, a.watts(set.Frequency, state))
+		return
 	}
+	a.Machine.Order(a.goal(state))
 }
 
 func (a *AxeOS) info(state BodyState) map[string]any {

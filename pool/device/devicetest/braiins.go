@@ -128,7 +128,7 @@ func (b *Braiins) put(w http.ResponseWriter, r *http.Request, path string) {
 		writeJSON(w, paused)
 	case "actions/resume":
 		if paused {
-			b.run(s)
+			b.Machine.Order(b.goal(s))
 		}
 		writeJSON(w, !paused)
 	case "performance/power-target":
@@ -144,7 +144,7 @@ func (b *Braiins) put(w http.ResponseWriter, r *http.Request, path string) {
 		if paused {
 			b.Machine.Order(fleet.Paused, 0)
 		} else {
-			b.run(s)
+			b.Machine.Order(b.goal(s))
 		}
 		writeJSON(w, map[string]any{"watt": p.Watt})
 	default:
@@ -152,13 +152,20 @@ func (b *Braiins) put(w http.ResponseWriter, r *http.Request, path string) {
 	}
 }
 
-// run mines at the power target.
-func (b *Braiins) run(s BodyState) {
+// goal is what mining at the power target comes to.
+func (b *Braiins) goal(s BodyState) (fleet.Mode, unit.Watts) {
 	if t := b.target(s); t < s.Curve.Full().Watts {
-		b.Machine.Order(fleet.Capped, t)
-		return
+		return fleet.Capped, t
 	}
-	b.Machine.Order(fleet.Free, 0)
+	return fleet.Free, 0
+}
+
+// Reboot implements Rebooter: the power target is kept, a pause is not.
+func (b *Braiins) Reboot() {
+	b.mu.Lock()
+	b.tokens = nil
+	b.mu.Unlock()
+	b.Machine.Body.Reboot(b.goal(b.Machine.Body.State()))
 }
 
 func (b *Braiins) target(s BodyState) unit.Watts {

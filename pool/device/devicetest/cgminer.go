@@ -53,6 +53,9 @@ func (c *CGMiner) answer(ask cgAsk) map[string]any {
 	return cgRefusal("cgminer "+f.Version, 14, "Invalid command")
 }
 
+// Reboot implements Rebooter: nothing was set that could be kept.
+func (c *CGMiner) Reboot() { c.Machine.Body.Reboot(fleet.Free, 0) }
+
 // cgAsk is a request of cgminer's family.
 type cgAsk struct {
 	Command   string `json:"command"`

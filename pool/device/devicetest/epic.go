@@ -115,6 +115,12 @@ func (e *EPIC) target(s BodyState) int {
 	return int(math.Round(float64(s.Curve.Full().Hashrate) / 1e12))
 }
 
+// Reboot implements Rebooter: neither stop nor target is said to be kept.
+func (e *EPIC) Reboot() {
+	e.Machine.SetSetting("target", 0)
+	e.Machine.Body.Reboot(fleet.Free, 0)
+}
+
 func (e *EPIC) run(s BodyState) {
 	h := unit.Hashrate(e.target(s)) * 1e12
 	if h < s.Curve.Full().Hashrate {

@@ -262,10 +262,27 @@ func (l *LuxOS) aim(s BodyState, p luxProfile) {
 	l.run(p)
 }
 
-func (l *LuxOS) run(p luxProfile) {
+// run mines with a profile.
+func (l *LuxOS) run(p luxProfile) { l.Machine.Order(p.goal()) }
+
+// goal is what mining with a profile comes to.
+func (p *luxProfile) goal() (fleet.Mode, unit.Watts) {
 	if p.step < 0 {
-		l.Machine.Order(fleet.Capped, p.watts)
+		return fleet.Capped, p.watts
+	}
+	return fleet.Free, 0
+}
+
+// Reboot implements Rebooter: sleep and profile are kept.
+func (l *LuxOS) Reboot() {
+	l.mu.Lock()
+	l.session = ""
+	l.mu.Unlock()
+	s := l.Machine.Body.State()
+	if s.Mode == fleet.Paused {
+		l.Machine.Body.Reboot(fleet.Paused, 0)
 		return
 	}
-	l.Machine.Order(fleet.Free, 0)
+	p := l.profile(s)
+	l.Machine.Body.Reboot(p.goal())
 }

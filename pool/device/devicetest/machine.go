@@ -19,9 +19,14 @@ type Body interface {
 	State() BodyState
 	// Order starts the transition to full power, to watts, or to sleep, as slow as the machine is.
 	Order(mode fleet.Mode, watts unit.Watts)
-	// Reboot lets the machine begin anew: with what it was last told if keep, at full power otherwise.
-	Reboot(keep bool)
+	// Reboot lets the machine begin anew from next to nothing, towards full power, watts or sleep: what
+	// its firmware has kept.
+	Reboot(mode fleet.Mode, watts unit.Watts)
 }
+
+// Rebooter is an emulator whose machine can be rebooted. What its firmware keeps then, it keeps; sessions and
+// tokens are gone. An emulator says in its comment what is documented; where nothing is, it forgets.
+type Rebooter interface{ Reboot() }
 
 // BodyState is what a machine is doing.
 type BodyState struct {
@@ -75,7 +80,7 @@ type Machine struct {
 	active   int
 	defects  Defects
 	orders   int
-	settings map[string]float64 // that the firmware keeps over a reboot
+	settings map[string]float64 // of the firmware; what it loses at a reboot, its emulator takes away
 }
 
 // NewMachine is a machine that mines at the first of its pools.
@@ -266,14 +271,7 @@ func (r *Rig) Order(mode fleet.Mode, watts unit.Watts) {
 	defer r.mu.Unlock()
 	now := time.Now()
 	r.startLocked(now)
-	to := r.Curve.Full().Watts
-	switch mode {
-	case fleet.Paused:
-		to = r.Sleep
-	case fleet.Capped:
-		to = min(max(watts, r.Curve[0].Watts), to)
-	case fleet.Free:
-	}
+	to := r.goal(mode, watts)
 	r.mode = mode
 	if to == r.to {
 		return
@@ -287,15 +285,26 @@ func (r *Rig) Order(mode fleet.Mode, watts unit.Watts) {
 }
 
 // Reboot implements Body.
-func (r *Rig) Reboot(keep bool) {
+func (r *Rig) Reboot(mode fleet.Mode, watts unit.Watts) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := time.Now()
 	r.startLocked(now)
-	if !keep {
-		r.mode, r.to = fleet.Free, r.Curve.Full().Watts
-	}
+	r.mode, r.to = mode, r.goal(mode, watts)
 	r.from, r.began, r.end, r.up = r.Sleep, now, now.Add(r.ReturnIn), now
+}
+
+// goal is the power that an order leads to.
+func (r *Rig) goal(mode fleet.Mode, watts unit.Watts) unit.Watts {
+	full := r.Curve.Full().Watts
+	switch mode {
+	case fleet.Paused:
+		return r.Sleep
+	case fleet.Capped:
+		return min(max(watts, r.Curve[0].Watts), full)
+	case fleet.Free:
+	}
+	return full
 }
 
 // startLocked sets a new rig to full power.

@@ -114,3 +114,18 @@ func (s *HTTPSocket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 	}
 }
+
+// reboot lets a machine begin anew whose socket stays as it is: one that is off, stays off.
+func (m *Machine) reboot() {
+	mode := fleet.Free
+	if !m.powered() {
+		mode = fleet.Paused
+	}
+	m.Body.Reboot(mode, 0)
+}
+
+// Reboot implements Rebooter: a relay is not the machine's.
+func (s *ModbusSocket) Reboot() { s.Machine.reboot() }
+
+// Reboot implements Rebooter: an outlet is not the machine's.
+func (s *HTTPSocket) Reboot() { s.Machine.reboot() }

@@ -119,6 +119,15 @@ func (v *VNish) percent() int {
 	return 100
 }
 
+// Reboot implements Rebooter: neither stop nor percentage is said to be kept.
+func (v *VNish) Reboot() {
+	v.mu.Lock()
+	v.token = ""
+	v.mu.Unlock()
+	v.Machine.SetSetting("percent", 0)
+	v.Machine.Body.Reboot(fleet.Free, 0)
+}
+
 func (v *VNish) run(s BodyState) {
 	if p := v.percent(); p < 100 {
 		v.Machine.Order(fleet.Capped, s.Curve.WattsAt(s.Curve.Full().Hashrate*unit.Hashrate(p)/100))

@@ -241,15 +241,25 @@ func (w *WhatsMinerV2) restrict(s BodyState, limit int) {
 	}
 	w.run(s)
 	if !deaf {
-		w.Machine.Body.Reboot(true)
+		w.Machine.Body.Reboot(w.goal(s))
 	}
 }
 
-func (w *WhatsMinerV2) run(s BodyState) {
+func (w *WhatsMinerV2) run(s BodyState) { w.Machine.Order(w.goal(s)) }
+
+// goal is what mining within the limit comes to.
+func (w *WhatsMinerV2) goal(s BodyState) (fleet.Mode, unit.Watts) {
 	l := unit.Watts(w.Machine.Setting("limit"))
 	if l > 0 && l < s.Curve.Full().Watts {
-		w.Machine.Order(fleet.Capped, l)
-		return
+		return fleet.Capped, l
 	}
-	w.Machine.Order(fleet.Free, 0)
+	return fleet.Free, 0
+}
+
+// Reboot implements Rebooter: the limit is kept, of a power_off nothing is said.
+func (w *WhatsMinerV2) Reboot() {
+	w.mu.Lock()
+	w.tokens = nil
+	w.mu.Unlock()
+	w.Machine.Body.Reboot(w.goal(w.Machine.Body.State()))
 }

@@ -273,10 +273,22 @@ func (w *WhatsMinerV3) aim(s BodyState, p unit.Watts) {
 	w.run(s, p)
 }
 
-func (w *WhatsMinerV3) run(s BodyState, p unit.Watts) {
+func (w *WhatsMinerV3) run(s BodyState, p unit.Watts) { w.Machine.Order(w.goal(s, p)) }
+
+// goal is what mining at watts comes to.
+func (w *WhatsMinerV3) goal(s BodyState, p unit.Watts) (fleet.Mode, unit.Watts) {
 	if p < s.Curve.Full().Watts {
-		w.Machine.Order(fleet.Capped, p)
-		return
+		return fleet.Capped, p
 	}
-	w.Machine.Order(fleet.Free, 0)
+	return fleet.Free, 0
+}
+
+// Reboot implements Rebooter: the watts are kept, of a stop nothing is said. The salt is another one.
+func (w *WhatsMinerV3) Reboot() {
+	w.mu.Lock()
+	w.salts++
+	w.booting = true
+	w.mu.Unlock()
+	s := w.Machine.Body.State()
+	w.Machine.Body.Reboot(w.goal(s, w.power(s)))
 }
