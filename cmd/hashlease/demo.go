@@ -249,7 +249,7 @@ func (d *demo) demands() (list []sim.Demand) {
 	}
 	for i, f := range site.Feeders {
 		list = append(list, sim.Demand{
-			Site: string(site.ID), Feeder: string(f.ID), Watts: roundTo(f.Limit * unit.Watts(2+i) / 14),
+			Site: string(site.ID), Feeder: string(f.ID), Watts: roundTo(f.Limit * unit.Watts(1+2*i) / 14),
 			After: time.Duration(1+2*i) * time.Second, Notice: demoLead, For: length, Every: every,
 		})
 	}

@@ -169,6 +169,9 @@ func (r *demoResult) judge() {
 	for dialect, d := range r.Dialects {
 		must(d.Acked > 0, "no share of the %d miners that speak %s was acknowledged", d.Miners, dialect)
 	}
+	for kind, s := range r.Steered {
+		must(r.Miners < demoUsual || s.Curtailed > 0, "none of %d machines of %s gave way", s.Machines, kind)
+	}
 	must(len(r.Firmware) == 0, "firmware does not take what the pool sends: %v", r.Firmware)
 	must(completed >= 1 && completed == r.LeasesAsked,
 		"of %d leases asked for, these ended: %v: all must be COMPLETED", r.LeasesAsked, r.Leases)

@@ -203,8 +203,8 @@ func TestFaults_LimitHoldsWhateverMetersMachinesAndTenantsDo(t *testing.T) {
 	s := newTestSite(t, 32)
 	wires := s.tapMeters()
 	// The two machines of f1 that go first take orders and do nothing; one of them lies about it, too.
-	s.fault("north.asic-005", sim.Fault{Ignore: true})
-	s.fault("north.asic-009", sim.Fault{Ignore: true, Report: 0.01})
+	s.fault("north.asic-021", sim.Fault{Ignore: true})
+	s.fault("north.asic-025", sim.Fault{Ignore: true, Report: 0.01})
 	s.startServer()
 	s.runMiners()
 	s.eventually("every miner has work", time.Minute, func() bool { return s.sim.Stats().Mining == 32 })
@@ -300,7 +300,7 @@ func (s *site) checkMachines() {
 	if st := s.feederState("f1"); st == "ok" {
 		s.t.Error("with machines that do not do as ordered the feeder's state is ok")
 	}
-	if log := s.logged(); !strings.Contains(log, "worker=north.asic-005") {
+	if log := s.logged(); !strings.Contains(log, "worker=north.asic-021") {
 		s.t.Error("the server's log does not name the machine that ignores orders")
 	}
 }

@@ -15,6 +15,6 @@ func ExampleDemoSite() {
 	fmt.Println(plan.Meters()[3].Path)
 	// Output:
 	// 208 machines, 16 meters
-	// f1 bears 174 kW of which 10.5 kW base load
+	// f1 bears 175 kW of which 10.5 kW base load
 	// /v1/meters/f1/tenant/acme
 }

@@ -100,15 +100,21 @@ func Realistic(model string) Firmware {
 	return real(20*second, 60*second, 240*second, 420*second)
 }
 
-// demoModels are the machines of the demonstration, by fleet's names; little is what stands beside them.
+// demoModels are the machines of the demonstration, by fleet's names, a row over the feeders after the other:
+// one of each firmware first, then old ones, so that a large lease throttles across all firmwares. little is
+// what stands beside them.
 var demoModels = [...]string{
 	"Antminer S21", "Antminer S19k Pro", "Antminer S19 XP", "WhatsMiner M60S", "Avalon A1566",
+	"Antminer S19 Pro", "WhatsMiner M50S", "Avalon A1466", "Antminer S19j Pro", "Avalon A1466",
 }
+
+// demoFirmwares are how many different firmwares the first of them run.
+const demoFirmwares = 5
 
 const little = "Bitaxe Gamma"
 
-// Models are all machines of the demonstration, one of each firmware that has an interface of its own.
-func Models() []string { return append(demoModels[:len(demoModels):len(demoModels)], little) }
+// Models are machines of the demonstration, one of each firmware that has an interface of its own.
+func Models() []string { return append(slices.Clone(demoModels[:demoFirmwares]), little) }
 
 // Large are those that a site's power is made of.
 func Large() []string { return slices.Clone(demoModels[:]) }
@@ -117,9 +123,9 @@ func Large() []string { return slices.Clone(demoModels[:]) }
 // know run LuxOS, as many do.
 func firmwareOf(model string) Firmware {
 	switch {
-	case model == "Antminer S19 XP":
+	case model == "Antminer S19 XP", model == "Antminer S19j Pro":
 		return braiins
-	case strings.HasPrefix(model, "Antminer S21"):
+	case strings.HasPrefix(model, "Antminer S21"), model == "Antminer S19 Pro":
 		return bitmain
 	case strings.HasPrefix(model, "WhatsMiner"):
 		return whatsMiner

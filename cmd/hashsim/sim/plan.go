@@ -92,7 +92,7 @@ const (
 	demoLittle  = 25    // machines for each little one beside them, of which every feeder has as many
 )
 
-// DemoSite is a place of n machines of five models over four feeders, with limits
+// DemoSite is a place of n machines of nine models over four feeders, with limits
 // that full mining and base load fill to between 98 and 99 %. From 100 machines on there are a few little
 // ones beside them, which draw too little to count. Each tenant has a meter on every feeder.
 func DemoSite(n int, tenants ...string) Plan {
