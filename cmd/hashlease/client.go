@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 
+	leaseclient "github.com/hashlease/hashlease/lease/client"
 	hashleasev1 "github.com/hashlease/hashlease/proto/hashlease/v1"
 )
 
@@ -146,6 +147,12 @@ func (c *client) call(ctx context.Context) (context.Context, context.CancelFunc)
 // stream is the context of a call that may last.
 func (c *client) stream(ctx context.Context) context.Context {
 	return metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+c.key)
+}
+
+// following is a client of leases over the same connection that insists until there is an answer; lost is
+// told before it tries again.
+func (c *client) following(lost func(err error, wait time.Duration)) *leaseclient.Client {
+	return leaseclient.New(c.conn, leaseclient.Config{Key: c.key, Attempt: c.timeout, Lost: lost})
 }
 
 // tenant is whose key it is, as the key itself says; empty if it does not.

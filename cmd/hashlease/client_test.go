@@ -34,6 +34,7 @@ type scripted struct {
 
 	create   func(*hashleasev1.CreateLeaseRequest) (*hashleasev1.Lease, error)
 	list     func(*hashleasev1.ListLeasesRequest) *hashleasev1.ListLeasesResponse
+	cancel   func(*hashleasev1.CancelLeaseRequest) (*hashleasev1.Lease, error)
 	watch    func(*hashleasev1.WatchLeasesRequest, func(*hashleasev1.Lease)) error
 	channels []*hashleasev1.ListChannelsRequest
 	curtail  []*hashleasev1.CurtailSiteResponse
@@ -63,7 +64,12 @@ func (s *scripted) ListLeases(
 	return s.list(r), nil
 }
 
-func (s *scripted) CancelLease(context.Context, *hashleasev1.CancelLeaseRequest) (*hashleasev1.Lease, error) {
+func (s *scripted) CancelLease(
+	_ context.Context, r *hashleasev1.CancelLeaseRequest,
+) (*hashleasev1.Lease, error) {
+	if s.cancel != nil {
+		return s.cancel(r)
+	}
 	return nil, status.Error(codes.NotFound, "there is no such lease")
 }
 

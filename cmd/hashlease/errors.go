@@ -33,14 +33,27 @@ func usagef(format string, args ...any) error { return &usageError{fmt.Errorf(fo
 // errReported ends a command that has printed what is wrong as its result.
 var errReported = errors.New("failed, as printed")
 
+// ranError is how a command ended that ran on a lease. Its exit status is ours; the error is what else went
+// wrong, nil if nothing did.
+type ranError struct {
+	error
+	status int
+}
+
 // report prints an error for people and gives the exit status.
 func report(e *env, err error) int {
 	var usage *usageError
+	var ran *ranError
 	switch {
 	case err == nil:
 		return exitOK
 	case errors.Is(err, errReported):
 		return exitFailed
+	case errors.As(err, &ran):
+		if ran.error != nil {
+			e.notef("hashlease: %v\n", ran.error)
+		}
+		return ran.status
 	case errors.As(err, &usage):
 		e.notef("hashlease: %v\n", err)
 		return exitUsage

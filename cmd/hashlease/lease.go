@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"regexp"
@@ -13,6 +12,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	leaseclient "github.com/hashlease/hashlease/lease/client"
 	"github.com/hashlease/hashlease/lease/leaserpc"
 	"github.com/hashlease/hashlease/pool/unit"
 	hashleasev1 "github.com/hashlease/hashlease/proto/hashlease/v1"
@@ -30,13 +30,15 @@ type leaseCmd struct {
 	List   leaseListCmd   `cmd:"" help:"List your leases, newest first."`
 	Watch  leaseWatchCmd  `cmd:"" help:"Follow changes of your leases."`
 	Cancel leaseCancelCmd `cmd:"" help:"End a lease: a running one gives its power back at once."`
+	Run    leaseRunCmd    `cmd:"" help:"Book power, run a command while it is there, and give it back."`
 
 	ConfirmOff confirmOffCmd `cmd:"" help:"Say that the tenant of an ended lease, with no meter, is off (operator)."`
 }
 
+// slotFlags say what is to be booked.
+//
 //nolint:revive // tags are one line
-type leaseCreateCmd struct {
-	clientFlags
+type slotFlags struct {
 	Site      string     `help:"The site's id; hashlease capacity lists them." required:"" placeholder:"SITE"`
 	Watts     unit.Watts `help:"Power, as 100kW." required:"" placeholder:"POWER"`
 	Start     moment     `help:"When it begins: now, +10m, or RFC 3339." default:"now" placeholder:"TIME"`
@@ -44,19 +46,16 @@ type leaseCreateCmd struct {
 	End       moment     `help:"When it ends, in place of --for." placeholder:"TIME" xor:"end" required:""`
 	Feeder    string     `help:"A feeder of the site; without it the server chooses." placeholder:"FEEDER"`
 	RequestID string     `help:"UUID of this request: the same request with the same one books nothing twice. To repeat, give --end, and --start unless it is now, as times. Made if absent." placeholder:"UUID"`
-	DryRun    bool       `help:"Only say whether it would be booked."`
-	Wait      bool       `help:"Stay until a meter shows the power free."`
 }
 
-// Run books a lease.
-func (c *leaseCreateCmd) Run(ctx context.Context, e *env) error {
-	now := time.Now()
+// request is what asks for the slot.
+func (c *slotFlags) request(now time.Time) (*hashleasev1.CreateLeaseRequest, error) {
 	if c.Watts <= 0 {
-		return usagef("--watts is %v: above 0 is accepted", c.Watts)
+		return nil, usagef("--watts is %v: above 0 is accepted", c.Watts)
 	}
 	req := &hashleasev1.CreateLeaseRequest{
 		Lease:     &hashleasev1.Lease{Site: siteName(c.Site), Watts: int64(c.Watts)},
-		RequestId: c.RequestID, ValidateOnly: c.DryRun,
+		RequestId: c.RequestID,
 	}
 	start := c.Start.from(now)
 	if c.Start.isNow() {
@@ -67,7 +66,7 @@ func (c *leaseCreateCmd) Run(ctx context.Context, e *env) error {
 		end = c.End.from(now)
 	}
 	if !end.After(start) {
-		return usagef("--end %v: a time after the start %v is accepted", end.Local(), start.Local())
+		return nil, usagef("--end %v: a time after the start %v is accepted", end.Local(), start.Local())
 	}
 	if !c.Start.isNow() {
 		req.Lease.StartTime = timestamppb.New(start)
@@ -76,12 +75,29 @@ func (c *leaseCreateCmd) Run(ctx context.Context, e *env) error {
 	if c.Feeder != "" {
 		req.Lease.Feeder = siteName(c.Site) + "/feeders/" + short(c.Feeder)
 		if c.Feeder != short(c.Feeder) && feederWord(req.Lease.Feeder) != feederWord(c.Feeder) {
-			return usagef("--feeder %q: a feeder of site %s is accepted", c.Feeder, short(c.Site))
+			return nil, usagef("--feeder %q: a feeder of site %s is accepted", c.Feeder, short(c.Site))
 		}
 	}
 	if req.RequestId == "" {
-		req.RequestId = newUUID()
+		req.RequestId = leaseclient.NewRequestID()
 	}
+	return req, nil
+}
+
+type leaseCreateCmd struct {
+	clientFlags
+	slotFlags
+	DryRun bool `help:"Only say whether it would be booked."`
+	Wait   bool `help:"Stay until a meter shows the power free."`
+}
+
+// Run books a lease.
+func (c *leaseCreateCmd) Run(ctx context.Context, e *env) error {
+	req, err := c.request(time.Now())
+	if err != nil {
+		return err
+	}
+	req.ValidateOnly = c.DryRun
 	cl, err := c.dial()
 	if err != nil {
 		return err
@@ -227,7 +243,7 @@ func (c *leaseCancelCmd) Run(ctx context.Context, e *env) error {
 		return err
 	}
 	if c.RequestID == "" {
-		c.RequestID = newUUID()
+		c.RequestID = leaseclient.NewRequestID()
 	}
 	call, cancel := cl.call(ctx)
 	defer cancel()
@@ -338,14 +354,6 @@ func reasonOf(l *hashleasev1.Lease) string {
 		return ""
 	}
 	return " (" + l.GetStateReason() + ")"
-}
-
-// newUUID is a random UUID (RFC 9562 version 4).
-func newUUID() string {
-	var b [16]byte
-	rand.Read(b[:]) // never fails
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
 // parseState reads a state's word, in any case.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hashlease/hashlease/lease"
+	leaseclient "github.com/hashlease/hashlease/lease/client"
 	"github.com/hashlease/hashlease/lease/service"
 	"github.com/hashlease/hashlease/pool/fleet"
 	"github.com/hashlease/hashlease/pool/ledger"
@@ -71,7 +72,7 @@ func TestConfirmOff_EndsALeaseWithoutAMeter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, _ := steered(t)
 		l, err := s.leases.Create(t.Context(), lease.Create{
-			Tenant: "acme", RequestID: newUUID(), Site: "north", Watts: 1000,
+			Tenant: "acme", RequestID: leaseclient.NewRequestID(), Site: "north", Watts: 1000,
 			End: time.Now().Add(time.Minute),
 		})
 		if err != nil {

@@ -2,21 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
-
+	leaseclient "github.com/hashlease/hashlease/lease/client"
 	"github.com/hashlease/hashlease/pool/unit"
 	hashleasev1 "github.com/hashlease/hashlease/proto/hashlease/v1"
-)
-
-// How a watch that lost its server comes back.
-const (
-	rewatchFirst = 500 * time.Millisecond
-	rewatchMost  = 10 * time.Second
-	rewatchFor   = 5 * time.Minute // without any answer; then it gives up
 )
 
 //nolint:revive // tags are one line
@@ -57,73 +49,53 @@ func (c *leaseWatchCmd) Run(ctx context.Context, e *env) error {
 	return w.run(ctx)
 }
 
-// watcher follows leases over reconnects: it asks again for what came after the last change it saw.
+// watcher follows leases over reconnects.
 type watcher struct {
 	cl    *client
 	env   *env
 	json  bool
 	name  string                 // only this lease; empty: all
 	until hashleasev1.LeaseState // unspecified: for ever
-	after int64                  // revision of the last change seen
-	heard bool                   // since the last connection
+	after int64                  // only changes after this revision
 }
 
-// run ends with nil when the state was reached or ctx ended.
+// run ends with nil when the state was reached or ctx ended. Who was never heard is not waited for: the
+// address may be wrong.
 func (w *watcher) run(ctx context.Context) error {
-	wait, lost, met := rewatchFirst, time.Time{}, false
-	for {
-		done, err := w.stream(ctx)
-		if done {
-			return err
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	met := false
+	follow := w.cl.following(func(err error, wait time.Duration) {
+		if !met {
+			cancel(err)
+			return
 		}
-		if ctx.Err() != nil {
-			return nil //nolint:nilerr // whoever stops a watch got what was wanted
+		w.env.notef("connection lost, trying again in %v\n", wait.Round(10*time.Millisecond))
+	})
+	var end error
+	err := follow.Watch(ctx, w.name, w.after, func(l *hashleasev1.Lease) error {
+		met = true
+		if end = w.print(l); end != nil {
+			return end
 		}
-		code := status.Code(err)
-		met = met || w.heard
-		if !met || code != codes.Unavailable && code != codes.DeadlineExceeded && !ended(err) {
-			return fmt.Errorf("following leases: %w", err)
+		var done bool
+		if done, end = w.reached(l); done {
+			return leaseclient.ErrEnough
 		}
-		if w.heard {
-			w.heard, lost, wait = false, time.Now(), rewatchFirst
-		}
-		if time.Since(lost) > rewatchFor {
-			return fmt.Errorf("following leases, %v without an answer: %w", rewatchFor, err)
-		}
-		w.env.notef("connection lost, trying again in %v\n", wait)
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(wait):
-		}
-		wait = min(2*wait, rewatchMost)
+		return nil
+	})
+	switch cause := context.Cause(ctx); {
+	case end != nil:
+		return end
+	case errors.Is(cause, context.Canceled): // whoever stops a watch got what was wanted
+		return nil
+	case cause != nil:
+		err = cause
 	}
-}
-
-// stream follows one connection. done says that there is nothing more to wait for.
-func (w *watcher) stream(ctx context.Context) (done bool, err error) {
-	ctx, cancel := context.WithCancel(w.cl.stream(ctx))
-	defer cancel()
-	req := &hashleasev1.WatchLeasesRequest{AfterRevision: w.after, Name: w.name}
-	s, err := w.cl.leases.WatchLeases(ctx, req)
 	if err != nil {
-		return false, err
+		return fmt.Errorf("following leases: %w", err)
 	}
-	for {
-		r, err := s.Recv()
-		if err != nil {
-			return false, err
-		}
-		w.heard = true
-		l := r.GetLease()
-		w.after = max(w.after, l.GetRevision())
-		if err := w.print(l); err != nil {
-			return true, err
-		}
-		if done, err := w.reached(l); done {
-			return true, err
-		}
-	}
+	return nil
 }
 
 func (w *watcher) print(l *hashleasev1.Lease) error {
