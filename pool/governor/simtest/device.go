@@ -93,7 +93,7 @@ func (d *device) take(sp fleet.Setpoint) fleet.Ack {
 	d.w.result.note(now.Sub(d.w.began), &sp)
 	if was.Command > 0 && sp.Watts > was.Watts {
 		d.feeder.returned(now, float64(sp.Watts-was.Watts))
-		d.feeder.judgeSight(now, d)
+		d.feeder.judgeSight(now, d, sp)
 	}
 	if !d.deaf && d.rng.Float64() >= 0.003 {
 		d.turn(d.goalOf(sp))

@@ -25,8 +25,15 @@ func (w *world) judgeAge(p *fleet.Proof) {
 	}
 }
 
-// judgeSight holds a return that has arrived against the rule that nobody returns unseen.
-func (f *feeder) judgeSight(now time.Time, d *device) {
+// word is by how much of a machine's power what it says of itself may be wrong. Another server finds it where
+// it says that it is, and tells it to stay there.
+const word = 0.1
+
+// judgeSight holds an order for more that has arrived against the rule that nobody returns unseen.
+func (f *feeder) judgeSight(now time.Time, d *device, sp fleet.Setpoint) {
+	if d.goalOf(sp) <= d.watts+word*d.full() {
+		return
+	}
 	for _, m := range f.meters {
 		if m.lost && now.Sub(m.lostAt) > blindFor {
 			f.w.fault("blind", "feeder %s: %s is told to return, and meter %v is lost for %v",

@@ -98,9 +98,12 @@ func (w *world) curtail(s *site) {
 	share, span := 0.05+0.1*s.rng.Float64(), time.Duration(10+s.rng.IntN(30))*time.Minute
 	w.orders = append(w.orders, func(g *governor.Governor) {
 		w.mu.Lock()
-		now, before := time.Now(), s.mining()
+		now, before, stopped := time.Now(), s.mining(), s.stopped
 		wish := before * share
 		w.mu.Unlock()
+		if wish < 1 {
+			return // nobody mines
+		}
 		ctx, hangUp := context.WithCancel(context.Background())
 		err := g.Curtail(ctx, governor.Curtailment{Site: s.ID, Watts: unit.Watts(wish), For: span},
 			func(governor.CurtailUpdate) error { hangUp(); return nil })
@@ -116,12 +119,12 @@ func (w *world) curtail(s *site) {
 			return
 		}
 		w.result.Curtailments++
-		w.at(now.Add(provenIn), func() { w.judgeCurtailment(s, now, before, wish) })
+		w.at(now.Add(provenIn), func() { w.judgeCurtailment(s, now, before, wish, stopped) })
 	})
 }
 
 // judgeCurtailment holds what was freed against what was wished.
-func (w *world) judgeCurtailment(s *site, since time.Time, before, wish float64) {
+func (w *world) judgeCurtailment(s *site, since time.Time, before, wish float64, stopped int) {
 	tolerance := wish / 50
 	for _, f := range s.feeders {
 		tolerance += f.tolerance()
@@ -130,13 +133,15 @@ func (w *world) judgeCurtailment(s *site, since time.Time, before, wish float64)
 		}
 	}
 	evening := time.Now().Hour() == 21 // power has just become cheaper
-	moved := s.feed.moved.After(since.Add(-back)) || s.failing.After(since) || evening
-	if w.server.dead || moved || w.crashed.After(since.Add(-back)) {
+	quiet := since.Add(-back)          // from here on nothing else may have moved
+	moved := s.feed.moved.After(quiet) || s.failing.After(quiet) || evening
+	if w.server.dead || moved || w.crashed.After(quiet) {
 		return
 	}
 	if freed := before - s.mining(); freed < wish-tolerance {
 		w.fault("curtailed", "site %s: %.0f W of %.0f W are freed %v after the order: %.0f W less are "+
-			"accepted", s.ID, freed, wish, provenIn, tolerance)
+			"accepted; the price stopped %d workers then, %d now", s.ID, freed, wish, provenIn, tolerance,
+			stopped, s.stopped)
 		return
 	}
 	w.result.Curtailed++
@@ -144,9 +149,17 @@ func (w *world) judgeCurtailment(s *site, since time.Time, before, wish float64)
 
 // stoppedByPrice counts workers that the price stops now.
 func (w *world) stoppedByPrice(g *governor.Governor) {
+	prices := g.Prices()
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	n := 0
-	for _, p := range g.Prices() {
+	for _, p := range prices {
 		n += p.Stopped
+		for _, s := range w.sites {
+			if s.ID == p.Site {
+				s.stopped = p.Stopped
+			}
+		}
 	}
 	w.result.Stopped = max(w.result.Stopped, n)
 }

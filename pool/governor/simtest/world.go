@@ -29,6 +29,7 @@ type site struct {
 	branches []*branch
 	feed     *feed
 	failing  time.Time // until when one of its control domains is
+	stopped  int       // workers, by the price
 }
 
 // world is everything that is simulated. The governor's goroutines come in through meters and machines;
