@@ -56,7 +56,8 @@ type demo struct {
 	listen [3]string
 
 	nodes  []*node.Child
-	plan   sim.Plan
+	plan   sim.Plan       // that of --miners, unless it is given
+	class  float64        // of the meters; 0: the simulation's own
 	vendor bool           // machines take orders over their vendors' interfaces
 	modbus fleet.FeederID // whose meters are read by Modbus TCP; empty: nobody's
 	scale  float64        // of the simulated hashes; 0 is the simulation's own
@@ -202,9 +203,11 @@ func (d *demo) stopNodes() {
 
 // simulate sets the site up and writes the same files that init writes, for a server of it.
 func (d *demo) simulate() (cfg *config.Config, err error) {
-	d.plan = sim.DemoSite(d.cmd.Miners, demoTenant)
+	if len(d.plan.Sites) == 0 {
+		d.plan = sim.DemoSite(d.cmd.Miners, demoTenant)
+	}
 	if d.sim, err = sim.New(sim.Config{
-		Plan: d.plan, Scale: d.scale, Seed: 1, Dialects: sim.Mixed, Vendor: d.vendor,
+		Plan: d.plan, Scale: d.scale, Class: d.class, Seed: 1, Dialects: sim.Mixed, Vendor: d.vendor,
 		Elsewhere: demoElsewhere(d.vendor), Log: d.log,
 	}); err != nil {
 		return nil, err

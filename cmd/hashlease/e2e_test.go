@@ -38,12 +38,16 @@ type site struct {
 	output    *os.File
 }
 
-func newTestSite(t *testing.T, miners int) *site {
+// newTestSite is a site of so many machines, which may be made otherwise before it is simulated.
+func newTestSite(t *testing.T, miners int, made ...func(*demo)) *site {
 	t.Helper()
 	dir := t.TempDir()
 	var said bytes.Buffer
 	d := newDemo(&demoCmd{Miners: miners}, &env{stdin: strings.NewReader(""), stdout: &said, stderr: &said})
 	d.dir = dir
+	for _, make := range made {
+		make(d)
+	}
 	for i := range d.listen {
 		d.listen[i] = freeAddress(t)
 	}

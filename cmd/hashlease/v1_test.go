@@ -38,20 +38,38 @@ func (s *site) easeMarkets() {
 	}
 }
 
-// runFirmware runs a miner of each profile up to the end of the test.
-func (s *site) runFirmware() map[string]*stratumtest.V1Miner {
+// fieldMiner is a miner of either dialect.
+type fieldMiner interface {
+	Run(ctx context.Context) error
+	Stats() stratumtest.MinerStats
+}
+
+// runFirmware runs a miner of each profile of Stratum V1, and AxeOS over V2 in both its ways, up to the end
+// of the test.
+func (s *site) runFirmware() map[string]fieldMiner {
 	ctx, cancel := context.WithCancel(s.t.Context())
 	var wg sync.WaitGroup
 	s.t.Cleanup(func() { cancel(); wg.Wait() })
 	grinder := stratumtest.NewGrinder(1)
 	wg.Go(func() { _ = grinder.Run(ctx) })
-	miners := map[string]*stratumtest.V1Miner{}
+	miners := map[string]fieldMiner{}
 	for _, p := range stratumtest.V1Profiles() {
 		m := stratumtest.NewV1Miner(stratumtest.V1Config{
 			Pool:    func() stratumtest.Endpoint { return stratumtest.Endpoint{Address: s.listen[0]} },
 			Profile: p, Identity: "field." + p.Name, Nominal: 5000, Grinder: grinder, Scale: s.sim.Scale(),
 		})
 		miners[m.Identity()] = m
+		wg.Go(func() { _ = m.Run(ctx) })
+	}
+	for name, extended := range map[string]bool{"field.axeos-v2": false, "field.axeos-v2-extended": true} {
+		m := stratumtest.NewMiner(stratumtest.MinerConfig{
+			Pool: func() stratumtest.Endpoint {
+				return stratumtest.Endpoint{Address: s.listen[0], Authority: &s.authority}
+			},
+			Identity: name, Nominal: 5000, Extended: extended, Grinder: grinder,
+			Vendor: "bitaxe", Hardware: "BM1370", Firmware: "v2.14.0",
+		})
+		miners[name] = m
 		wg.Go(func() { _ = m.Run(ctx) })
 	}
 	return miners
@@ -71,8 +89,9 @@ func (s *site) credited() map[string]uint64 {
 	return all
 }
 
-// Ensure that every firmware of Stratum V1 mines at the real program over a real btcd: its shares are in the
-// ledger, no more than it submitted and no fewer than it was told, and it has no fault to find.
+// Ensure that every firmware of Stratum V1, and AxeOS over V2, mines at the real program over a real btcd:
+// its shares are in the ledger, no more than it submitted and no fewer than it was told, and it has no fault
+// to find.
 func TestProgram_CreditsEachFirmware(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts btcd and a server; the full run is make test")
