@@ -27,5 +27,7 @@ type cli struct {
 	Clock   clockCmd   `cmd:"" help:"Say that the server's clock is right after a jump (operator)."`
 	Tenant  tenantCmd  `cmd:"" help:"Add tenants to a configuration (operator)."`
 
-	Version versionCmd `cmd:"" help:"Print the version."`
+	Version    versionCmd    `cmd:"" help:"Print the version."`
+	Completion completionCmd `cmd:"" help:"Print a script that lets a shell complete commands and flags."`
+	Complete   completeCmd   `cmd:"" name:"__complete" hidden:""`
 }
