@@ -48,6 +48,11 @@ func TestBrowser_ShowsALeaseBecomeActive(t *testing.T) {
 	b.wait("the scale of so few miners is said", time.Second,
 		`document.getElementById('scale').textContent.includes('8·10⁹')`)
 	b.picture("console-1440.png", 1440, 1000)
+	b.wait("every column of the firmware table is in sight", 10*time.Second, `(() => {
+		const box = document.getElementById('firmware').parentElement;
+		const rows = document.querySelectorAll('#firmware tbody tr').length;
+		return rows >= 5 && box.scrollWidth <= box.clientWidth;
+	})()`)
 	b.search()
 	b.picture("console-390.png", 390, 844)
 	b.wait("nothing is wider than a phone", 5*time.Second, `document.documentElement.scrollWidth <= 390`)

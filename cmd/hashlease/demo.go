@@ -40,9 +40,9 @@ const (
 	demoNetwork  = "signet:51"
 	demoPayout   = "tb1qw508d6qejxtdg4y5r3zarvary0c5xw7kxpjzsx" // coins of a private signet are worth nothing
 	demoPrice    = 40_000 * unit.Sat / 1000                     // a kWh
-	// demoDifficulty is the least difficulty of a share: a hundred times easier than a scaled
-	// ASIC needs.
-	demoDifficulty = 1e-7
+	// demoDifficulty is the least difficulty of a share: a thousand times easier than a scaled ASIC needs, so
+	// that a Bitaxe of 27 H/s has a share in a few seconds.
+	demoDifficulty = 1e-8
 )
 
 // demo is everything that runs: two nodes, the server, the simulated site with its tenant.

@@ -17,7 +17,7 @@ import (
 	"github.com/hashlease/hashlease/stratum/stratumtest"
 )
 
-// fieldLeast is the least difficulty that marketplaces get here: a hundred times the demo's, and what a CPU
+// fieldLeast is the least difficulty that marketplaces get here: a thousand times the demo's, and what a CPU
 // finds in seconds. The one that they insist on, 524,288, is played in
 // stratum/testdata/clients/v1/nicehash.txt.
 const fieldLeast = 1e-5
