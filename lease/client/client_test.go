@@ -214,6 +214,41 @@ func TestCreate_TellsWhatStaysSo(t *testing.T) {
 	}
 }
 
+// Ensure that a lease which was booked without an answer is given back when nobody waits for it any more,
+// and that it is said if nobody can know.
+func TestHold_GivesBackWhatHadNoAnswer(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		fail int    // answers that get lost
+		want string // said
+	}{
+		"the line is back":   {3, "the line is cut"},
+		"the line stays cut": {100, "it may be booked all the same"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f, c := open(t, time.Minute)
+			for range tt.fail {
+				f.fail = append(f.fail, errCut)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 600*time.Millisecond)
+			defer cancel()
+			use := func(context.Context, *hashleasev1.Lease) error {
+				t.Error("it began")
+				return nil
+			}
+			err := c.Hold(ctx, slot(time.Hour), client.Hold{}, use)
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			_, back := f.calls[len(f.calls)-1].(*hashleasev1.CancelLeaseRequest)
+			said := err != nil && strings.Contains(err.Error(), tt.want)
+			if !said || back != (tt.fail < 100) || len(f.booked) != 1 {
+				t.Errorf("%v; given back: %v, %d booked", err, back, len(f.booked))
+			}
+		})
+	}
+}
+
 // Ensure that a watch sees every revision once and in order over lines that are cut at any time, and
 // leases as they are after the server has forgotten what was between.
 func TestWatch_SeesEachChangeOnce(t *testing.T) {

@@ -1,11 +1,14 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"strings"
 	"time"
+
+	"google.golang.org/protobuf/proto"
 
 	hashleasev1 "github.com/hashlease/hashlease/proto/hashlease/v1"
 )
@@ -29,8 +32,11 @@ type Hold struct {
 	Changed func(*hashleasev1.Lease)
 }
 
-// release is how long giving a lease back may take.
-const release = time.Minute
+// release is how long giving a lease back may take, and unsure finding out whether there is one.
+const (
+	release = time.Minute
+	unsure  = 10 * time.Second
+)
 
 // Hold books a slot, waits until a meter shows its watts free, calls use, and gives the watts back when
 // it returns. The context of use ends with ctx, Grace before the end of the slot (ErrSlotOver), or when
@@ -43,9 +49,11 @@ func (c *Client) Hold(
 	if h.Changed == nil {
 		h.Changed = func(*hashleasev1.Lease) {}
 	}
+	r = proto.CloneOf(r)
+	r.RequestId = cmp.Or(r.GetRequestId(), NewRequestID())
 	l, err := c.Create(ctx, r)
 	if err != nil {
-		return fmt.Errorf("booking the lease: %w", err)
+		return errors.Join(fmt.Errorf("booking the lease: %w", err), c.undo(ctx, r, err))
 	}
 	h.Changed(l)
 	defer func() {
@@ -60,6 +68,25 @@ func (c *Client) Hold(
 		h.Changed(ended)
 	}()
 	return c.held(ctx, l, h, use)
+}
+
+// undo gives back what may have been booked by a request that had no answer: the same request once more
+// says which lease it is.
+func (c *Client) undo(ctx context.Context, r *hashleasev1.CreateLeaseRequest, why error) error {
+	if !passing(why) && ctx.Err() == nil {
+		return nil // it was refused
+	}
+	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), unsure)
+	defer cancel()
+	l, err := c.Create(late, r)
+	if err == nil {
+		_, err = c.Cancel(late, l.GetName())
+	}
+	if err != nil {
+		return fmt.Errorf("it may be booked all the same, until %v, by request %s",
+			r.GetLease().GetEndTime().AsTime(), r.GetRequestId())
+	}
+	return nil
 }
 
 // held waits for the watts and calls use.
