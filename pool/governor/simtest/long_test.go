@@ -19,6 +19,7 @@ var (
 	seconds = flag.Int("sim.seconds", 1_000_000, "simulated seconds of the long one, both halves together")
 	workers = flag.Int("sim.workers", 10_000, "workers of the long one")
 	budget  = flag.Duration("sim.budget", 90*time.Minute, "longest real time of the long one")
+	audited = flag.Bool("sim.audit", false, "keep and verify the evidence log; four times as slow")
 	into    = flag.String("sim.into", "", "page whose table of the simulation is rewritten")
 )
 
@@ -43,6 +44,9 @@ func TestSim_LongStory(t *testing.T) {
 		cfg := simtest.Short(uint64(101+i)+*seed, *workers, time.Duration(*seconds/2)*time.Second)
 		cfg.Sites, cfg.FaultEvery, cfg.WideEvery = 4, 30*time.Minute, 12*time.Hour
 		cfg.ValidFor, cfg.Every, cfg.Tick = 20*time.Minute, time.Minute, 4*time.Second
+		if *audited {
+			cfg.Audit = t.TempDir()
+		}
 		told := began
 		cfg.Progress = func(at time.Duration, r *simtest.Result) bool {
 			now := wall()

@@ -73,8 +73,9 @@ const curtailEvery = 2 * time.Hour
 // provenIn is after how long a curtailment must show, if nothing else has happened on its site meanwhile.
 const provenIn = 6 * time.Minute
 
-// back is how long machines may still be returning from what was there before.
-const back = 15 * time.Minute
+// back is how long machines may still be returning from what was there before: the slowest take 20 minutes
+// from their order on.
+const back = 25 * time.Minute
 
 // curtails has a site's operator curtail it now and then.
 func (w *world) curtails(s *site) {
