@@ -66,7 +66,9 @@ func TestGovernor_SaysWhatItWouldHaveDone(t *testing.T) {
 			if err := g.SetArm(t.Context(), "f1", arm); err != nil {
 				t.Fatal(err)
 			}
-			if a := g.Advice()[0]; a.Energy > 0 || a.Orders > 0 {
+			synctest.Wait() // for the look that this asks for, which advises at once
+			a = g.Advice()[0]
+			if !a.Since.Equal(time.Now()) || a.Energy > 0 || a.Over > 0 || a.Orders > uint64(len(a.Workers)) {
 				t.Errorf("%v again: %+v", arm, a)
 			}
 		})
