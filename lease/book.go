@@ -194,6 +194,8 @@ func (b *Book) Step(c Command, now time.Time) ([]Event, error) {
 		s.create(c)
 	case Cancel:
 		s.cancel(c)
+	case Amend:
+		s.amend(c)
 	case SetCapacity:
 		s.capacity(c)
 	case Tick:

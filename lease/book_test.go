@@ -162,6 +162,68 @@ func (m *model) create(t *rapid.T) {
 	}
 }
 
+// amend changes a lease at random and compares the decision with brute force over everybody else's.
+func (m *model) amend(t *rapid.T) {
+	c := lease.Amend{UID: m.anyLease(t), Watts: unit.Watts(rapid.IntRange(0, 120).Draw(t, "w"))}
+	old, ok := m.book.Lease(c.UID)
+	if !ok {
+		return
+	}
+	second := func(name string, from time.Time) time.Time {
+		if rapid.Bool().Draw(t, "keep "+name) {
+			return time.Time{}
+		}
+		return from.Add(time.Duration(rapid.IntRange(-30, 40).Draw(t, name)) * time.Second)
+	}
+	c.Start, c.End = second("start", old.Slot.Start), second("end", old.Slot.End)
+	want := *old
+	if c.Watts > 0 {
+		want.Watts = c.Watts
+	}
+	if !c.Start.IsZero() {
+		want.Slot.Start = c.Start
+	}
+	if !c.End.IsZero() {
+		want.Slot.End = c.End
+	}
+	fits := m.fitsInstead(old, &want)
+	err := m.step(t, c)
+	got, _ := m.book.Lease(c.UID)
+	var r *lease.Refusal
+	switch {
+	case err == nil && !fits:
+		t.Fatalf("%+v of %+v was done and does not fit", c, old)
+	case errors.As(err, &r) && r.Kind == lease.NoCapacity && fits:
+		t.Fatalf("%+v of %+v fits and was refused: %v", c, old, err)
+	case err == nil && (got.Watts != want.Watts || got.Slot != want.Slot || got.Feeder != old.Feeder):
+		t.Fatalf("%+v of %+v made %+v", c, old, got)
+	case err == nil && got.EnergyBound()-old.EnergyBound() != m.ahead(got)-m.ahead(old):
+		t.Fatalf("%+v of %+v promises %d J, not %d", c, old, got.EnergyBound(), old.EnergyBound())
+	}
+}
+
+// ahead is the energy that a lease promises from the running second on.
+func (m *model) ahead(l *lease.Lease) unit.Joules {
+	return l.Watts.Over(max(0, l.Slot.End.Unix()-max(l.Slot.Start.Unix(), m.now.Unix())))
+}
+
+// fitsInstead says by brute force whether the feeder delivers what the new lease asks for beyond the old one.
+func (m *model) fitsInstead(old, l *lease.Lease) bool {
+	load := m.load(old.Feeder)
+	shrinks := l.Watts <= old.Watts && !l.Slot.End.After(old.Slot.End)
+	for sec := max(l.Slot.Start.Unix(), m.now.Unix()); sec < l.Slot.End.Unix(); sec++ {
+		held := int64(0)
+		if sec >= old.Slot.Start.Unix() && sec < old.Slot.End.Unix() {
+			held = int64(old.Watts)
+		}
+		shrinks = shrinks && held > 0
+		if load[sec]-held+int64(l.Watts) > m.capacityAt(old.Feeder, sec) && !shrinks {
+			return false
+		}
+	}
+	return true
+}
+
 func (m *model) checkRefusal(t *rapid.T, c lease.Create, s lease.Slot, r *lease.Refusal) {
 	if m.fits(r.Feeder, s, r.MaxFree+1) || (r.MaxFree > 0 && !m.fits(r.Feeder, s, r.MaxFree)) {
 		t.Fatalf("max free watts %d on %s are not that", r.MaxFree, r.Feeder)
@@ -225,6 +287,7 @@ func TestBook_HoldsItsPromisesUnderRandomCommands(t *testing.T) {
 		t.Repeat(map[string]func(*rapid.T){
 			"":       m.check,
 			"create": m.create,
+			"amend":  m.amend,
 			"cancel": func(t *rapid.T) {
 				m.step(t, lease.Cancel{UID: m.anyLease(t), Tenant: "a", RequestID: ""})
 			},

@@ -8,7 +8,8 @@ import (
 	"github.com/hashlease/hashlease/pool/unit"
 )
 
-// Command is what Book.Step takes: Create, Cancel, SetCapacity, Tick, Prove, Confirm, Restart or Settle.
+// Command is what Book.Step takes: Create, Amend, Cancel, SetCapacity, Tick, Prove, Confirm, Restart or
+// Settle.
 type Command interface{ command() }
 
 // Create books a slot.
@@ -54,10 +55,11 @@ type Tick struct{ Mark bool }
 // Prove is what meters say of a lease.
 type Prove struct {
 	UID        UID
-	At         time.Time // when it was measured
-	FirstOrder time.Time // when the first order for it left; zero if there was none
-	Free       bool      // the watts are free, by the exact rule of the design
-	Gone       bool      // the slot is over and the tenant's meter shows it off
+	At         time.Time  // when it was measured
+	FirstOrder time.Time  // when the first order for it left; zero if there was none
+	Watts      unit.Watts // that it is about; 0: whatever the lease holds
+	Free       bool       // they are free, by the exact rule of the design
+	Gone       bool       // the slot is over and the tenant's meter shows it off
 	Drawn      unit.Watts
 	Delivered  unit.Joules
 	Overrun    unit.Joules // drawn beyond what the tenant held

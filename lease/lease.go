@@ -77,6 +77,10 @@ type Lease struct {
 	Shortfall  time.Duration `json:"shortfall,omitempty"`  // sum of the closed spans
 	AtRisk     bool          `json:"at_risk,omitempty"`    // the feeder's capacity is below its bookings
 
+	Granted   unit.Watts  `json:"granted,omitempty"`   // DEGRADED by growth: may be drawn until ShortSince
+	Promised  unit.Joules `json:"promised,omitempty"`  // up to ChangedAt
+	ChangedAt time.Time   `json:"changed_at,omitzero"` // when its watts last changed within the slot
+
 	Price   unit.Msat `json:"price,omitempty"`   // a kWh, fixed at booking
 	Penalty unit.Msat `json:"penalty,omitempty"` // a kWh of Overrun, fixed at booking
 	Charge  unit.Msat `json:"charge,omitempty"`  // owed, known once COMPLETED
@@ -109,4 +113,4 @@ func (l *Lease) Claims() bool {
 }
 
 // EnergyBound is the most energy that is billed: the promised watts over the whole slot.
-func (l *Lease) EnergyBound() unit.Joules { return l.Watts.Over(max(0, l.Slot.Seconds())) }
+func (l *Lease) EnergyBound() unit.Joules { return l.promisedBy(l.Slot.End) }

@@ -120,7 +120,7 @@ func (s *step) cancel(c Cancel) {
 	if !ok {
 		r := refuse(StateForbids, "name", "the lease is %v: only one that is not over can be cancelled",
 			l.State)
-		r.State = l.State
+		r.State, r.Call = l.State, "CANCEL"
 		s.refused(r)
 		return
 	}
@@ -157,6 +157,9 @@ func (s *step) prove(p Prove) {
 	l, ok := s.b.Lease(p.UID)
 	if !ok || l.State == Scheduled || (l.State.Final() && !l.Claims()) {
 		return // an operator's claim, or a word that came too early or too late
+	}
+	if p.Free && p.Watts > 0 && p.Watts < l.Watts { // of before an amendment
+		p.Free, p.Reason = false, ""
 	}
 	next := *l
 	next.note(p, s.now)
@@ -297,7 +300,7 @@ func (s *step) confirm(c Confirm) {
 	}
 	if l.State != Ending && (l.State != Failed || !l.Claims()) {
 		r := refuse(StateForbids, "name", "the lease is %v: only an ended one can be confirmed off", l.State)
-		r.State = l.State
+		r.State, r.Call = l.State, "CONFIRM"
 		s.refused(r)
 		return
 	}

@@ -56,6 +56,7 @@ type Refusal struct {
 
 	// StateForbids only.
 	State State
+	Call  string // what it forbids: AMEND, CANCEL or CONFIRM
 }
 
 // Error is the refusal in one line.

@@ -8,6 +8,7 @@ import (
 // Methods of requests that are remembered.
 const (
 	methodCreate = "create"
+	methodAmend  = "amend"
 	methodCancel = "cancel"
 )
 
@@ -44,6 +45,8 @@ func (b *Book) Answer(c Command) (*Lease, bool) {
 		uid, k = c.UID, requestKey{c.Tenant, methodCreate, c.RequestID}
 	case Cancel:
 		uid, k = c.UID, requestKey{c.Tenant, methodCancel, c.RequestID}
+	case Amend:
+		uid, k = c.UID, requestKey{c.Tenant, methodAmend, c.RequestID}
 	case Confirm:
 		uid = c.UID
 	case Settle:

@@ -69,19 +69,20 @@ const (
 	CancelCalled                    // its tenant or the operator ends it
 	ProofGone                       // the tenant's meter shows it off and it was once ACTIVE
 	GoneBare                        // the same, and it never was
+	Grown                           // it was amended to more watts within its slot
 )
 
 // Triggers are all of them in order.
 func Triggers() []Trigger {
 	return []Trigger{
 		OrderDue, StartProven, StartBare, ProofFree, ProofShort,
-		EndDue, EndBare, CancelCalled, ProofGone, GoneBare,
+		EndDue, EndBare, CancelCalled, ProofGone, GoneBare, Grown,
 	}
 }
 
 var triggerNames = [...]string{
 	"", "order due", "start proven", "start bare", "proof free", "proof short",
-	"end due", "end bare", "cancel", "proof gone", "gone bare",
+	"end due", "end bare", "cancel", "proof gone", "gone bare", "grown",
 }
 
 // String is the trigger in words.
@@ -104,7 +105,7 @@ var table = map[State]map[Trigger]State{
 		EndBare: Failed, CancelCalled: Cancelled,
 	},
 	Active: {
-		ProofShort: Degraded, EndDue: Ending, CancelCalled: Ending,
+		ProofShort: Degraded, EndDue: Ending, CancelCalled: Ending, Grown: Degraded,
 	},
 	Degraded: {
 		ProofFree: Active, EndDue: Ending, EndBare: Failed, CancelCalled: Ending,

@@ -16,6 +16,7 @@ func TestNext_IsTheWholeTable(t *testing.T) {
 		},
 		lease.Active: {
 			lease.ProofShort: lease.Degraded, lease.EndDue: lease.Ending, lease.CancelCalled: lease.Ending,
+			lease.Grown: lease.Degraded,
 		},
 		lease.Degraded: {
 			lease.ProofFree: lease.Active, lease.EndDue: lease.Ending,
@@ -37,8 +38,8 @@ func TestNext_IsTheWholeTable(t *testing.T) {
 			}
 		}
 	}
-	if pairs != 80 {
-		t.Errorf("%d pairs were tried, want 80", pairs)
+	if pairs != 88 {
+		t.Errorf("%d pairs were tried, want 88", pairs)
 	}
 }
 

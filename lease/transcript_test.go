@@ -151,6 +151,11 @@ func (a arguments) command(name string) lease.Command {
 		}
 	case "cancel":
 		return lease.Cancel{UID: uid, Tenant: tenant, RequestID: w["id"]}
+	case "amend":
+		return lease.Amend{
+			UID: uid, Tenant: tenant, RequestID: w["id"], Watts: unit.Watts(a.number("watts")),
+			Start: a.time("from"), End: a.time("to"),
+		}
 	case "capacity":
 		from := a.time("from")
 		return lease.SetCapacity{
@@ -166,7 +171,7 @@ func (a arguments) command(name string) lease.Command {
 			UID: uid, At: a.time("read"), FirstOrder: a.time("ordered"), Free: w["free"] == "yes",
 			Gone: w["gone"] == "yes", Drawn: unit.Watts(a.number("drawn")),
 			Delivered: unit.Joules(a.number("joules")), Freed: unit.Watts(a.number("freed")),
-			Overrun: unit.Joules(a.number("overrun")), Reason: w["reason"],
+			Overrun: unit.Joules(a.number("overrun")), Reason: w["reason"], Watts: unit.Watts(a.number("of")),
 		}
 	case "confirm":
 		return lease.Confirm{UID: uid}

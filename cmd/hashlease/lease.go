@@ -29,6 +29,7 @@ type leaseCmd struct {
 	Get    leaseGetCmd    `cmd:"" help:"Show one lease."`
 	List   leaseListCmd   `cmd:"" help:"List your leases, newest first."`
 	Watch  leaseWatchCmd  `cmd:"" help:"Follow changes of your leases."`
+	Amend  leaseAmendCmd  `cmd:"" help:"Change a lease's power, start or end, all in one or not at all."`
 	Cancel leaseCancelCmd `cmd:"" help:"End a lease: a running one gives its power back at once."`
 	Run    leaseRunCmd    `cmd:"" help:"Book power, run a command while it is there, and give it back."`
 
@@ -324,6 +325,9 @@ func printLease(e *env, l *hashleasev1.Lease) error {
 	}
 	t.row("feeder", feederWord(l.GetFeeder()))
 	t.row("power", unit.Watts(l.GetWatts()).String())
+	if w := l.GetGrantedWatts(); w != 0 && w != l.GetWatts() {
+		t.row("may be drawn now", unit.Watts(w).String())
+	}
 	t.row("start", clock(l.GetStartTime()))
 	t.row("end", clock(l.GetEndTime()))
 	for _, at := range []struct {

@@ -129,6 +129,20 @@ func (c *Client) Get(ctx context.Context, name string) (*hashleasev1.Lease, erro
 	})
 }
 
+// Amend changes a lease's watts, start or end, all in one or not at all, and once: what Create says of
+// repeats holds here too.
+func (c *Client) Amend(
+	ctx context.Context, r *hashleasev1.AmendLeaseRequest,
+) (*hashleasev1.Lease, error) {
+	r = proto.CloneOf(r)
+	if r.GetRequestId() == "" {
+		r.RequestId = NewRequestID()
+	}
+	return insist(ctx, c, func(ctx context.Context) (*hashleasev1.Lease, error) {
+		return c.leases.AmendLease(ctx, r)
+	})
+}
+
 // Cancel ends a lease: before its start it is CANCELLED, later its power goes back to mining once its
 // tenant's meter shows it off. A lease that is over already is no error.
 func (c *Client) Cancel(ctx context.Context, name string) (*hashleasev1.Lease, error) {

@@ -108,7 +108,7 @@ func (b *buckets) of(method string) *rate.Limiter {
 	switch name := method[strings.LastIndexByte(method, '/')+1:]; {
 	case name == "CancelLease":
 		return b.cancels
-	case strings.HasPrefix(name, "Create"), strings.HasPrefix(name, "Set"),
+	case strings.HasPrefix(name, "Create"), strings.HasPrefix(name, "Set"), strings.HasPrefix(name, "Amend"),
 		strings.HasPrefix(name, "Curtail"):
 		return b.writes
 	default:

@@ -410,3 +410,60 @@ func TestNewServer_NamesItsFaults(t *testing.T) {
 		}
 	}
 }
+
+// Ensure every field of an amendment is checked, all faults are named at once, and nothing is changed.
+func TestServer_ChecksEveryFieldOfAnAmendment(t *testing.T) {
+	s := serve(t, mem.New(), nil)
+	l := s.create("acme", order(1, 10))
+	good := func() *pb.AmendLeaseRequest {
+		return &pb.AmendLeaseRequest{Name: l.GetName(), RequestId: uuid, Watts: 20}
+	}
+	for field, spoil := range map[string]func(*pb.AmendLeaseRequest){
+		"request_id":  func(r *pb.AmendLeaseRequest) { r.RequestId = "" },
+		"name":        func(r *pb.AmendLeaseRequest) { r.Name = "tenants/acme/leases/../x" },
+		"watts":       func(r *pb.AmendLeaseRequest) { r.Watts = -1 },
+		"watts ":      func(r *pb.AmendLeaseRequest) { r.Watts = math.MaxInt64 },
+		"watts  ":     func(r *pb.AmendLeaseRequest) { r.Watts = 0 },
+		"start_time":  func(r *pb.AmendLeaseRequest) { r.StartTime = &timestamppb.Timestamp{Nanos: 1} },
+		"start_time ": func(r *pb.AmendLeaseRequest) { r.StartTime = &timestamppb.Timestamp{Seconds: -1} },
+		"end_time": func(r *pb.AmendLeaseRequest) {
+			r.EndTime = &timestamppb.Timestamp{Seconds: math.MaxInt64}
+		},
+		"end_time ": func(r *pb.AmendLeaseRequest) { r.EndTime = l.GetStartTime() },
+	} {
+		r := good()
+		spoil(r)
+		_, err := s.leases().AmendLease(s.as("acme"), r)
+		named := false
+		for _, d := range status.Convert(err).Details() {
+			if b, ok := d.(*errdetails.BadRequest); ok {
+				named = named || b.GetFieldViolations()[0].GetField() == strings.TrimSpace(field)
+			}
+		}
+		if !named {
+			t.Errorf("%s: %v", field, err)
+		}
+	}
+	for tenant, name := range map[string]string{
+		"other": l.GetName(), "acme": strings.Replace(l.GetName(), "leases/", "leases/x", 1),
+	} {
+		r := good()
+		r.Name = name
+		if _, err := s.leases().AmendLease(s.as(tenant), r); outcome(err) != "NotFound UNKNOWN_LEASE" {
+			t.Errorf("%s amends %s: %v", tenant, name, err)
+		}
+	}
+	got, err := s.leases().GetLease(s.as("acme"), &pb.GetLeaseRequest{Name: l.GetName()})
+	if err != nil || got.GetWatts() != l.GetWatts() || got.GetEndTime().String() != l.GetEndTime().String() {
+		t.Errorf("the lease became %v, %v", got, err)
+	}
+	r := good()
+	r.ValidateOnly = true
+	if would, err := s.leases().AmendLease(s.as("acme"), r); err != nil || would.GetWatts() != 20 {
+		t.Errorf("validate only: %v, %v", would, err)
+	}
+	got, err = s.leases().GetLease(s.as("acme"), &pb.GetLeaseRequest{Name: l.GetName()})
+	if err != nil || got.GetWatts() != l.GetWatts() {
+		t.Errorf("validate only changed it to %v, %v", got, err)
+	}
+}

@@ -136,24 +136,79 @@ func (x *leaseServer) CancelLease(ctx context.Context, r *pb.CancelLeaseRequest)
 	if err := bad.err(); err != nil {
 		return nil, err
 	}
-	uid, err := who.uid(r.GetName())
+	uid, err := x.named(who, r.GetName())
 	if err != nil {
 		return nil, err
-	}
-	if who.Admin { // an operator's name must be right in full, too
-		l, err := x.s.Lease("", uid)
-		if err != nil {
-			return nil, asStatus(err)
-		}
-		if _, err := x.own(&l, r.GetName()); err != nil {
-			return nil, err
-		}
 	}
 	l, err := x.s.Cancel(ctx, lease.Cancel{UID: uid, Tenant: who.Tenant, RequestID: id})
 	if err != nil {
 		return nil, asStatus(err)
 	}
 	return leaseProto(&l, x.s.Now()), nil
+}
+
+// AmendLease implements pb.LeaseServiceServer.
+func (x *leaseServer) AmendLease(ctx context.Context, r *pb.AmendLeaseRequest) (*pb.Lease, error) {
+	who, err := caller(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c, err := parseAmend(r)
+	if err != nil {
+		return nil, err
+	}
+	if c.UID, err = x.named(who, r.GetName()); err != nil {
+		return nil, err
+	}
+	c.Tenant = who.Tenant
+	amend := x.s.Amend
+	if r.GetValidateOnly() {
+		amend = x.s.CheckAmend
+	}
+	l, err := amend(ctx, c)
+	if err != nil {
+		return nil, asStatus(err)
+	}
+	return leaseProto(&l, x.s.Now()), nil
+}
+
+// parseAmend checks every field and lists all faults at once.
+func parseAmend(r *pb.AmendLeaseRequest) (lease.Amend, error) {
+	var bad violations
+	c := lease.Amend{Watts: unit.Watts(r.GetWatts())}
+	if r.GetRequestId() != "" || !r.GetValidateOnly() {
+		id, ok := parseUUID(r.GetRequestId())
+		if !ok {
+			bad.add("request_id", acceptedUUID)
+		}
+		c.RequestID = id
+	}
+	if _, _, ok := parseLeaseName(r.GetName()); !ok {
+		bad.add("name", acceptedLease)
+	}
+	if c.Watts < 0 || c.Watts > lease.MaxWatts {
+		bad.add("watts", "1 to 100,000,000,000 is accepted, or none to leave them")
+	}
+	c.Start = parseTime(&bad, "start_time", r.GetStartTime(), false)
+	c.End = parseTime(&bad, "end_time", r.GetEndTime(), false)
+	if c.Watts == 0 && r.GetStartTime() == nil && r.GetEndTime() == nil {
+		bad.add("watts", "nothing would change: watts, start_time or end_time is needed")
+	}
+	return c, bad.err()
+}
+
+// named is the lease that a caller's name means. An operator's name must be right in full, too.
+func (x *leaseServer) named(who Identity, name string) (lease.UID, error) {
+	uid, err := who.uid(name)
+	if err != nil || !who.Admin {
+		return uid, err
+	}
+	l, err := x.s.Lease("", uid)
+	if err != nil {
+		return "", asStatus(err)
+	}
+	_, err = x.own(&l, name)
+	return uid, err
 }
 
 // WatchLeases implements pb.LeaseServiceServer.
@@ -296,6 +351,7 @@ func refuseOutputs(bad *violations, l *pb.Lease) {
 		"lease.shortfall_seconds": l.GetShortfallSeconds() != 0, "lease.freed_watts": l.GetFreedWatts() != 0,
 		"lease.overrun_joules": l.GetOverrunJoules() != 0,
 		"lease.create_time":    l.GetCreateTime() != nil,
+		"lease.granted_watts":  l.GetGrantedWatts() != 0,
 	} {
 		if set {
 			bad.add(field, "it is the server's to set: leave it out")
@@ -318,6 +374,7 @@ func leaseProto(l *lease.Lease, now time.Time) *pb.Lease {
 		FreedWatts: int64(l.Freed), Revision: int64(l.Revision),
 		ShortfallSeconds: int64((l.ShortfallAt(now) + time.Second - 1) / time.Second),
 		CreateTime:       timestamppb.New(l.CreatedAt),
+		GrantedWatts:     int64(l.GrantedAt(now)),
 	}
 	if l.UID != "" {
 		out.Name = leaseName(l)

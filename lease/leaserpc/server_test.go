@@ -267,6 +267,13 @@ func TestServer_TakesALeaseThroughItsLife(t *testing.T) {
 	if err != nil || got.GetState() != pb.LeaseState_LEASE_STATE_ACTIVE {
 		t.Fatalf("%v, %v", got, err)
 	}
+	got, err = s.leases().AmendLease(ctx, &pb.AmendLeaseRequest{
+		Name: l.GetName(), RequestId: id(4), Watts: 500, EndTime: in(30 * time.Minute),
+	})
+	if err != nil || got.GetWatts() != 500 || got.GetGrantedWatts() != 500 ||
+		got.GetEndTime().AsTime().Sub(got.GetStartTime().AsTime()) > time.Hour/2+time.Minute {
+		t.Fatalf("amended to %v, %v", got, err)
+	}
 	got, err = s.leases().CancelLease(ctx, &pb.CancelLeaseRequest{Name: l.GetName(), RequestId: id(2)})
 	if err != nil || got.GetState() != pb.LeaseState_LEASE_STATE_ENDING {
 		t.Fatalf("%v, %v", got, err)
@@ -274,6 +281,10 @@ func TestServer_TakesALeaseThroughItsLife(t *testing.T) {
 	_, err = s.leases().CancelLease(ctx, &pb.CancelLeaseRequest{Name: l.GetName(), RequestId: id(3)})
 	if outcome(err) != "FailedPrecondition STATE_ENDING_FORBIDS_CANCEL" {
 		t.Errorf("cancel again: %v", err)
+	}
+	_, err = s.leases().AmendLease(ctx, &pb.AmendLeaseRequest{Name: l.GetName(), RequestId: id(5), Watts: 1})
+	if outcome(err) != "FailedPrecondition STATE_ENDING_FORBIDS_AMEND" {
+		t.Errorf("amend an ended one: %v", err)
 	}
 	s.gov.prove(fleet.Proof{Claim: uid, Gone: true, Delivered: 600})
 	for last.GetState() != pb.LeaseState_LEASE_STATE_COMPLETED {
@@ -283,7 +294,7 @@ func TestServer_TakesALeaseThroughItsLife(t *testing.T) {
 		}
 		last = r.GetLease()
 	}
-	if last.GetDeliveredJoules() != 600 || last.GetGoneTime() == nil {
+	if last.GetDeliveredJoules() != 500 || last.GetGoneTime() == nil {
 		t.Errorf("completed as %v", last)
 	}
 }

@@ -133,7 +133,7 @@ func refused(r *lease.Refusal) error {
 	case lease.UnknownLease:
 		return fail(codes.NotFound, reason, "there is no such lease")
 	case lease.StateForbids:
-		return fail(codes.FailedPrecondition, "STATE_"+r.State.String()+"_FORBIDS_CANCEL", r.Error(),
+		return fail(codes.FailedPrecondition, "STATE_"+r.State.String()+"_FORBIDS_"+r.Call, r.Error(),
 			&errdetails.PreconditionFailure{Violations: []*errdetails.PreconditionFailure_Violation{
 				{Type: "STATE", Subject: "lease", Description: r.Detail},
 			}})

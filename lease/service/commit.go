@@ -62,7 +62,7 @@ func (l *loop) announce(events []lease.Event) {
 			owed = owed || e.Lease.Owes()
 			l.s.log.Info("lease moved", leaseAttrs(e.Lease)...)
 		case lease.Noted:
-			claims = claims || e.Lease.State == lease.Failed
+			claims = claims || e.Lease.State == lease.Failed || e.Request != nil // amended
 		case lease.ShortfallMade:
 			l.s.log.Warn("feeder cannot deliver its bookings", slog.String("feeder", string(e.Feeder)),
 				slog.Int64("missing_watts", int64(e.Shortfall.Watts)), slog.Time("from", e.Shortfall.From))

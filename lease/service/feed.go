@@ -112,7 +112,8 @@ func capacityCommand(c fleet.Capacity) (uint64, lease.Command) {
 
 func proofCommand(p fleet.Proof) (uint64, lease.Command) {
 	return p.Seq, lease.Prove{
-		UID: lease.UID(p.Claim), At: p.At, FirstOrder: p.FirstOrder, Free: p.Free, Gone: p.Gone,
+		UID: lease.UID(p.Claim), Watts: p.Watts, At: p.At, FirstOrder: p.FirstOrder, Free: p.Free,
+		Gone:  p.Gone,
 		Drawn: p.Drawn, Delivered: p.Delivered, Overrun: p.Overrun, Freed: p.Freed, Reason: p.Reason,
 	}
 }

@@ -270,7 +270,7 @@ func (l *loop) call(c call) {
 		c.reply <- answer{}
 		return
 	}
-	if _, ok := c.command.(lease.Create); ok && !trusted {
+	if books(c.command) && !trusted {
 		c.reply <- answer{err: ErrClock}
 		return
 	}
@@ -299,6 +299,16 @@ func (l *loop) call(c call) {
 		l.s.stats.repeats.Add(1)
 	}
 	l.read() // a lease whose order is due at once
+}
+
+// books says whether the command sells watts by the clock.
+func books(c lease.Command) bool {
+	switch c.(type) {
+	case lease.Create, lease.Amend:
+		return true
+	default:
+		return false
+	}
 }
 
 // fed does what the governor or the ledger said. A refusal means that it was about something

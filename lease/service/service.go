@@ -95,6 +95,29 @@ func (s *Service) Create(ctx context.Context, c lease.Create) (lease.Lease, erro
 // Check says what Create would book, and books nothing. The returned lease has no UID.
 func (s *Service) Check(ctx context.Context, c lease.Create) (lease.Lease, error) {
 	c.UID, c.Price, c.Penalty = newUID(), s.cfg.Price, s.cfg.Penalty
+	l, err := s.check(ctx, func(b *lease.Book, now time.Time) (*lease.Lease, error) {
+		return b.Check(c, now)
+	})
+	l.UID = ""
+	return l, err
+}
+
+// Amend changes a lease's watts or slot and returns once that is durable. An empty tenant is the operator.
+func (s *Service) Amend(ctx context.Context, c lease.Amend) (lease.Lease, error) {
+	return s.command(ctx, c)
+}
+
+// CheckAmend says what Amend would make of the lease, and changes nothing.
+func (s *Service) CheckAmend(ctx context.Context, c lease.Amend) (lease.Lease, error) {
+	return s.check(ctx, func(b *lease.Book, now time.Time) (*lease.Lease, error) {
+		return b.CheckAmend(c, now)
+	})
+}
+
+// check asks the book what a command would do, if the clock can be trusted.
+func (s *Service) check(
+	ctx context.Context, would func(*lease.Book, time.Time) (*lease.Lease, error),
+) (lease.Lease, error) {
 	var out lease.Lease
 	var refusal error
 	err := s.query(ctx, func(b *lease.Book, now time.Time, trusted bool) {
@@ -102,10 +125,9 @@ func (s *Service) Check(ctx context.Context, c lease.Create) (lease.Lease, error
 			refusal = ErrClock
 			return
 		}
-		l, err := b.Check(c, now)
+		l, err := would(b, now)
 		if refusal = err; err == nil {
 			out = *l
-			out.UID = ""
 		}
 	})
 	if err == nil {

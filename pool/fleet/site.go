@@ -236,6 +236,7 @@ type Proof struct {
 	Feeder     FeederID
 	At         time.Time   // when the reading behind it was measured
 	FirstOrder time.Time   // when the first setpoint for this claim left; zero if none was needed
+	Watts      unit.Watts  // what the claim was for when it was judged
 	Free       bool        // ACTIVE holds, by a reading newer than the order (docs/design.md section 6)
 	Drawn      unit.Watts  // the tenant's measured draw on this feeder
 	Delivered  unit.Joules // tenant's metered energy within the window so far

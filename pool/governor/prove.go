@@ -244,7 +244,7 @@ func (g *Governor) figures(f *feeder, c *claim, now time.Time) {
 			c.baseline = max(f.now.mining, f.full) // ordering began before this process
 		}
 	}
-	c.proof.At = f.now.at
+	c.proof.At, c.proof.Watts = f.now.at, c.cap.Watts
 	c.proof.Free, c.proof.Gone = c.free, c.gone
 	c.proof.Delivered, c.proof.Overrun = unit.Joules(max(0, c.joules)), unit.Joules(c.overrun)
 	c.proof.Freed = max(0, c.baseline-f.now.mining)
@@ -258,8 +258,8 @@ func (g *Governor) figures(f *feeder, c *claim, now time.Time) {
 
 // publish makes a new proof of what changed: states at once, figures now and then.
 func (g *Governor) publish(f *feeder, c *claim, was fleet.Proof, now time.Time) {
-	hard := was.Free != c.proof.Free || was.Gone != c.proof.Gone || c.proof.Seq == 0 ||
-		(was.Reason == "") != (c.proof.Reason == "")
+	hard := was.Free != c.proof.Free || was.Watts != c.proof.Watts || was.Gone != c.proof.Gone ||
+		c.proof.Seq == 0 || (was.Reason == "") != (c.proof.Reason == "")
 	if hard && !c.operator {
 		g.tellProof(f, c, was, now)
 	}

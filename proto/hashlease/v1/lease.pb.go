@@ -135,6 +135,9 @@ type Lease struct {
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
 	// Energy that the tenant drew beyond what it held, in the slot or after it, joules. It costs the penalty price.
 	OverrunJoules int64 `protobuf:"varint,17,opt,name=overrun_joules,json=overrunJoules,proto3" json:"overrun_joules,omitempty"`
+	// Watts that the tenant may draw now: all of them while ACTIVE; while further ones are being freed for an
+	// amendment, those that it had; else none.
+	GrantedWatts  int64 `protobuf:"varint,18,opt,name=granted_watts,json=grantedWatts,proto3" json:"granted_watts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -288,6 +291,13 @@ func (x *Lease) GetOverrunJoules() int64 {
 	return 0
 }
 
+func (x *Lease) GetGrantedWatts() int64 {
+	if x != nil {
+		return x.GrantedWatts
+	}
+	return 0
+}
+
 type CreateLeaseRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// site, watts, start_time and end_time are needed, feeder is optional, the rest is refused.
@@ -353,6 +363,97 @@ func (x *CreateLeaseRequest) GetValidateOnly() bool {
 	return false
 }
 
+// AmendLeaseRequest says what is to change; what is absent stays.
+type AmendLeaseRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// A UUID of the caller's making, as in CreateLeaseRequest.
+	RequestId string `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// The watts that it holds from now on, or from its start. More watts of a slot that runs come after the
+	// feeder's notice: the lease is DEGRADED until a meter shows them free, granted_watts says what may be drawn.
+	Watts int64 `protobuf:"varint,3,opt,name=watts,proto3" json:"watts,omitempty"`
+	// Another start, whole seconds, of a lease that is SCHEDULED.
+	StartTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
+	// Another end, exclusive, whole seconds: later extends, earlier shortens.
+	EndTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
+	// Only say what it would become; change nothing.
+	ValidateOnly  bool `protobuf:"varint,6,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AmendLeaseRequest) Reset() {
+	*x = AmendLeaseRequest{}
+	mi := &file_hashlease_v1_lease_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AmendLeaseRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AmendLeaseRequest) ProtoMessage() {}
+
+func (x *AmendLeaseRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_hashlease_v1_lease_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AmendLeaseRequest.ProtoReflect.Descriptor instead.
+func (*AmendLeaseRequest) Descriptor() ([]byte, []int) {
+	return file_hashlease_v1_lease_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *AmendLeaseRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *AmendLeaseRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *AmendLeaseRequest) GetWatts() int64 {
+	if x != nil {
+		return x.Watts
+	}
+	return 0
+}
+
+func (x *AmendLeaseRequest) GetStartTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartTime
+	}
+	return nil
+}
+
+func (x *AmendLeaseRequest) GetEndTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndTime
+	}
+	return nil
+}
+
+func (x *AmendLeaseRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
 type GetLeaseRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -362,7 +463,7 @@ type GetLeaseRequest struct {
 
 func (x *GetLeaseRequest) Reset() {
 	*x = GetLeaseRequest{}
-	mi := &file_hashlease_v1_lease_proto_msgTypes[2]
+	mi := &file_hashlease_v1_lease_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -374,7 +475,7 @@ func (x *GetLeaseRequest) String() string {
 func (*GetLeaseRequest) ProtoMessage() {}
 
 func (x *GetLeaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_lease_proto_msgTypes[2]
+	mi := &file_hashlease_v1_lease_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -387,7 +488,7 @@ func (x *GetLeaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetLeaseRequest.ProtoReflect.Descriptor instead.
 func (*GetLeaseRequest) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_lease_proto_rawDescGZIP(), []int{2}
+	return file_hashlease_v1_lease_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *GetLeaseRequest) GetName() string {
@@ -408,7 +509,7 @@ type ListLeasesRequest struct {
 
 func (x *ListLeasesRequest) Reset() {
 	*x = ListLeasesRequest{}
-	mi := &file_hashlease_v1_lease_proto_msgTypes[3]
+	mi := &file_hashlease_v1_lease_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -420,7 +521,7 @@ func (x *ListLeasesRequest) String() string {
 func (*ListLeasesRequest) ProtoMessage() {}
 
 func (x *ListLeasesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_lease_proto_msgTypes[3]
+	mi := &file_hashlease_v1_lease_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -433,7 +534,7 @@ func (x *ListLeasesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLeasesRequest.ProtoReflect.Descriptor instead.
 func (*ListLeasesRequest) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_lease_proto_rawDescGZIP(), []int{3}
+	return file_hashlease_v1_lease_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ListLeasesRequest) GetPageSize() int32 {
@@ -460,7 +561,7 @@ type ListLeasesResponse struct {
 
 func (x *ListLeasesResponse) Reset() {
 	*x = ListLeasesResponse{}
-	mi := &file_hashlease_v1_lease_proto_msgTypes[4]
+	mi := &file_hashlease_v1_lease_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -472,7 +573,7 @@ func (x *ListLeasesResponse) String() string {
 func (*ListLeasesResponse) ProtoMessage() {}
 
 func (x *ListLeasesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_lease_proto_msgTypes[4]
+	mi := &file_hashlease_v1_lease_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -485,7 +586,7 @@ func (x *ListLeasesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLeasesResponse.ProtoReflect.Descriptor instead.
 func (*ListLeasesResponse) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_lease_proto_rawDescGZIP(), []int{4}
+	return file_hashlease_v1_lease_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ListLeasesResponse) GetLeases() []*Lease {
@@ -512,7 +613,7 @@ type CancelLeaseRequest struct {
 
 func (x *CancelLeaseRequest) Reset() {
 	*x = CancelLeaseRequest{}
-	mi := &file_hashlease_v1_lease_proto_msgTypes[5]
+	mi := &file_hashlease_v1_lease_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -524,7 +625,7 @@ func (x *CancelLeaseRequest) String() string {
 func (*CancelLeaseRequest) ProtoMessage() {}
 
 func (x *CancelLeaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_lease_proto_msgTypes[5]
+	mi := &file_hashlease_v1_lease_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -537,7 +638,7 @@ func (x *CancelLeaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelLeaseRequest.ProtoReflect.Descriptor instead.
 func (*CancelLeaseRequest) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_lease_proto_rawDescGZIP(), []int{5}
+	return file_hashlease_v1_lease_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *CancelLeaseRequest) GetName() string {
@@ -566,7 +667,7 @@ type WatchLeasesRequest struct {
 
 func (x *WatchLeasesRequest) Reset() {
 	*x = WatchLeasesRequest{}
-	mi := &file_hashlease_v1_lease_proto_msgTypes[6]
+	mi := &file_hashlease_v1_lease_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -578,7 +679,7 @@ func (x *WatchLeasesRequest) String() string {
 func (*WatchLeasesRequest) ProtoMessage() {}
 
 func (x *WatchLeasesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_lease_proto_msgTypes[6]
+	mi := &file_hashlease_v1_lease_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -591,7 +692,7 @@ func (x *WatchLeasesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchLeasesRequest.ProtoReflect.Descriptor instead.
 func (*WatchLeasesRequest) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_lease_proto_rawDescGZIP(), []int{6}
+	return file_hashlease_v1_lease_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *WatchLeasesRequest) GetAfterRevision() int64 {
@@ -617,7 +718,7 @@ type WatchLeasesResponse struct {
 
 func (x *WatchLeasesResponse) Reset() {
 	*x = WatchLeasesResponse{}
-	mi := &file_hashlease_v1_lease_proto_msgTypes[7]
+	mi := &file_hashlease_v1_lease_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -629,7 +730,7 @@ func (x *WatchLeasesResponse) String() string {
 func (*WatchLeasesResponse) ProtoMessage() {}
 
 func (x *WatchLeasesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hashlease_v1_lease_proto_msgTypes[7]
+	mi := &file_hashlease_v1_lease_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -642,7 +743,7 @@ func (x *WatchLeasesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchLeasesResponse.ProtoReflect.Descriptor instead.
 func (*WatchLeasesResponse) Descriptor() ([]byte, []int) {
-	return file_hashlease_v1_lease_proto_rawDescGZIP(), []int{7}
+	return file_hashlease_v1_lease_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *WatchLeasesResponse) GetLease() *Lease {
@@ -656,7 +757,7 @@ var File_hashlease_v1_lease_proto protoreflect.FileDescriptor
 
 const file_hashlease_v1_lease_proto_rawDesc = "" +
 	"\n" +
-	"\x18hashlease/v1/lease.proto\x12\fhashlease.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcc\x05\n" +
+	"\x18hashlease/v1/lease.proto\x12\fhashlease.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf1\x05\n" +
 	"\x05Lease\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04site\x18\x02 \x01(\tR\x04site\x12\x16\n" +
@@ -680,12 +781,22 @@ const file_hashlease_v1_lease_proto_rawDesc = "" +
 	"\brevision\x18\x0f \x01(\x03R\brevision\x12;\n" +
 	"\vcreate_time\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"createTime\x12%\n" +
-	"\x0eoverrun_joules\x18\x11 \x01(\x03R\roverrunJoules\"\x83\x01\n" +
+	"\x0eoverrun_joules\x18\x11 \x01(\x03R\roverrunJoules\x12#\n" +
+	"\rgranted_watts\x18\x12 \x01(\x03R\fgrantedWatts\"\x83\x01\n" +
 	"\x12CreateLeaseRequest\x12)\n" +
 	"\x05lease\x18\x01 \x01(\v2\x13.hashlease.v1.LeaseR\x05lease\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x02 \x01(\tR\trequestId\x12#\n" +
-	"\rvalidate_only\x18\x03 \x01(\bR\fvalidateOnly\"%\n" +
+	"\rvalidate_only\x18\x03 \x01(\bR\fvalidateOnly\"\xf3\x01\n" +
+	"\x11AmendLeaseRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x02 \x01(\tR\trequestId\x12\x14\n" +
+	"\x05watts\x18\x03 \x01(\x03R\x05watts\x129\n" +
+	"\n" +
+	"start_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x125\n" +
+	"\bend_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x12#\n" +
+	"\rvalidate_only\x18\x06 \x01(\bR\fvalidateOnly\"%\n" +
 	"\x0fGetLeaseRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"O\n" +
 	"\x11ListLeasesRequest\x12\x1b\n" +
@@ -714,12 +825,14 @@ const file_hashlease_v1_lease_proto_rawDesc = "" +
 	"\x12LEASE_STATE_ENDING\x10\x05\x12\x19\n" +
 	"\x15LEASE_STATE_COMPLETED\x10\x06\x12\x19\n" +
 	"\x15LEASE_STATE_CANCELLED\x10\a\x12\x16\n" +
-	"\x12LEASE_STATE_FAILED\x10\b2\x81\x03\n" +
+	"\x12LEASE_STATE_FAILED\x10\b2\xc5\x03\n" +
 	"\fLeaseService\x12D\n" +
 	"\vCreateLease\x12 .hashlease.v1.CreateLeaseRequest\x1a\x13.hashlease.v1.Lease\x12>\n" +
 	"\bGetLease\x12\x1d.hashlease.v1.GetLeaseRequest\x1a\x13.hashlease.v1.Lease\x12O\n" +
 	"\n" +
-	"ListLeases\x12\x1f.hashlease.v1.ListLeasesRequest\x1a .hashlease.v1.ListLeasesResponse\x12D\n" +
+	"ListLeases\x12\x1f.hashlease.v1.ListLeasesRequest\x1a .hashlease.v1.ListLeasesResponse\x12B\n" +
+	"\n" +
+	"AmendLease\x12\x1f.hashlease.v1.AmendLeaseRequest\x1a\x13.hashlease.v1.Lease\x12D\n" +
 	"\vCancelLease\x12 .hashlease.v1.CancelLeaseRequest\x1a\x13.hashlease.v1.Lease\x12T\n" +
 	"\vWatchLeases\x12 .hashlease.v1.WatchLeasesRequest\x1a!.hashlease.v1.WatchLeasesResponse0\x01B?Z=github.com/hashlease/hashlease/proto/hashlease/v1;hashleasev1b\x06proto3"
 
@@ -736,45 +849,50 @@ func file_hashlease_v1_lease_proto_rawDescGZIP() []byte {
 }
 
 var file_hashlease_v1_lease_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_hashlease_v1_lease_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_hashlease_v1_lease_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_hashlease_v1_lease_proto_goTypes = []any{
 	(LeaseState)(0),               // 0: hashlease.v1.LeaseState
 	(*Lease)(nil),                 // 1: hashlease.v1.Lease
 	(*CreateLeaseRequest)(nil),    // 2: hashlease.v1.CreateLeaseRequest
-	(*GetLeaseRequest)(nil),       // 3: hashlease.v1.GetLeaseRequest
-	(*ListLeasesRequest)(nil),     // 4: hashlease.v1.ListLeasesRequest
-	(*ListLeasesResponse)(nil),    // 5: hashlease.v1.ListLeasesResponse
-	(*CancelLeaseRequest)(nil),    // 6: hashlease.v1.CancelLeaseRequest
-	(*WatchLeasesRequest)(nil),    // 7: hashlease.v1.WatchLeasesRequest
-	(*WatchLeasesResponse)(nil),   // 8: hashlease.v1.WatchLeasesResponse
-	(*timestamppb.Timestamp)(nil), // 9: google.protobuf.Timestamp
+	(*AmendLeaseRequest)(nil),     // 3: hashlease.v1.AmendLeaseRequest
+	(*GetLeaseRequest)(nil),       // 4: hashlease.v1.GetLeaseRequest
+	(*ListLeasesRequest)(nil),     // 5: hashlease.v1.ListLeasesRequest
+	(*ListLeasesResponse)(nil),    // 6: hashlease.v1.ListLeasesResponse
+	(*CancelLeaseRequest)(nil),    // 7: hashlease.v1.CancelLeaseRequest
+	(*WatchLeasesRequest)(nil),    // 8: hashlease.v1.WatchLeasesRequest
+	(*WatchLeasesResponse)(nil),   // 9: hashlease.v1.WatchLeasesResponse
+	(*timestamppb.Timestamp)(nil), // 10: google.protobuf.Timestamp
 }
 var file_hashlease_v1_lease_proto_depIdxs = []int32{
-	9,  // 0: hashlease.v1.Lease.start_time:type_name -> google.protobuf.Timestamp
-	9,  // 1: hashlease.v1.Lease.end_time:type_name -> google.protobuf.Timestamp
+	10, // 0: hashlease.v1.Lease.start_time:type_name -> google.protobuf.Timestamp
+	10, // 1: hashlease.v1.Lease.end_time:type_name -> google.protobuf.Timestamp
 	0,  // 2: hashlease.v1.Lease.state:type_name -> hashlease.v1.LeaseState
-	9,  // 3: hashlease.v1.Lease.active_time:type_name -> google.protobuf.Timestamp
-	9,  // 4: hashlease.v1.Lease.order_time:type_name -> google.protobuf.Timestamp
-	9,  // 5: hashlease.v1.Lease.gone_time:type_name -> google.protobuf.Timestamp
-	9,  // 6: hashlease.v1.Lease.create_time:type_name -> google.protobuf.Timestamp
+	10, // 3: hashlease.v1.Lease.active_time:type_name -> google.protobuf.Timestamp
+	10, // 4: hashlease.v1.Lease.order_time:type_name -> google.protobuf.Timestamp
+	10, // 5: hashlease.v1.Lease.gone_time:type_name -> google.protobuf.Timestamp
+	10, // 6: hashlease.v1.Lease.create_time:type_name -> google.protobuf.Timestamp
 	1,  // 7: hashlease.v1.CreateLeaseRequest.lease:type_name -> hashlease.v1.Lease
-	1,  // 8: hashlease.v1.ListLeasesResponse.leases:type_name -> hashlease.v1.Lease
-	1,  // 9: hashlease.v1.WatchLeasesResponse.lease:type_name -> hashlease.v1.Lease
-	2,  // 10: hashlease.v1.LeaseService.CreateLease:input_type -> hashlease.v1.CreateLeaseRequest
-	3,  // 11: hashlease.v1.LeaseService.GetLease:input_type -> hashlease.v1.GetLeaseRequest
-	4,  // 12: hashlease.v1.LeaseService.ListLeases:input_type -> hashlease.v1.ListLeasesRequest
-	6,  // 13: hashlease.v1.LeaseService.CancelLease:input_type -> hashlease.v1.CancelLeaseRequest
-	7,  // 14: hashlease.v1.LeaseService.WatchLeases:input_type -> hashlease.v1.WatchLeasesRequest
-	1,  // 15: hashlease.v1.LeaseService.CreateLease:output_type -> hashlease.v1.Lease
-	1,  // 16: hashlease.v1.LeaseService.GetLease:output_type -> hashlease.v1.Lease
-	5,  // 17: hashlease.v1.LeaseService.ListLeases:output_type -> hashlease.v1.ListLeasesResponse
-	1,  // 18: hashlease.v1.LeaseService.CancelLease:output_type -> hashlease.v1.Lease
-	8,  // 19: hashlease.v1.LeaseService.WatchLeases:output_type -> hashlease.v1.WatchLeasesResponse
-	15, // [15:20] is the sub-list for method output_type
-	10, // [10:15] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	10, // 8: hashlease.v1.AmendLeaseRequest.start_time:type_name -> google.protobuf.Timestamp
+	10, // 9: hashlease.v1.AmendLeaseRequest.end_time:type_name -> google.protobuf.Timestamp
+	1,  // 10: hashlease.v1.ListLeasesResponse.leases:type_name -> hashlease.v1.Lease
+	1,  // 11: hashlease.v1.WatchLeasesResponse.lease:type_name -> hashlease.v1.Lease
+	2,  // 12: hashlease.v1.LeaseService.CreateLease:input_type -> hashlease.v1.CreateLeaseRequest
+	4,  // 13: hashlease.v1.LeaseService.GetLease:input_type -> hashlease.v1.GetLeaseRequest
+	5,  // 14: hashlease.v1.LeaseService.ListLeases:input_type -> hashlease.v1.ListLeasesRequest
+	3,  // 15: hashlease.v1.LeaseService.AmendLease:input_type -> hashlease.v1.AmendLeaseRequest
+	7,  // 16: hashlease.v1.LeaseService.CancelLease:input_type -> hashlease.v1.CancelLeaseRequest
+	8,  // 17: hashlease.v1.LeaseService.WatchLeases:input_type -> hashlease.v1.WatchLeasesRequest
+	1,  // 18: hashlease.v1.LeaseService.CreateLease:output_type -> hashlease.v1.Lease
+	1,  // 19: hashlease.v1.LeaseService.GetLease:output_type -> hashlease.v1.Lease
+	6,  // 20: hashlease.v1.LeaseService.ListLeases:output_type -> hashlease.v1.ListLeasesResponse
+	1,  // 21: hashlease.v1.LeaseService.AmendLease:output_type -> hashlease.v1.Lease
+	1,  // 22: hashlease.v1.LeaseService.CancelLease:output_type -> hashlease.v1.Lease
+	9,  // 23: hashlease.v1.LeaseService.WatchLeases:output_type -> hashlease.v1.WatchLeasesResponse
+	18, // [18:24] is the sub-list for method output_type
+	12, // [12:18] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_hashlease_v1_lease_proto_init() }
@@ -788,7 +906,7 @@ func file_hashlease_v1_lease_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_hashlease_v1_lease_proto_rawDesc), len(file_hashlease_v1_lease_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   8,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

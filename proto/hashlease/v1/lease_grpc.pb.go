@@ -24,6 +24,7 @@ const (
 	LeaseService_CreateLease_FullMethodName = "/hashlease.v1.LeaseService/CreateLease"
 	LeaseService_GetLease_FullMethodName    = "/hashlease.v1.LeaseService/GetLease"
 	LeaseService_ListLeases_FullMethodName  = "/hashlease.v1.LeaseService/ListLeases"
+	LeaseService_AmendLease_FullMethodName  = "/hashlease.v1.LeaseService/AmendLease"
 	LeaseService_CancelLease_FullMethodName = "/hashlease.v1.LeaseService/CancelLease"
 	LeaseService_WatchLeases_FullMethodName = "/hashlease.v1.LeaseService/WatchLeases"
 )
@@ -40,6 +41,8 @@ type LeaseServiceClient interface {
 	GetLease(ctx context.Context, in *GetLeaseRequest, opts ...grpc.CallOption) (*Lease, error)
 	// ListLeases lists the tenant's leases, newest first; with the admin key, everybody's.
 	ListLeases(ctx context.Context, in *ListLeasesRequest, opts ...grpc.CallOption) (*ListLeasesResponse, error)
+	// AmendLease changes watts, start or end of a lease, all in one or not at all.
+	AmendLease(ctx context.Context, in *AmendLeaseRequest, opts ...grpc.CallOption) (*Lease, error)
 	// CancelLease ends a lease: before its start it is CANCELLED, later it is ENDING at once.
 	CancelLease(ctx context.Context, in *CancelLeaseRequest, opts ...grpc.CallOption) (*Lease, error)
 	// WatchLeases sends every change of the tenant's leases, in order, from a revision on.
@@ -78,6 +81,16 @@ func (c *leaseServiceClient) ListLeases(ctx context.Context, in *ListLeasesReque
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListLeasesResponse)
 	err := c.cc.Invoke(ctx, LeaseService_ListLeases_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *leaseServiceClient) AmendLease(ctx context.Context, in *AmendLeaseRequest, opts ...grpc.CallOption) (*Lease, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Lease)
+	err := c.cc.Invoke(ctx, LeaseService_AmendLease_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -125,6 +138,8 @@ type LeaseServiceServer interface {
 	GetLease(context.Context, *GetLeaseRequest) (*Lease, error)
 	// ListLeases lists the tenant's leases, newest first; with the admin key, everybody's.
 	ListLeases(context.Context, *ListLeasesRequest) (*ListLeasesResponse, error)
+	// AmendLease changes watts, start or end of a lease, all in one or not at all.
+	AmendLease(context.Context, *AmendLeaseRequest) (*Lease, error)
 	// CancelLease ends a lease: before its start it is CANCELLED, later it is ENDING at once.
 	CancelLease(context.Context, *CancelLeaseRequest) (*Lease, error)
 	// WatchLeases sends every change of the tenant's leases, in order, from a revision on.
@@ -147,6 +162,9 @@ func (UnimplementedLeaseServiceServer) GetLease(context.Context, *GetLeaseReques
 }
 func (UnimplementedLeaseServiceServer) ListLeases(context.Context, *ListLeasesRequest) (*ListLeasesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListLeases not implemented")
+}
+func (UnimplementedLeaseServiceServer) AmendLease(context.Context, *AmendLeaseRequest) (*Lease, error) {
+	return nil, status.Error(codes.Unimplemented, "method AmendLease not implemented")
 }
 func (UnimplementedLeaseServiceServer) CancelLease(context.Context, *CancelLeaseRequest) (*Lease, error) {
 	return nil, status.Error(codes.Unimplemented, "method CancelLease not implemented")
@@ -229,6 +247,24 @@ func _LeaseService_ListLeases_Handler(srv interface{}, ctx context.Context, dec 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _LeaseService_AmendLease_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AmendLeaseRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(LeaseServiceServer).AmendLease(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: LeaseService_AmendLease_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(LeaseServiceServer).AmendLease(ctx, req.(*AmendLeaseRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _LeaseService_CancelLease_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(CancelLeaseRequest)
 	if err := dec(in); err != nil {
@@ -276,6 +312,10 @@ var LeaseService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListLeases",
 			Handler:    _LeaseService_ListLeases_Handler,
+		},
+		{
+			MethodName: "AmendLease",
+			Handler:    _LeaseService_AmendLease_Handler,
 		},
 		{
 			MethodName: "CancelLease",
