@@ -81,12 +81,16 @@ func (f *faulty) CancelLease(
 }
 
 // change adds a change of the lease.
-func (f *faulty) change(state hashleasev1.LeaseState) {
+func (f *faulty) change(state hashleasev1.LeaseState, also ...func(*hashleasev1.Lease)) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.changes = append(f.changes, &hashleasev1.Lease{
+	l := &hashleasev1.Lease{
 		Name: "tenants/acme/leases/l1", State: state, Revision: int64(len(f.changes) + 1),
-	})
+	}
+	for _, a := range also {
+		a(l)
+	}
+	f.changes = append(f.changes, l)
 	close(f.more)
 	f.more = make(chan struct{})
 }
@@ -101,6 +105,14 @@ func (f *faulty) after(rev int64) (list []*hashleasev1.Lease, more chan struct{}
 	list = slices.Clone(f.changes[rev:])
 	if n := len(f.changes); rev == 0 && n > 0 {
 		list = slices.Clone(f.changes[n-1:])
+	}
+	for i, l := range list { // one that says nothing of its end has the one that was booked
+		list[i] = proto.CloneOf(l)
+		for _, b := range f.booked {
+			if l.GetEndTime() == nil {
+				list[i].EndTime = b.GetEndTime()
+			}
+		}
 	}
 	return list, f.more, f.rng != nil && f.rng.IntN(3) == 0, nil
 }
@@ -363,6 +375,53 @@ func TestHold_GivesBack(t *testing.T) {
 			}
 			if len(told) < 3 || told[len(told)-1] != ending {
 				t.Errorf("told of %v", told)
+			}
+		})
+	}
+}
+
+// Ensure that work is told to stop by the end that a lease has now, when it was made longer or shorter while
+// the work ran.
+func TestHold_FollowsTheEnd(t *testing.T) {
+	t.Parallel()
+	in := func(d time.Duration) *timestamppb.Timestamp { return timestamppb.New(time.Now().Add(d)) }
+	for name, tt := range map[string]struct {
+		slot    time.Duration
+		also    func(*hashleasev1.Lease)
+		stopped bool
+	}{
+		"longer": {2 * time.Second, func(l *hashleasev1.Lease) {
+			l.EndTime = in(time.Hour)
+		}, false},
+		"shorter": {time.Hour, func(l *hashleasev1.Lease) {
+			l.EndTime = in(2 * time.Second)
+		}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f, c := open(t, time.Minute)
+			go func() {
+				time.Sleep(20 * time.Millisecond) // after it was booked
+				f.change(hashleasev1.LeaseState_LEASE_STATE_ACTIVE)
+			}()
+			err := c.Hold(t.Context(), slot(tt.slot), client.Hold{}, func(
+				ctx context.Context, _ *hashleasev1.Lease,
+			) error {
+				f.change(hashleasev1.LeaseState_LEASE_STATE_ACTIVE, tt.also)
+				select {
+				case <-ctx.Done():
+					if !tt.stopped || !errors.Is(context.Cause(ctx), client.ErrSlotOver) {
+						t.Errorf("told to stop by %v", context.Cause(ctx))
+					}
+				case <-time.After(4 * time.Second):
+					if tt.stopped {
+						t.Error("not told to stop")
+					}
+				}
+				return nil
+			})
+			if err != nil {
+				t.Error(err)
 			}
 		})
 	}

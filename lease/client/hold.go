@@ -96,7 +96,8 @@ func (c *Client) held(
 ) error {
 	slot, end := context.WithCancelCause(ctx)
 	defer end(nil)
-	atEnd := time.AfterFunc(time.Until(l.GetEndTime().AsTime().Add(-h.Grace)), func() { end(ErrSlotOver) })
+	left := func() time.Duration { return time.Until(l.GetEndTime().AsTime().Add(-h.Grace)) }
+	atEnd := time.AfterFunc(left(), func() { end(ErrSlotOver) })
 	defer atEnd.Stop()
 
 	states := make(chan *hashleasev1.Lease)
@@ -132,6 +133,7 @@ func (c *Client) held(
 		case now := <-states:
 			l = now
 			h.Changed(l)
+			atEnd.Reset(left()) // it may have been amended
 			switch {
 			case over(l) && running:
 				end(ErrEnded)
