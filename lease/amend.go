@@ -190,9 +190,7 @@ func (b *Book) refit(br *branch, l, next *Lease, now time.Time) *Refusal {
 	if unit.Watts(-br.profile.peak(s.Start.Unix(), s.End.Unix())) >= next.Watts {
 		return nil
 	}
-	r := b.noRoom([]FeederID{br.ID}, br, s, next.Watts, now)
-	r.Field = "name"
-	return r
+	return b.noRoom([]FeederID{br.ID}, br, s, next.Watts, now)
 }
 
 // reshape makes what follows from the new rectangle: what was promised so far, the time of the order, and for

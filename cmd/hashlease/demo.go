@@ -259,7 +259,8 @@ func (d *demo) demands() (list []sim.Demand) {
 	return list
 }
 
-func roundTo(w unit.Watts) unit.Watts { return w / unit.Kilowatt * unit.Kilowatt }
+// roundTo is whole kilowatts, at least one.
+func roundTo(w unit.Watts) unit.Watts { return max(1, w/unit.Kilowatt) * unit.Kilowatt }
 
 // config is the server's configuration for the simulated site, written to the demo's directory like
 // a real one.

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashlease/hashlease/cmd/hashsim/sim"
 	"github.com/hashlease/hashlease/lease"
 )
 
@@ -40,6 +41,19 @@ func TestDemoResult_ProofNeedsNoOrder(t *testing.T) {
 	} {
 		if got := strings.Join(faults(tt.leases...), "; "); got != tt.want {
 			t.Errorf("faults %q, want %q", got, tt.want)
+		}
+	}
+}
+
+// Ensure that a demo of the fewest machines, too, asks for power on every feeder that it has.
+func TestDemo_SmallSitesAskForPower(t *testing.T) {
+	t.Parallel()
+	for _, miners := range []int{8, 9, 16, 50, 200, 2000} {
+		d := &demo{cmd: &demoCmd{Miners: miners}, plan: sim.DemoSite(miners, demoTenant)}
+		for _, r := range d.demands() {
+			if r.Watts <= 0 || r.For <= 0 {
+				t.Errorf("%d machines: %v for %v on feeder %s", miners, r.Watts, r.For, r.Feeder)
+			}
 		}
 	}
 }
