@@ -31,11 +31,7 @@ func (s *step) refused(r *Refusal) bool {
 
 // Check says what Create would book, without booking it. The error is a *Refusal.
 func (b *Book) Check(c Create, now time.Time) (*Lease, error) {
-	now = now.UTC().Truncate(time.Millisecond)
-	if now.Before(b.high) {
-		now = b.high
-	}
-	l, refusal := b.admit(c, now)
+	l, refusal := b.admit(c, b.at(now))
 	if refusal != nil {
 		return nil, refusal
 	}

@@ -39,7 +39,7 @@ func (s *step) amend(c Amend) {
 	if s.refused(refusal) {
 		return
 	}
-	e := Event{Kind: Noted, Lease: next, Request: request(k, c.Digest(), next, s.now)}
+	e := Event{Kind: Amended, Lease: next, Request: request(k, c.Digest(), next, s.now)}
 	if old := s.b.leases[c.UID].lease; next.State != old.State {
 		e.Kind, e.From = Moved, old.State
 	}
@@ -51,11 +51,7 @@ func (s *step) amend(c Amend) {
 
 // CheckAmend says what Amend would make of the lease, and changes nothing. The error is a *Refusal.
 func (b *Book) CheckAmend(c Amend, now time.Time) (*Lease, error) {
-	now = now.UTC().Truncate(time.Millisecond)
-	if now.Before(b.high) {
-		now = b.high
-	}
-	l, refusal := b.amended(c, now)
+	l, refusal := b.amended(c, b.at(now))
 	if refusal != nil {
 		return nil, refusal
 	}
@@ -89,7 +85,7 @@ func (b *Book) amended(c Amend, now time.Time) (*Lease, *Refusal) {
 	if r := br.soonEnough(l, &next, now); r != nil {
 		return nil, r
 	}
-	if !next.within(l, now) {
+	if !next.inside(l, now) {
 		if r := b.refit(br, l, &next, now); r != nil {
 			return nil, r
 		}
@@ -164,18 +160,11 @@ func (br *branch) soonEnough(l, next *Lease, now time.Time) *Refusal {
 		"from %s on is accepted", br.ID, br.measured, earliest.Format(time.RFC3339))
 }
 
-// within says whether nothing is asked for that the old lease does not hold: such a change needs no room,
-// also on a feeder that cannot deliver its bookings.
-func (l *Lease) within(old *Lease, now time.Time) bool {
-	from := old.Slot.Start
-	if from.Before(now) {
-		from = now
-	}
-	start := l.Slot.Start
-	if start.Before(now) {
-		start = now
-	}
-	return l.Watts <= old.Watts && !start.Before(from) && !l.Slot.End.After(old.Slot.End)
+// inside says whether nothing is asked for from now on that the old lease does not hold: such a change needs
+// no room, also on a feeder that cannot deliver its bookings.
+func (l *Lease) inside(old *Lease, now time.Time) bool {
+	begins := !l.Slot.Start.Before(old.Slot.Start) || !old.Slot.Start.After(now)
+	return begins && l.Watts <= old.Watts && !l.Slot.End.After(old.Slot.End)
 }
 
 // refit looks for the new rectangle in a profile without the old one.
@@ -198,6 +187,9 @@ func (b *Book) refit(br *branch, l, next *Lease, now time.Time) *Refusal {
 func (l *Lease) reshape(old *Lease, br *branch, now time.Time) {
 	if old.State == Scheduled {
 		l.OrderAt = l.Slot.Start.Add(-br.lead())
+	}
+	if !l.Slot.Start.Equal(old.Slot.Start) { // nothing of the new slot has passed
+		l.Promised, l.ChangedAt = 0, time.Time{}
 	}
 	defer func() { l.Delivered = min(l.Delivered, l.EnergyBound()) }()
 	if l.Watts == old.Watts {

@@ -185,10 +185,7 @@ func (b *Book) NextTimer() (time.Time, bool) {
 // Step decides on a command, applies what follows from it and returns it. On an error, which is
 // a *Refusal unless the book itself is broken, nothing has changed.
 func (b *Book) Step(c Command, now time.Time) ([]Event, error) {
-	s := &step{b: b, now: now.UTC().Truncate(time.Millisecond)}
-	if s.now.Before(b.high) {
-		s.now = b.high
-	}
+	s := &step{b: b, now: b.at(now)}
 	switch c := c.(type) {
 	case Create:
 		s.create(c)
@@ -213,6 +210,15 @@ func (b *Book) Step(c Command, now time.Time) ([]Event, error) {
 	}
 	s.reassess()
 	return s.events, s.err
+}
+
+// at is service time by the clock: it never falls below what the book has seen.
+func (b *Book) at(now time.Time) time.Time {
+	now = now.UTC().Truncate(time.Millisecond)
+	if now.Before(b.high) {
+		return b.high
+	}
+	return now
 }
 
 // reassess looks again at feeders in shortfall that an event gave room.
@@ -266,7 +272,7 @@ func (b *Book) Apply(e Event) error {
 		b.high = e.At
 	}
 	switch e.Kind {
-	case Booked, Moved, Noted, Settled:
+	case Booked, Moved, Amended, Noted, Settled:
 		b.put(e.Lease)
 	case CapacitySet:
 		br := b.branch(e.Feeder)
@@ -288,7 +294,7 @@ func (b *Book) Apply(e Event) error {
 // check says whether the event has what its kind needs.
 func (e *Event) check() error {
 	switch e.Kind {
-	case Booked, Moved, Noted, Settled:
+	case Booked, Moved, Amended, Noted, Settled:
 		if e.Lease == nil || e.Lease.UID == "" {
 			return fmt.Errorf("event %d has no lease: %w", e.Revision, ErrCorrupt)
 		}

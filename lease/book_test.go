@@ -298,9 +298,11 @@ func TestBook_HoldsItsPromisesUnderRandomCommands(t *testing.T) {
 			"prove": func(t *rapid.T) {
 				m.step(t, lease.Prove{
 					UID: m.anyLease(t), Freed: 5, Reason: "wake in flight",
-					At:   m.now.Add(time.Duration(rapid.IntRange(-3, 1).Draw(t, "at")) * time.Second),
-					Free: rapid.Bool().Draw(t, "free"), Gone: rapid.Bool().Draw(t, "gone"), FirstOrder: m.now,
-					Delivered: unit.Joules(rapid.IntRange(0, 1e4).Draw(t, "joules")),
+					Watts: unit.Watts(rapid.SampledFrom([]int{0, 1, 60, 500}).Draw(t, "of")),
+					At:    m.now.Add(time.Duration(rapid.IntRange(-3, 1).Draw(t, "at")) * time.Second),
+					Free:  rapid.Bool().Draw(t, "free"), Gone: rapid.Bool().Draw(t, "gone"),
+					FirstOrder: m.now,
+					Delivered:  unit.Joules(rapid.IntRange(0, 1e4).Draw(t, "joules")),
 				})
 			},
 			"confirm": func(t *rapid.T) { m.step(t, lease.Confirm{UID: m.anyLease(t)}) },

@@ -12,10 +12,11 @@ import (
 // EventKind says what happened.
 type EventKind string
 
-// The kinds of event: the first four are of a lease, the next three of a feeder.
+// The kinds of event: the first five are of a lease, the next three of a feeder.
 const (
 	Booked        EventKind = "booked"         // a lease was made
 	Moved         EventKind = "moved"          // it changed its state
+	Amended       EventKind = "amended"        // its watts or its slot changed, its state did not
 	Noted         EventKind = "noted"          // something else about it changed
 	Settled       EventKind = "settled"        // its charge is in the ledger
 	CapacitySet   EventKind = "capacity"       // a feeder can deliver other watts

@@ -112,5 +112,5 @@ func (l *Lease) Claims() bool {
 	}
 }
 
-// EnergyBound is the most energy that is billed: the promised watts over the whole slot.
+// EnergyBound is the most energy that is billed: what was promised over the whole slot, amendments included.
 func (l *Lease) EnergyBound() unit.Joules { return l.promisedBy(l.Slot.End) }

@@ -158,9 +158,7 @@ func (s *step) prove(p Prove) {
 	if !ok || l.State == Scheduled || (l.State.Final() && !l.Claims()) {
 		return // an operator's claim, or a word that came too early or too late
 	}
-	if p.Free && p.Watts > 0 && p.Watts < l.Watts { // of before an amendment
-		p.Free, p.Reason = false, ""
-	}
+	p.translate(l)
 	next := *l
 	next.note(p, s.now)
 	if within(l, s.now) && s.proveWithin(l, &next, p) {
@@ -172,6 +170,18 @@ func (s *step) prove(p Prove) {
 	if next.worthNoting(l, s.now) {
 		next.MeasuredAt = s.now
 		s.emit(Event{Kind: Noted, Lease: &next})
+	}
+}
+
+// translate makes of a proof that was under way during an amendment what it says of the watts that the
+// lease has now: fewer that are free do not show that all are, and more that are not free say nothing.
+func (p *Prove) translate(l *Lease) {
+	switch {
+	case p.Watts == 0 || p.Watts == l.Watts:
+	case p.Free && p.Watts < l.Watts:
+		p.Free, p.Reason = false, ""
+	case !p.Free && p.Watts > l.Watts:
+		p.Free, p.Reason = l.Proven, ""
 	}
 }
 
@@ -336,8 +346,8 @@ func (s *step) settle(c Settle) {
 // Owes says whether the lease has a charge that is not in the ledger yet.
 func (l *Lease) Owes() bool { return l.State == Completed && l.Charge > 0 && !l.Settled }
 
-// charge is price times delivered energy, at most what was promised, and penalty times what was drawn beyond
-// it. Each is rounded up to a millisatoshi once, for the whole lease.
+// charge is price times delivered energy, at most what was promised, and penalty times what was drawn
+// beyond it. Each is rounded up to a millisatoshi once, for the whole lease.
 func charge(l *Lease) unit.Msat {
 	sold := worth(min(l.Delivered, l.EnergyBound()), l.Price)
 	return min(sold+worth(l.Overrun, l.Penalty), unit.Msat(maxMsat))

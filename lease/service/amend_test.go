@@ -89,8 +89,8 @@ func TestS04_GrowthRacesItsNeighboursCancel(t *testing.T) {
 	t.Logf("it grew in %d of 40 races", grew[true])
 }
 
-// Ensure that a smaller and longer slot fits a full feeder, and that nobody sees more or less than the old or
-// the new booking on the way.
+// Ensure that a smaller and longer slot fits a full feeder, and that nobody sees more or less than the
+// old or the new booking on the way.
 func TestS05_ShrinksAndExtendsOnAFullFeeder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		gov := newGovernor()
@@ -135,8 +135,8 @@ func TestS05_ShrinksAndExtendsOnAFullFeeder(t *testing.T) {
 	})
 }
 
-// Ensure that the governor is told of other watts at once, and that only a proof of all of them, not one that
-// was under way, makes a lease that grew ACTIVE again.
+// Ensure that the governor is told of other watts at once, and that only a proof of all of them, not one
+// that was under way, makes a lease that grew ACTIVE again.
 func TestService_ProvesAGrowth(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		gov := newGovernor()
@@ -168,5 +168,39 @@ func TestService_ProvesAGrowth(t *testing.T) {
 		if g, short := got.GrantedAt(r.Now()), got.ShortfallAt(r.Now()); g != 700 || short != 0 {
 			t.Errorf("%v may be drawn, %v short", g, short)
 		}
+	})
+}
+
+// Ensure that the governor is told of every amendment that changes what is claimed, also of one without a
+// request id, and that a proof which was under way and speaks of more watts takes nothing from a lease
+// that shrank.
+func TestService_OrdersWhatAnAmendmentLeaves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gov := newGovernor()
+		gov.capacity("north", 1000)
+		r := start(t, config(), mem.New(), gov, &books{})
+		settled(0)
+		l := r.create(30, 100, 400)
+		settled(25 * time.Second)
+		gov.prove(fleet.Proof{Claim: string(l.UID), Watts: 400, Free: true})
+		settled(10 * time.Second)
+		r.want(l.UID, lease.Active)
+		if _, err := r.Amend(t.Context(), amend(l, 300, 0, 60*time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		settled(0)
+		caps, _, _ := gov.set()
+		if len(caps) != 1 || caps[0].Watts != 300 || !caps[0].Until.Equal(l.Slot.End.Add(60*time.Second)) {
+			t.Errorf("the governor was ordered %+v", caps)
+		}
+		gov.prove(fleet.Proof{Claim: string(l.UID), Watts: 400, Reason: "under way"})
+		settled(time.Second)
+		r.want(l.UID, lease.Active)
+		gov.prove(fleet.Proof{Claim: string(l.UID), Watts: 300, Reason: "hot"})
+		settled(time.Second)
+		r.want(l.UID, lease.Degraded)
+		gov.prove(fleet.Proof{Claim: string(l.UID), Watts: 400, Reason: "under way"})
+		settled(time.Second)
+		r.want(l.UID, lease.Degraded)
 	})
 }

@@ -61,8 +61,11 @@ func (l *loop) announce(events []lease.Event) {
 			claims = true
 			owed = owed || e.Lease.Owes()
 			l.s.log.Info("lease moved", leaseAttrs(e.Lease)...)
+		case lease.Amended:
+			claims = true
+			l.s.log.Info("lease amended", leaseAttrs(e.Lease)...)
 		case lease.Noted:
-			claims = claims || e.Lease.State == lease.Failed || e.Request != nil // amended
+			claims = claims || e.Lease.State == lease.Failed
 		case lease.ShortfallMade:
 			l.s.log.Warn("feeder cannot deliver its bookings", slog.String("feeder", string(e.Feeder)),
 				slog.Int64("missing_watts", int64(e.Shortfall.Watts)), slog.Time("from", e.Shortfall.From))

@@ -357,6 +357,9 @@ func TestService_DoesNotTrustAClockThatJumps(t *testing.T) {
 				if _, err := r.Create(t.Context(), small()); !errors.Is(err, service.ErrClock) {
 					t.Errorf("create: %v", err)
 				}
+				if _, err := r.Amend(t.Context(), lease.Amend{}); !errors.Is(err, service.ErrClock) {
+					t.Errorf("amend: %v", err)
+				}
 				if _, err := r.Check(t.Context(), small()); !errors.Is(err, service.ErrClock) {
 					t.Errorf("check: %v", err)
 				}

@@ -78,6 +78,8 @@ func leaseEvent(e *lease.Event, risk map[lease.UID]bool) (eventView, bool) {
 		if l.State == lease.Degraded || l.State == lease.Failed {
 			v.Level = "warn"
 		}
+	case lease.Amended:
+		v.Text = fmt.Sprintf("amended to %v on %s for %v", l.Watts, l.Feeder, l.Slot.End.Sub(l.Slot.Start))
 	case lease.Noted:
 		was := risk[l.UID]
 		if risk[l.UID] = l.AtRisk; l.AtRisk == was {
