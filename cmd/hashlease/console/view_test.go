@@ -218,6 +218,8 @@ func TestEvents_MergeNewestFirst(t *testing.T) {
 	missing := lease.Shortfall{Watts: 5}
 	risk, fine := l, l
 	risk.AtRisk, risk.Reason = true, "less can be delivered"
+	amended := l
+	amended.Watts, amended.Slot = 20_000, lease.Slot{Start: at, End: at.Add(time.Minute)}
 	f := &frame{figures: &figures{
 		powerEvents: []governor.Event{
 			{At: at, Level: governor.Warn, Feeder: "f1", Message: "first"},
@@ -230,6 +232,7 @@ func TestEvents_MergeNewestFirst(t *testing.T) {
 			{At: at.Add(5 * time.Second), Kind: lease.Noted, Lease: &risk},
 			{At: at.Add(6 * time.Second), Kind: lease.ShortfallMade, Feeder: "f2", Shortfall: &missing},
 			{At: at.Add(7 * time.Second), Kind: lease.CapacitySet, Feeder: "f2"},
+			{At: at.Add(8 * time.Second), Kind: lease.Amended, Lease: &amended},
 		},
 	}}
 	var got []string
@@ -237,6 +240,7 @@ func TestEvents_MergeNewestFirst(t *testing.T) {
 		got = append(got, e.Level+" "+e.About+": "+e.Text)
 	}
 	want := []string{
+		"info acme: amended to 20 kW on f1 for 1m0s",
 		"warn f2: 5 W less than is booked can be delivered",
 		"info a.b: third",
 		"warn acme: 30 kW on f1: less can be delivered",
